@@ -12,25 +12,107 @@ export interface TransactionOptions {
   isolation?: IsolationLevel;
   readOnly?: boolean;
   deferrable?: boolean;
+  /** The session that runs it (`Storage.openSession`); without one the transaction is a session of its own. */
+  session?: EngineSession;
+}
+
+/**
+ * One client's identity towards the engine: what its transactions' locks and its session-level
+ * advisory locks belong to, and its durability floor (what it saw that is not durable yet).
+ */
+export interface EngineSession {
+  /** As pg_locks and deadlock reports show it. */
+  readonly processId: number;
+  /** Releases every session-level advisory lock (pg_advisory_unlock_all, DISCARD ALL). */
+  unlockAllAdvisory(): void;
+  /** Releases its locks. Its transaction must have ended. */
+  close(): void;
+}
+
+/** What is locked or waited for, for pg_locks. */
+export interface LockListing {
+  readonly kind: 'table' | 'row' | 'unique key' | 'advisory' | 'transaction';
+  /** lockId of a table, storage id of a row or key, high 32 bits of an advisory key. */
+  readonly objectId: number;
+  /** Row id; low 32 bits of an advisory key; virtual id of a transaction. */
+  readonly subId: number;
+  /** Advisory: 1 for a bigint key, 2 for a pair of integers. */
+  readonly keyKind: number;
+  readonly mode: string;
+  readonly granted: boolean;
+  readonly processId: number;
+  readonly virtualId: number;
+  readonly xid: Xid;
+  /** Wall clock microseconds when the wait began; 0 when granted. */
+  readonly waitStartMicros: number;
+}
+
+export interface EngineStats {
+  readonly logBytes: number;
+  readonly logBatches: number;
+  readonly commits: number;
+  readonly fsyncCount: number;
+  readonly fsyncMsTotal: number;
+  readonly fsyncMsMax: number;
+  /** Upper bounds in ms and counts of fsync durations, for a histogram. */
+  readonly fsyncBuckets: readonly { readonly leMs: number; readonly count: number }[];
+  /** Bytes of log between durable and applied. */
+  readonly applierLagBytes: number;
+  readonly keyValueBytes: number;
+  readonly versionsInHistory: number;
+  readonly versionsCollected: number;
+  readonly overlayRows: number;
+  readonly activeTransactions: number;
+  readonly locksHeld: number;
+  readonly locksWaiting: number;
+  readonly deadlocks: number;
+  /** Oldest LSN that a snapshot still needs. */
+  readonly horizon: Lsn;
 }
 
 export interface Storage {
+  /** Registers a client. `processId` is what other clients see in lock listings. */
+  openSession(processId: number): EngineSession;
   /** Starts a transaction. Costs nothing until it reads or writes. */
   begin(options?: TransactionOptions): Transaction;
-  /** A storage id never used before. Its rows become real with the transaction that writes them. */
+  /**
+   * A storage id never used before. Its rows become real with the transaction that writes them.
+   * For a new relation prefer `Transaction.createStorage`, which knows that nobody else can see it.
+   */
   allocateStorageId(): StorageId;
+  /** A storage for one session's temporary relation: the same calls afterwards, but never in the log or on disk. */
+  allocateTemporaryStorageId(): StorageId;
+  isTemporary(storage: StorageId): boolean;
+  /** Forgets a temporary storage at once (end of session). */
+  discardTemporaryStorage(storage: StorageId): void;
   readonly sequences: SequenceStore;
   readonly watermarks: { readonly assigned: Lsn; readonly durable: Lsn; readonly applied: Lsn };
   /** Live rows in the storage as of the last applied batch; the planner's and count(*)'s source. */
   rowCount(storage: StorageId): number;
   /** Approximate bytes of the storage's rows, for pg_relation_size. */
   byteSize(storage: StorageId): number;
-  /** Collects versions below the horizon now (VACUUM). Returns what it removed. */
-  vacuum(storage?: StorageId): { versionsRemoved: number; indexEntriesRemoved: number };
+  /** Collects versions below the horizon now (VACUUM), in slices. Resolves with what it removed. */
+  vacuum(storage?: StorageId): Promise<{ versionsRemoved: number; indexEntriesRemoved: number }>;
   /** Forces the applier to the durable watermark and LMDB to disk (CHECKPOINT). */
   checkpoint(): Promise<void>;
   /** Called for every commit after it is durable, in LSN order: cache invalidation, NOTIFY, feeds. */
   onCommit(listener: (commit: CommitNotice) => void): void;
+  /** The last commits in LSN order are found here by xid (pg_xact_status, txid_status); undefined when too old to know. */
+  xidStatus(xid: Xid): 'in progress' | 'committed' | 'aborted' | undefined;
+  /** Smallest xid never assigned yet, and the oldest in progress (txid_current_snapshot). */
+  xidBounds(): { next: Xid; oldestActive: Xid; active: Xid[] };
+  /** Undefined when `lsn` is durable already. */
+  whenDurable(lsn: Lsn): Promise<void> | undefined;
+  listLocks(): LockListing[];
+  /** Process ids that `processId` waits for (pg_blocking_pids). */
+  blockingProcesses(processId: number): number[];
+  /** Text for a table lock in deadlock reports; by default "relation N". */
+  describeTableLock: (lockId: number) => string;
+  /** Milliseconds of waiting before a deadlock is looked for. */
+  deadlockTimeoutMs: number;
+  stats(): EngineStats;
+  /** Called once when the engine cannot go on (log write error, applier death): the process must exit. */
+  onFatal(listener: (error: unknown) => void): void;
   close(): Promise<void>;
 }
 
@@ -106,7 +188,11 @@ export interface RowCursor {
   close(): void;
 }
 
-/** Bounds are encoded keys (sql/access makes them); `undefined` is open. */
+/**
+ * Bounds are encoded keys or prefixes of keys over leading columns (sql/access makes them);
+ * `undefined` is open. A bound stands for every key that starts with it: an inclusive upper bound
+ * takes them all in, an exclusive lower bound leaves them all out.
+ */
 export interface KeyRange {
   lower?: Uint8Array;
   lowerInclusive?: boolean;
@@ -147,6 +233,13 @@ export interface Transaction {
   /** Entries visible to the snapshot, each exactly: born at or before it and not dead by then. No heap recheck needed. */
   scanIndex(index: StorageId, snapshot: Snapshot, range: KeyRange): IndexCursor;
 
+  /**
+   * A storage born in this transaction (CREATE TABLE or INDEX, TRUNCATE, a rewrite): gone by itself
+   * if the transaction or the current savepoint rolls back; bulk loads into it are streamed.
+   */
+  createStorage(): StorageId;
+
+  /** Tuples, keys and payloads handed over belong to the engine from then on: do not change them afterwards. */
   insert(storage: StorageId, tuple: Uint8Array): RowId;
   /** The caller has locked the row (`lockRow`) first. */
   update(storage: StorageId, rowId: RowId, tuple: Uint8Array): void;
@@ -156,16 +249,27 @@ export interface Transaction {
   /**
    * Before inserting `key` into a unique index: locks (index, key) and looks with a dirty snapshot.
    * 'free', the row that has it (committed, or written by this transaction), or Pending while a
-   * rival that wrote or deleted it is undecided; call again afterwards.
+   * rival that wrote or deleted it is undecided; call again afterwards. Entries of the row `except`
+   * do not count (rechecks of deferred constraints).
    */
-  probeUnique(index: StorageId, key: Uint8Array): 'free' | { rowId: RowId } | Pending;
+  probeUnique(index: StorageId, key: Uint8Array, except?: RowId): 'free' | { rowId: RowId } | Pending;
 
   lockRow(storage: StorageId, rowId: RowId, strength: RowLockStrength, policy: WaitPolicy, snapshot: Snapshot): RowLockResult | Pending;
   /** True when held; false for 'nowait' and somebody holds a conflicting one. `lockId` is a relation's OID-based id. */
   lockTable(lockId: number, mode: TableLockMode, policy: 'wait' | 'nowait'): boolean | Pending;
-  /** Advisory locks; `session` ones survive the transaction and belong to `owner`. */
+  /** Advisory locks; `session` ones survive the transaction and belong to its session. */
   lockAdvisory(key: bigint | readonly [number, number], mode: 'shared' | 'exclusive', scope: 'transaction' | 'session', policy: 'wait' | 'nowait'): boolean | Pending;
   unlockAdvisory(key: bigint | readonly [number, number], mode: 'shared' | 'exclusive'): boolean;
+
+  /**
+   * Ends a wait of this transaction, if it is in one: its Pending rejects with `error` (query
+   * cancel, statement_timeout, lock_timeout). Returns whether there was one.
+   */
+  cancelWaits(error: Error): boolean;
+  /** Nothing that was read may leave the server before this is over: undefined, or the wait until what was seen is durable. */
+  floorPending(): Pending | undefined;
+  /** What this transaction's answer depends on (the log position `SequenceStore.set` returned). */
+  raiseFloor(lsn: Lsn): void;
 
   /** The storage goes away when this commits and no snapshot needs it. */
   dropStorage(storage: StorageId): void;
@@ -193,6 +297,10 @@ export interface SequenceState {
 /** Sequence values live outside transactions; a commit that used one is behind it in the log. */
 export interface SequenceStore {
   get(sequence: StorageId): SequenceState | undefined;
-  /** In memory at once. `log: true` writes the state ahead into the log before any later commit. */
-  set(sequence: StorageId, state: SequenceState, options: { log: boolean }): void;
+  /**
+   * In memory at once. `log: true` puts `logged` (the state 32 values ahead, as a restart shall
+   * find it; by default `state`) into the log before any later commit. Returns the log position
+   * for `Transaction.raiseFloor`, 0 when nothing was logged.
+   */
+  set(sequence: StorageId, state: SequenceState, options: { log: boolean; logged?: SequenceState }): Lsn;
 }
