@@ -18,4 +18,10 @@ export type CommandId = Branded<'CommandId'>;
 export type SubId = Branded<'SubId'>;
 
 export const MAX_ID = 2 ** 48 - 1;
+/**
+ * Storages in [2^46, 2^47) have fixed ids, made by the catalog from database and catalog table OIDs (so that a
+ * start finds them without a directory): `allocateStorageId` never gives one of these.
+ */
+export const FIXED_STORAGE_START = 2 ** 46;
+export const FIXED_STORAGE_END = 2 ** 47;
 export const NO_XID = 0 as Xid;
