@@ -1,0 +1,135 @@
+/** The production Runtime: Node's clock, crypto randomness, node:fs and worker_threads. */
+import { randomBytes } from 'node:crypto';
+import * as fs from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import type { Clock, FileHandle, FileSystem, RandomSource, Runtime, Thread, Threads } from './runtime.js';
+
+export function nodeRuntime(): Runtime {
+  return { clock: nodeClock(), random: nodeRandom(), files: nodeFiles(), threads: nodeThreads() };
+}
+
+function nodeClock(): Clock {
+  // The wall clock is read once and carried on monotonically within the microsecond; resteered when the system's moves.
+  let baseMicros = Date.now() * 1000;
+  let baseMs = performance.now();
+  return {
+    nowMicros() {
+      const ms = performance.now();
+      let micros = baseMicros + (ms - baseMs) * 1000;
+      if (Math.abs(micros - Date.now() * 1000) > 2000) {
+        baseMicros = Date.now() * 1000;
+        baseMs = ms;
+        micros = baseMicros;
+      }
+      return Math.floor(micros);
+    },
+    monotonicMs: () => performance.now(),
+    after(delayMs, callback) {
+      if (delayMs <= 0) {
+        const immediate = setImmediate(callback);
+        return () => clearImmediate(immediate);
+      }
+      const timer = setTimeout(callback, delayMs);
+      timer.unref();
+      return () => clearTimeout(timer);
+    },
+  };
+}
+
+function nodeRandom(): RandomSource {
+  return { bytes: (length) => randomBytes(length), uniform: () => Math.random() };
+}
+
+const OPEN_FLAGS = { read: 'r', readwrite: 'r+', create: 'wx+' } as const;
+
+function nodeFiles(): FileSystem {
+  return {
+    open: (path, mode) => new NodeFile(fs.openSync(path, OPEN_FLAGS[mode])),
+    exists: (path) => fs.existsSync(path),
+    list: (directory) => fs.readdirSync(directory),
+    mkdir: (path) => void fs.mkdirSync(path, { recursive: true, mode: 0o700 }),
+    remove: (path) => fs.rmSync(path, { recursive: true, force: true }),
+    rename: (from, to) => fs.renameSync(from, to),
+    syncDirectory(path) {
+      const fd = fs.openSync(path, 'r');
+      try {
+        fs.fsyncSync(fd);
+      } finally {
+        fs.closeSync(fd);
+      }
+    },
+    freeBytes(path) {
+      const { bavail, bsize } = fs.statfsSync(path);
+      return bavail * bsize;
+    },
+  };
+}
+
+class NodeFile implements FileHandle {
+  constructor(private readonly fd: number) {}
+
+  readSync(buffer: Uint8Array, position: number): number {
+    return fs.readSync(this.fd, buffer, 0, buffer.length, position);
+  }
+
+  writeSync(buffer: Uint8Array, position: number): number {
+    return fs.writeSync(this.fd, buffer, 0, buffer.length, position);
+  }
+
+  write(buffer: Uint8Array, position: number): Promise<number> {
+    return new Promise((resolve, reject) =>
+      fs.write(this.fd, buffer, 0, buffer.length, position, (error, written) => (error ? reject(error) : resolve(written))),
+    );
+  }
+
+  dataSyncSync(): void {
+    fs.fdatasyncSync(this.fd);
+  }
+
+  dataSync(): Promise<void> {
+    return new Promise((resolve, reject) => fs.fdatasync(this.fd, (error) => (error ? reject(error) : resolve())));
+  }
+
+  size(): number {
+    return fs.fstatSync(this.fd).size;
+  }
+
+  truncate(length: number): void {
+    fs.ftruncateSync(this.fd, length);
+  }
+
+  close(): void {
+    fs.closeSync(this.fd);
+  }
+}
+
+function nodeThreads(): Threads {
+  return {
+    start(entry, workerData, transfer) {
+      const worker = new Worker(entry, { workerData, ...(transfer ? { transferList: [...transfer] } : {}) });
+      return new NodeThread(worker);
+    },
+  };
+}
+
+class NodeThread implements Thread {
+  constructor(private readonly worker: Worker) {}
+
+  post(message: unknown): void {
+    this.worker.postMessage(message);
+  }
+
+  onMessage(listener: (message: unknown) => void): void {
+    this.worker.on('message', listener);
+  }
+
+  onExit(listener: (code: number) => void): void {
+    // An uncaught exception in the worker arrives as 'error' before 'exit'; 'exit' alone decides.
+    this.worker.on('error', () => undefined);
+    this.worker.on('exit', listener);
+  }
+
+  async terminate(): Promise<void> {
+    await this.worker.terminate();
+  }
+}
