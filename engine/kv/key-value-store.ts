@@ -1,0 +1,48 @@
+/**
+ * Ordered bytes: what the engine needs of a key-value store, and no more. One writer (the
+ * applier), any number of readers. A store is a fixed list of keyspaces, opened once.
+ *
+ * Reads see one committed state, at least as new as the last `refresh()`; within one synchronous
+ * stretch of code after it they all see the same. No iterator outlives a call: scans copy a chunk.
+ */
+export const KEYSPACES = ['meta', 'storages', 'heap', 'history', 'deleted', 'index', 'dead'] as const;
+export type Keyspace = (typeof KEYSPACES)[number];
+
+export interface Capabilities {
+  /** False for a remote store; the engine as it stands demands true. */
+  readonly synchronous: boolean;
+  readonly maxKeyBytes: number;
+  readonly maxValueBytes: number;
+}
+
+/** Entries copied by a scan: parallel arrays, appended to. */
+export interface Chunk {
+  keys: Uint8Array[];
+  values: Uint8Array[];
+}
+
+export interface KeyValueReader {
+  /** The value's bytes: valid until the next call of this store unless copied. */
+  get(space: Keyspace, key: Uint8Array): Uint8Array | undefined;
+  /** Appends at most `max` entries of [lower, upper), reversed if asked, as copies. Returns how many. */
+  scan(space: Keyspace, lower: Uint8Array, upper: Uint8Array, reverse: boolean, max: number, into: Chunk): number;
+}
+
+/** Inside `write`: reads see the transaction's own writes. Keys and values are copied at once. */
+export interface KeyValueWriter extends KeyValueReader {
+  put(space: Keyspace, key: Uint8Array, value: Uint8Array): void;
+  delete(space: Keyspace, key: Uint8Array): boolean;
+}
+
+export interface KeyValueStore extends KeyValueReader {
+  readonly capabilities: Capabilities;
+  /** From here on reads see everything committed so far, by whichever thread. */
+  refresh(): void;
+  /** One atomic transaction. It is visible when this returns and durable after `sync`. An exception undoes it. */
+  write(action: (writer: KeyValueWriter) => void): void;
+  /** Resolves when everything written before the call survives a power cut. */
+  sync(): Promise<void>;
+  /** Bytes on disk (or about so in memory). */
+  byteSize(): number;
+  close(): void;
+}

@@ -1,0 +1,66 @@
+/** KeyValueStore in memory: the model that property tests compare others with, and the store of memory engines. */
+import type { Capabilities, Chunk, KeyValueStore, KeyValueWriter, Keyspace } from './key-value-store.js';
+import { KEYSPACES } from './key-value-store.js';
+import { OrderedMap } from './ordered-map.js';
+
+type Undo = { map: OrderedMap<Uint8Array>; key: Uint8Array; former: Uint8Array | undefined };
+
+export class MemoryKeyValueStore implements KeyValueStore, KeyValueWriter {
+  readonly capabilities: Capabilities = { synchronous: true, maxKeyBytes: 1978, maxValueBytes: 2 ** 31 };
+  private readonly spaces = Object.fromEntries(KEYSPACES.map((space) => [space, new OrderedMap<Uint8Array>()])) as Record<Keyspace, OrderedMap<Uint8Array>>;
+  private bytes = 0;
+  private undo: Undo[] | undefined;
+
+  get(space: Keyspace, key: Uint8Array): Uint8Array | undefined {
+    return this.spaces[space].get(key);
+  }
+
+  scan(space: Keyspace, lower: Uint8Array, upper: Uint8Array, reverse: boolean, max: number, into: Chunk): number {
+    return this.spaces[space].collect(lower, upper, reverse, max, into.keys, into.values);
+  }
+
+  refresh(): void {}
+
+  write(action: (writer: KeyValueWriter) => void): void {
+    this.undo = [];
+    try {
+      action(this);
+    } catch (error) {
+      for (const { map, key, former } of this.undo.reverse()) {
+        if (former) map.set(key, former);
+        else map.delete(key);
+      }
+      throw error;
+    } finally {
+      this.undo = undefined;
+    }
+  }
+
+  put(space: Keyspace, key: Uint8Array, value: Uint8Array): void {
+    const map = this.spaces[space];
+    const ownKey = key.slice();
+    const former = map.set(ownKey, value.slice());
+    this.bytes += value.length - (former ? former.length : -key.length);
+    this.undo?.push({ map, key: ownKey, former });
+  }
+
+  delete(space: Keyspace, key: Uint8Array): boolean {
+    const map = this.spaces[space];
+    const former = map.get(key);
+    if (!former) return false;
+    map.delete(key);
+    this.bytes -= former.length + key.length;
+    this.undo?.push({ map, key: key.slice(), former });
+    return true;
+  }
+
+  sync(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  byteSize(): number {
+    return this.bytes;
+  }
+
+  close(): void {}
+}
