@@ -71,8 +71,8 @@ export interface EngineStats {
 }
 
 export interface Storage {
-  /** Registers a client. `processId` is what other clients see in lock listings. */
-  openSession(processId: number): EngineSession;
+  /** Registers a client. `processId` is what others see in lock listings; advisory locks are per `databaseId`. */
+  openSession(processId: number, databaseId?: number): EngineSession;
   /** Starts a transaction. Costs nothing until it reads or writes. */
   begin(options?: TransactionOptions): Transaction;
   /**

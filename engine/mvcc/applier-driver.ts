@@ -1,0 +1,25 @@
+/** How the engine hands durable batches to the applier, wherever it runs. */
+import type { Lsn, StorageId } from '../ids.js';
+
+export interface ApplierDriver {
+  /** LSN of the last record that this thread's reads of the key-value store see applied. */
+  readonly applied: Lsn;
+  /** Bytes of batches fed and not yet applied. */
+  readonly queuedBytes: number;
+  readonly versionsInHistory: number;
+  readonly versionsCollected: number;
+  /** After reads see `applied`: the overlay may be trimmed to it. */
+  onApplied: (applied: Lsn) => void;
+  /** The state cannot be brought further: the process must end. */
+  onFailure: (error: unknown) => void;
+  rowCount(storage: StorageId): number;
+  byteSize(storage: StorageId): number;
+  feed(batch: Uint8Array): void;
+  /** Resolves when everything fed is applied. */
+  drain(): Promise<void>;
+  /** The same, and durable in the key-value store. */
+  checkpoint(): Promise<void>;
+  /** Collects everything below the horizon, in slices; asks for it anew before each. */
+  collect(horizon: () => Lsn): Promise<{ versions: number; entries: number }>;
+  close(): Promise<void>;
+}

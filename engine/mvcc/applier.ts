@@ -1,0 +1,421 @@
+/**
+ * The one function from log to state: batches in, key-value writes out. It reads no clock and no
+ * random numbers, and remembers how far it came in the same key-value transaction as the rows, so
+ * applying again, or going on after a crash in the middle, gives the same state.
+ *
+ * meta keyspace
+ *     "applied"            u48 LSN of the last record applied, u48 replay from, f64 last commit time
+ *     "reserve"            u48 xids below it may have been handed out, u48 storage ids likewise
+ *     "s" u48 sequence     i64 last value, u8 is called, u32 logged ahead
+ *     "d" u48 LSN u48 id   a storage dropped at LSN, waiting for the horizon
+ *     "x" u48 xid          u48 commit LSN (0: in progress or aborted), then u48 per storage touched
+ *
+ * Parts of a transaction that had more to say than one record holds are kept until its commit
+ * record comes; "replay from" stays at the oldest such part. Provisional records (bulk loads) are
+ * applied at once with a mark that readers resolve by the xid's fate.
+ */
+import { assert } from '../errors.js';
+import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
+import { readUint48, writeUint48 } from '../keycode.js';
+import type { KeyValueStore, KeyValueWriter } from '../kv/key-value-store.js';
+import { COMMIT_HAS_PARTS, COMMIT_HAS_PROVISIONAL, BATCH_HEADER, IndexOp, Op, RecordKind, RecordReader, Section } from '../log/batch.js';
+import type { IndexVisitor, RowVisitor } from '../log/batch.js';
+import {
+  ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, addHash, hashRow, heapKey, historyKey, indexKey, stampOf, storagePrefix,
+  writeEntryValue, writeRowValue, xidOf,
+} from './row-format.js';
+import { StorageInfo } from './storage-info.js';
+
+const NO_TUPLE = new Uint8Array(0);
+const DEAD_LIST_MAX = 32 << 10;
+
+export const META = {
+  applied: Uint8Array.from(Buffer.from('applied')),
+  reserve: Uint8Array.from(Buffer.from('reserve')),
+} as const;
+
+/** A key in meta: a letter and up to two numbers. */
+export function metaKey(letter: string, first: number, second?: number): Uint8Array {
+  const out = new Uint8Array(second === undefined ? 7 : 13);
+  out[0] = letter.charCodeAt(0);
+  writeUint48(out, 1, first);
+  if (second !== undefined) writeUint48(out, 7, second);
+  return out;
+}
+
+interface StagedPart {
+  readonly batch: Uint8Array;
+  readonly offset: number;
+  readonly lsn: Lsn;
+}
+
+/** Live rows that a provisional transaction adds once it commits. */
+interface Tally {
+  count: number;
+  bytes: number;
+  readonly hash: Uint32Array;
+}
+
+interface Provisional {
+  readonly touched: Set<StorageId>;
+  readonly tallies: Map<StorageId, Tally>;
+}
+
+export class Applier implements RowVisitor, IndexVisitor {
+  readonly infos = new Map<StorageId, StorageInfo>();
+  /** LSN of the last record applied. */
+  applied = 0 as Lsn;
+  lastCommitMicros = 0;
+  private readonly dirty = new Set<StorageInfo>();
+  private readonly parts = new Map<Xid, StagedPart[]>();
+  private readonly provisional = new Map<Xid, Provisional>();
+  private readonly reader = new RecordReader();
+  private readonly partReader = new RecordReader();
+  private writer!: KeyValueWriter;
+
+  // The record being applied.
+  private lsn = 0 as Lsn;
+  private xid = 0 as Xid;
+  private flags = 0;
+  private pieces: Uint8Array[] = [];
+  private deadKeys: Uint8Array[] = [];
+  private deadBytes = 0;
+  private deadLists = 0;
+
+  // Scratch.
+  private readonly rowKey = new Uint8Array(HEAP_KEY);
+  private readonly oldKey = new Uint8Array(HISTORY_KEY);
+  private readonly keyScratch = new Uint8Array(2048);
+  private readonly deadScratch = new Uint8Array(2048);
+  private value = new Uint8Array(16 << 10);
+  private readonly hash = new Uint32Array(4);
+  private readonly lastStorage: { id: StorageId; info: StorageInfo | undefined } = { id: -1 as StorageId, info: undefined };
+
+  /** Versions put into history since the start. */
+  historyCount = 0;
+
+  constructor(private readonly kv: KeyValueStore) {}
+
+  /** Reads how far the state is. */
+  load(): { replayFrom: Lsn } {
+    this.infos.clear();
+    this.parts.clear();
+    this.lastStorage.id = -1 as StorageId;
+    const chunk = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
+    this.kv.scan('storages', new Uint8Array(0), Uint8Array.of(0xff), false, Infinity, chunk);
+    chunk.keys.forEach((key, i) => {
+      const id = readUint48(key, 0) as StorageId;
+      this.infos.set(id, StorageInfo.decode(id, chunk.values[i]!));
+    });
+    const applied = this.kv.get('meta', META.applied);
+    if (!applied) return { replayFrom: 0 as Lsn };
+    this.applied = readUint48(applied, 0) as Lsn;
+    this.lastCommitMicros = new DataView(applied.buffer, applied.byteOffset, applied.length).getFloat64(12);
+    return { replayFrom: readUint48(applied, 6) as Lsn };
+  }
+
+  /**
+   * Applies records of `batch` from `offset` on, in one key-value transaction, until `stop` says
+   * so. Returns the offset to go on from (the batch's length: all of it).
+   */
+  apply(batch: Uint8Array, offset: number, stop: (() => boolean) | undefined): number {
+    return this.applyAll([batch], offset || BATCH_HEADER, stop).offset;
+  }
+
+  /** The same over several batches; returns where it stopped. */
+  applyAll(batches: readonly Uint8Array[], offset: number, stop: (() => boolean) | undefined): { batch: number; offset: number } {
+    let index = 0;
+    let at = offset;
+    this.kv.write((writer) => {
+      this.writer = writer;
+      let halted = false;
+      for (; index < batches.length && !halted; index++) {
+        const batch = batches[index]!;
+        this.reader.open(batch, at);
+        while (this.reader.nextRecord()) {
+          this.applyRecord(batch);
+          if (stop?.()) {
+            halted = true;
+            break;
+          }
+        }
+        at = this.reader.nextOffset;
+        if (halted && at < batch.length) break;
+        at = BATCH_HEADER;
+      }
+      this.saveProgress();
+    });
+    return { batch: index, offset: at };
+  }
+
+  private applyRecord(batch: Uint8Array): void {
+    const { reader } = this;
+    if (reader.kind === RecordKind.part) {
+      const list = this.parts.get(reader.xid);
+      const part = { batch, offset: reader.start - 12, lsn: reader.lsn };
+      if (list) list.push(part);
+      else this.parts.set(reader.xid, [part]);
+    }
+    if (reader.lsn <= this.applied) {
+      // Applied before; its parts are not wanted any more.
+      if (reader.kind === RecordKind.commit || reader.kind === RecordKind.abort) this.parts.delete(reader.xid);
+      return;
+    }
+    this.lsn = reader.lsn;
+    this.xid = reader.xid;
+    this.flags = 0;
+    switch (reader.kind) {
+      case RecordKind.part:
+        break;
+      case RecordKind.provisional:
+        this.flags = Flag.provisional;
+        this.noteProvisional();
+        this.applySections(reader);
+        this.flags = 0;
+        break;
+      case RecordKind.commit:
+        this.commit();
+        break;
+      case RecordKind.abort:
+        this.parts.delete(this.xid);
+        this.applySections(reader);
+        this.abortProvisional();
+        break;
+      case RecordKind.system:
+        this.applySections(reader);
+        break;
+      default:
+        assert(false, `unknown log record kind ${reader.kind}`);
+    }
+    this.applied = this.lsn;
+  }
+
+  private commit(): void {
+    if (this.reader.flags & COMMIT_HAS_PROVISIONAL) this.commitProvisional();
+    if (this.reader.flags & COMMIT_HAS_PARTS) {
+      for (const part of this.parts.get(this.xid) ?? []) {
+        this.partReader.open(part.batch, part.offset);
+        this.partReader.nextRecord();
+        this.applySections(this.partReader);
+      }
+      this.parts.delete(this.xid);
+    }
+    this.applySections(this.reader);
+    this.flushDeadList();
+    this.deadLists = 0;
+    assert(this.pieces.length === 0, 'pieces of a value without the value');
+  }
+
+  private applySections(reader: RecordReader): void {
+    while (reader.nextSection()) {
+      switch (reader.tag) {
+        case Section.time:
+          this.lastCommitMicros = reader.time();
+          break;
+        case Section.rows:
+          reader.rows(this);
+          break;
+        case Section.derived:
+          reader.derived(this);
+          break;
+        case Section.drops:
+          for (let at = reader.sectionStart; at < reader.sectionEnd; at += 6) this.dropLater(reader.uint48(at) as StorageId);
+          break;
+        case Section.sequence:
+          for (let at = reader.sectionStart; at < reader.sectionEnd; at += 19)
+            this.writer.put('meta', metaKey('s', reader.uint48(at)), reader.bytes(at + 6, at + 19).slice());
+          break;
+        case Section.reserve:
+          this.writer.put('meta', META.reserve, reader.bytes(reader.sectionStart, reader.sectionEnd).slice());
+          break;
+        default:
+          // Messages and sums are for other readers of the log.
+          break;
+      }
+    }
+  }
+
+  info(storage: StorageId): StorageInfo {
+    if (this.lastStorage.id === storage && this.lastStorage.info) return this.lastStorage.info;
+    let info = this.infos.get(storage);
+    if (!info) this.infos.set(storage, (info = new StorageInfo(storage)));
+    this.lastStorage.id = storage;
+    this.lastStorage.info = info;
+    return info;
+  }
+
+  piece(bytes: Uint8Array): void {
+    this.pieces.push(bytes);
+  }
+
+  row(op: number, storage: StorageId, rowId: RowId, bytes: Uint8Array | undefined, pieces: boolean): void {
+    let tuple = bytes ?? NO_TUPLE;
+    if (pieces) {
+      tuple = Buffer.concat(this.pieces);
+      this.pieces = [];
+    }
+    const info = this.info(storage);
+    this.dirty.add(info);
+    if (rowId >= info.nextRowId) info.nextRowId = (rowId + 1) as RowId;
+    if (op === Op.insert) {
+      this.tally(info, rowId, tuple, 1);
+      this.putRow(storage, rowId, this.flags, tuple);
+      return;
+    }
+    const key = heapKey(this.rowKey, storage, rowId);
+    const found = this.writer.get('heap', key);
+    if (!found || stampOf(found) >= this.lsn) return;
+    const old = found.slice();
+    // A row that this very transaction loaded provisionally was never seen by anybody else.
+    const own = (old[0]! & Flag.provisional) !== 0 && xidOf(old) === this.xid;
+    this.tally(info, rowId, old.subarray(ROW_HEADER), -1);
+    if (!own) {
+      if (op === Op.delete) old[0]! |= Flag.death;
+      this.writer.put('history', historyKey(this.oldKey, this.lsn, storage, rowId), old);
+      this.historyCount++;
+    }
+    if (op === Op.update) {
+      this.tally(info, rowId, tuple, 1);
+      this.putRow(storage, rowId, own ? this.flags : this.flags | Flag.hasPrevious, tuple);
+      return;
+    }
+    this.writer.delete('heap', key);
+    if (own) return;
+    writeUint48(this.value, 0, this.lsn);
+    writeUint48(this.value, 6, this.xid);
+    this.writer.put('deleted', key, this.value.subarray(0, 12));
+    info.lastDeath = this.lsn;
+  }
+
+  private putRow(storage: StorageId, rowId: RowId, flags: number, tuple: Uint8Array): void {
+    if (tuple.length + ROW_HEADER > this.value.length) this.value = new Uint8Array((tuple.length + ROW_HEADER) * 2);
+    const key = heapKey(this.rowKey, storage, rowId);
+    const length = writeRowValue(this.value, flags, this.lsn, this.xid, tuple, key);
+    this.writer.put('heap', key, this.value.subarray(0, length));
+  }
+
+  index(op: number, index: StorageId, key: Uint8Array, rowId: RowId, payload: Uint8Array | undefined): void {
+    const full = indexKey(this.keyScratch, index, key, rowId);
+    if (op !== IndexOp.put) this.killEntry(index, full);
+    if (!payload) return;
+    if (payload.length + ENTRY_HEADER > this.value.length) this.value = new Uint8Array((payload.length + ENTRY_HEADER) * 2);
+    const birth = this.flags & Flag.provisional ? this.xid : this.lsn;
+    const length = writeEntryValue(this.value, this.flags, birth, payload, full);
+    this.writer.put('index', full, this.value.subarray(0, length));
+  }
+
+  private killEntry(index: StorageId, full: Uint8Array): void {
+    const value = this.writer.get('index', full);
+    if (!value) return;
+    const provisional = (value[0]! & Flag.provisional) !== 0;
+    const birth = readUint48(value, 1);
+    if (!provisional && birth >= this.lsn) return;
+    if (!(provisional && birth === this.xid)) {
+      this.deadScratch.set(full);
+      writeUint48(this.deadScratch, full.length, this.lsn);
+      const dead = this.deadScratch.slice(0, full.length + 6);
+      this.writer.put('dead', dead, value.slice());
+      this.deadKeys.push(dead);
+      this.deadBytes += dead.length + 2;
+      if (this.deadBytes > DEAD_LIST_MAX) this.flushDeadList();
+      const info = this.info(index);
+      info.lastDeath = this.lsn;
+      this.dirty.add(info);
+    }
+    this.writer.delete('index', full);
+  }
+
+  /** Which keys in `dead` go when the horizon passes this record. */
+  private flushDeadList(): void {
+    if (this.deadKeys.length === 0) return;
+    const list = new Uint8Array(this.deadBytes);
+    let at = 0;
+    for (const key of this.deadKeys) {
+      list[at] = key.length >>> 8;
+      list[at + 1] = key.length;
+      list.set(key, at + 2);
+      at += 2 + key.length;
+    }
+    this.writer.put('history', historyKey(this.oldKey, this.lsn, 0, this.deadLists++), list);
+    this.deadKeys = [];
+    this.deadBytes = 0;
+  }
+
+  private tally(info: StorageInfo, rowId: RowId, tuple: Uint8Array, sign: 1 | -1): void {
+    hashRow(this.hash, rowId, tuple);
+    let into: { count: number; bytes: number; readonly hash: Uint32Array } = info;
+    if (this.flags & Flag.provisional) {
+      const { tallies } = this.provisional.get(this.xid)!;
+      let tally = tallies.get(info.id);
+      if (!tally) tallies.set(info.id, (tally = { count: 0, bytes: 0, hash: new Uint32Array(4) }));
+      into = tally;
+    }
+    into.count += sign;
+    into.bytes += sign * tuple.length;
+    addHash(into.hash, this.hash, sign);
+  }
+
+  private noteProvisional(): void {
+    let known = this.provisional.get(this.xid);
+    if (!known) this.provisional.set(this.xid, (known = { touched: new Set(), tallies: new Map() }));
+    // The born section names the storages that the transaction loads, from its first such record on.
+    const { reader } = this;
+    if (!reader.nextSection() || reader.tag !== Section.born) {
+      reader.sectionEnd = reader.start;
+      return;
+    }
+    for (let at = reader.sectionStart; at < reader.sectionEnd; at += 6) known.touched.add(reader.uint48(at) as StorageId);
+    this.saveFate(0 as Lsn, known.touched);
+  }
+
+  private saveFate(commitLsn: Lsn, touched: ReadonlySet<StorageId>): void {
+    const value = new Uint8Array(6 + touched.size * 6);
+    writeUint48(value, 0, commitLsn);
+    let at = 6;
+    for (const storage of touched) {
+      writeUint48(value, at, storage);
+      at += 6;
+    }
+    this.writer.put('meta', metaKey('x', this.xid), value);
+  }
+
+  private commitProvisional(): void {
+    const known = this.provisional.get(this.xid);
+    if (!known) return;
+    this.provisional.delete(this.xid);
+    this.saveFate(this.lsn, known.touched);
+    for (const [storage, tally] of known.tallies) {
+      const info = this.info(storage);
+      info.count += tally.count;
+      info.bytes += tally.bytes;
+      addHash(info.hash, tally.hash, 1);
+      this.dirty.add(info);
+    }
+  }
+
+  private abortProvisional(): void {
+    this.provisional.delete(this.xid);
+  }
+
+  private dropLater(storage: StorageId): void {
+    this.writer.put('meta', metaKey('d', this.lsn, storage), NO_TUPLE);
+    this.writer.delete('storages', storagePrefix(storage));
+    this.writer.delete('meta', metaKey('s', storage));
+    const info = this.infos.get(storage);
+    if (info) this.dirty.delete(info);
+    this.infos.delete(storage);
+    this.lastStorage.id = -1 as StorageId;
+  }
+
+  private saveProgress(): void {
+    for (const info of this.dirty) this.writer.put('storages', storagePrefix(info.id), info.encode());
+    this.dirty.clear();
+    let replayFrom = this.applied;
+    for (const parts of this.parts.values()) if (parts[0]!.lsn < replayFrom) replayFrom = parts[0]!.lsn;
+    const value = new Uint8Array(20);
+    writeUint48(value, 0, this.applied);
+    writeUint48(value, 6, replayFrom);
+    new DataView(value.buffer).setFloat64(12, this.lastCommitMicros);
+    this.writer.put('meta', META.applied, value);
+  }
+}

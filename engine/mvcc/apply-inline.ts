@@ -1,0 +1,112 @@
+/** The applier on the thread that reads: in slices between events. Used by simulations, tests and memory engines. */
+import type { Lsn, StorageId } from '../ids.js';
+import type { KeyValueStore } from '../kv/key-value-store.js';
+import { BATCH_HEADER } from '../log/batch.js';
+import type { Clock } from '../runtime.js';
+import { Applier } from './applier.js';
+import type { ApplierDriver } from './applier-driver.js';
+import { Collector } from './collector.js';
+
+const SLICE_MS = 2;
+const COLLECT_SLICE = 2000;
+
+export class InlineApplier implements ApplierDriver {
+  private queue: Uint8Array[] = [];
+  private offset = BATCH_HEADER;
+  private scheduled = false;
+  private readonly collector: Collector;
+  private waiters: { lsn: Lsn; resolve(): void }[] = [];
+  versionsCollected = 0;
+  queuedBytes = 0;
+  onApplied: (applied: Lsn) => void = () => undefined;
+  onFailure: (error: unknown) => void = () => undefined;
+
+  constructor(
+    private readonly kv: KeyValueStore,
+    readonly applier: Applier,
+    private readonly clock: Clock,
+  ) {
+    this.collector = new Collector(kv);
+  }
+
+  get applied(): Lsn {
+    return this.applier.applied;
+  }
+
+  get versionsInHistory(): number {
+    return Math.max(0, this.applier.historyCount - this.versionsCollected);
+  }
+
+  rowCount(storage: StorageId): number {
+    return this.applier.infos.get(storage)?.count ?? 0;
+  }
+
+  byteSize(storage: StorageId): number {
+    return this.applier.infos.get(storage)?.bytes ?? 0;
+  }
+
+  feed(batch: Uint8Array): void {
+    this.queue.push(batch);
+    this.queuedBytes += batch.length;
+    this.schedule();
+  }
+
+  private schedule(): void {
+    if (this.scheduled || this.queue.length === 0) return;
+    this.scheduled = true;
+    this.clock.after(0, () => {
+      this.scheduled = false;
+      this.slice(SLICE_MS);
+      this.schedule();
+    });
+  }
+
+  private slice(maxMs: number): void {
+    if (this.queue.length === 0) return;
+    const end = this.clock.monotonicMs() + maxMs;
+    let records = 0;
+    const stop = (): boolean => (++records & 15) === 0 && this.clock.monotonicMs() >= end;
+    try {
+      const at = this.applier.applyAll(this.queue, this.offset, stop);
+      for (const done of this.queue.splice(0, at.batch)) this.queuedBytes -= done.length;
+      this.offset = at.offset;
+    } catch (error) {
+      this.onFailure(error);
+      return;
+    }
+    this.kv.refresh();
+    this.onApplied(this.applied);
+    if (this.waiters.length > 0 && this.queue.length === 0) {
+      for (const waiter of this.waiters) waiter.resolve();
+      this.waiters = [];
+    }
+  }
+
+  async drain(): Promise<void> {
+    if (this.queue.length === 0) return;
+    await new Promise<void>((resolve) => this.waiters.push({ lsn: 0 as Lsn, resolve }));
+  }
+
+  async checkpoint(): Promise<void> {
+    await this.drain();
+    await this.kv.sync();
+  }
+
+  async collect(horizon: () => Lsn): Promise<{ versions: number; entries: number }> {
+    const total = { versions: 0, entries: 0 };
+    for (;;) {
+      const slice = this.collector.collect(horizon(), COLLECT_SLICE);
+      total.versions += slice.versions;
+      total.entries += slice.entries;
+      this.versionsCollected += slice.versions;
+      if (slice.finished) break;
+      await new Promise<void>((resolve) => this.clock.after(0, resolve));
+    }
+    this.kv.refresh();
+    return total;
+  }
+
+  async close(): Promise<void> {
+    await this.checkpoint();
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Removes what no snapshot can see any more. History is ordered by the LSN that superseded each
+ * version, so everything below the horizon is one prefix; each entry names what else goes with it.
+ * Dropped storages go range by range once the horizon has passed their drop.
+ */
+import type { Lsn, StorageId } from '../ids.js';
+import { compareBytes, readUint48 } from '../keycode.js';
+import type { Chunk, KeyValueStore, KeyValueWriter, Keyspace } from '../kv/key-value-store.js';
+import { metaKey } from './applier.js';
+import { Flag, HISTORY_KEY, historyKey, storagePrefix } from './row-format.js';
+
+export interface Collected {
+  versions: number;
+  entries: number;
+  /** False: there may be more below the horizon. */
+  finished: boolean;
+}
+
+const RANGES: readonly Keyspace[] = ['heap', 'index', 'deleted', 'dead'];
+
+export class Collector {
+  private readonly chunk: Chunk = { keys: [], values: [] };
+  private readonly from = new Uint8Array(HISTORY_KEY);
+
+  constructor(private readonly kv: KeyValueStore) {}
+
+  /** One slice: at most `max` entries, in one key-value transaction. Nothing is written when nothing is due. */
+  collect(horizon: Lsn, max: number): Collected {
+    this.kv.refresh();
+    const { chunk } = this;
+    chunk.keys.length = 0;
+    chunk.values.length = 0;
+    const upper = historyKey(new Uint8Array(HISTORY_KEY), (horizon + 1) as Lsn, 0, 0);
+    const count = this.kv.scan('history', this.from.fill(0), upper, false, max, chunk);
+    const result: Collected = { versions: 0, entries: 0, finished: count < max };
+    if (count > 0)
+      this.kv.write((writer) => {
+        for (let i = 0; i < count; i++) this.remove(writer, chunk.keys[i]!, chunk.values[i]!, result);
+      });
+    if (result.finished) result.finished = this.dropStorages(horizon, max);
+    return result;
+  }
+
+  private remove(writer: KeyValueWriter, key: Uint8Array, value: Uint8Array, result: Collected): void {
+    writer.delete('history', key);
+    if (readUint48(key, 6) === 0) {
+      for (let at = 0; at < value.length; ) {
+        const length = (value[at]! << 8) | value[at + 1]!;
+        if (writer.delete('dead', value.subarray(at + 2, at + 2 + length))) result.entries++;
+        at += 2 + length;
+      }
+      return;
+    }
+    result.versions++;
+    if (value[0]! & Flag.death) writer.delete('deleted', key.subarray(6));
+  }
+
+  private dropStorages(horizon: Lsn, max: number): boolean {
+    const { chunk } = this;
+    chunk.keys.length = 0;
+    chunk.values.length = 0;
+    this.kv.scan('meta', metaKey('d', 0, 0), metaKey('d', horizon + 1, 0), false, 1, chunk);
+    const due = chunk.keys[0];
+    if (!due) return true;
+    const storage = readUint48(due, 7) as StorageId;
+    const lower = storagePrefix(storage);
+    const upper = storagePrefix(storage + 1);
+    for (const space of RANGES) {
+      chunk.keys.length = 0;
+      chunk.values.length = 0;
+      const count = this.kv.scan(space, lower, upper, false, max, chunk);
+      if (count === 0) continue;
+      this.kv.write((writer) => {
+        for (const key of chunk.keys) if (compareBytes(key, upper) < 0) writer.delete(space, key);
+      });
+      return false;
+    }
+    this.kv.write((writer) => void writer.delete('meta', due));
+    return false;
+  }
+}

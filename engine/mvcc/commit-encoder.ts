@@ -1,0 +1,182 @@
+/**
+ * Write sets as log records. A transaction that fits one record is that record; a larger one is
+ * written ahead in parts, and only its commit record makes them true.
+ */
+import type { Lsn, StorageId, Xid } from '../ids.js';
+import { COMMIT_HAS_PARTS, COMMIT_HAS_PROVISIONAL, IndexOp, Op, RECORD_TARGET, RecordKind, Section } from '../log/batch.js';
+import type { BatchBuilder } from '../log/batch.js';
+import type { GroupCommit } from '../log/group-commit.js';
+import type { Message } from '../storage.js';
+import type { IndexWrite, RowWrite, Write } from './write-set.js';
+
+/** Write sets above this go out in parts. */
+export const SINGLE_RECORD_MAX = 200 << 10;
+
+export interface CommitContent {
+  readonly xid: Xid;
+  readonly writes: readonly Write[];
+  readonly messages: readonly Message[];
+  readonly drops: readonly StorageId[];
+  readonly provisional: boolean;
+}
+
+const NO_WRITES: readonly Write[] = [];
+
+/** Writes the commit record; `parts` were written before it. Returns its LSN. */
+export function writeCommit(log: GroupCommit, content: CommitContent, commitMicros: number, parts: boolean): Lsn {
+  const builder = log.open();
+  const flags = (parts ? COMMIT_HAS_PARTS : 0) | (content.provisional ? COMMIT_HAS_PROVISIONAL : 0);
+  const lsn = builder.beginRecord(RecordKind.commit, flags, content.xid);
+  builder.time(commitMicros);
+  const writes = parts ? NO_WRITES : content.writes;
+  writeRows(builder, writes);
+  writeEntries(builder, writes);
+  writeDrops(builder, content.drops);
+  if (!parts) for (const message of content.messages) builder.message(message.prefix, message.content);
+  builder.endRecord();
+  log.wrote(lsn);
+  return lsn;
+}
+
+export function writeDrops(builder: BatchBuilder, drops: readonly StorageId[]): void {
+  if (drops.length === 0) return;
+  builder.beginSection(Section.drops);
+  for (const storage of drops) builder.uint48(storage);
+  builder.endSection();
+}
+
+function writeRows(builder: BatchBuilder, writes: readonly Write[]): void {
+  let storage = -1;
+  for (const write of writes) {
+    if (!write.isRow) continue;
+    if (storage < 0) builder.beginSection(Section.rows);
+    if (write.storage !== storage) builder.storage(Op.storage, (storage = write.storage) as StorageId);
+    writeRow(builder, write, false);
+  }
+  if (storage >= 0) builder.endSection();
+}
+
+function writeRow(builder: BatchBuilder, write: RowWrite, pieces: boolean): void {
+  builder.row(write.tuple ? (write.born ? Op.insert : Op.update) : Op.delete, write.rowId, write.tuple, pieces);
+}
+
+function writeEntries(builder: BatchBuilder, writes: readonly Write[]): void {
+  let index = -1;
+  for (const write of writes) {
+    if (write.isRow) continue;
+    if (index < 0) builder.beginSection(Section.derived);
+    if (write.index !== index) builder.storage(IndexOp.storage, (index = write.index) as StorageId);
+    writeEntry(builder, write);
+  }
+  if (index >= 0) builder.endSection();
+}
+
+function writeEntry(builder: BatchBuilder, write: IndexWrite): void {
+  if (write.payload) builder.indexPut(write.born ? IndexOp.put : IndexOp.replace, write.rowId, write.key, write.payload);
+  else builder.indexDelete(write.rowId, write.key);
+}
+
+/**
+ * Writes `writes` as records of `kind` (parts, or provisional ones), yielding the LSN of each so
+ * that the caller can wait for the log in between. `born` names the storages that a provisional
+ * transaction loads, in its first record.
+ */
+export function* writeParts(
+  log: GroupCommit,
+  kind: number,
+  xid: Xid,
+  writes: Iterable<Write>,
+  messages: readonly Message[],
+  born: readonly StorageId[],
+): Generator<Lsn> {
+  const part = new PartWriter(log, kind, xid, born);
+  for (const write of writes) {
+    if (write.isRow && write.tuple && write.tuple.length > RECORD_TARGET) {
+      for (let at = 0; at < write.tuple.length; at += RECORD_TARGET) {
+        part.section(Section.rows);
+        part.builder!.piece(write.tuple.subarray(at, at + RECORD_TARGET));
+        yield part.end();
+      }
+      part.section(Section.rows, write.storage);
+      writeRow(part.builder!, write, true);
+    } else if (write.isRow) {
+      part.section(Section.rows, write.storage);
+      writeRow(part.builder!, write, false);
+    } else {
+      part.section(Section.derived, write.index);
+      writeEntry(part.builder!, write);
+    }
+    if (part.full) yield part.end();
+  }
+  for (const message of messages) {
+    part.plain();
+    part.builder!.message(message.prefix, message.content);
+    if (part.full) yield part.end();
+  }
+  if (part.builder) yield part.end();
+}
+
+class PartWriter {
+  builder: BatchBuilder | undefined;
+  private tag = 0;
+  private storage = -1;
+  private lsn = 0 as Lsn;
+
+  constructor(
+    private readonly log: GroupCommit,
+    private readonly kind: number,
+    private readonly xid: Xid,
+    private born: readonly StorageId[],
+  ) {}
+
+  get full(): boolean {
+    return this.builder !== undefined && this.builder.recordLength > RECORD_TARGET;
+  }
+
+  private begin(): BatchBuilder {
+    if (this.builder) return this.builder;
+    const builder = this.log.open();
+    this.lsn = builder.beginRecord(this.kind, 0, this.xid);
+    if (this.born.length > 0) {
+      builder.beginSection(Section.born);
+      for (const storage of this.born) builder.uint48(storage);
+      builder.endSection();
+      this.born = [];
+    }
+    return (this.builder = builder);
+  }
+
+  /** Makes the next operation one on `storage` in a section `tag`. */
+  section(tag: number, storage?: StorageId): void {
+    const builder = this.begin();
+    if (this.tag !== tag) {
+      this.closeSection();
+      builder.beginSection(tag);
+      this.tag = tag;
+      this.storage = -1;
+    }
+    if (storage !== undefined && this.storage !== storage) {
+      builder.storage(tag === Section.rows ? Op.storage : IndexOp.storage, storage);
+      this.storage = storage;
+    }
+  }
+
+  /** Outside any section: for things that are sections themselves. */
+  plain(): void {
+    this.begin();
+    this.closeSection();
+  }
+
+  private closeSection(): void {
+    if (this.tag !== 0) this.builder!.endSection();
+    this.tag = 0;
+  }
+
+  end(): Lsn {
+    this.closeSection();
+    this.builder!.endRecord();
+    this.builder = undefined;
+    this.log.wrote(this.lsn);
+    return this.lsn;
+  }
+}

@@ -1,0 +1,482 @@
+/**
+ * The storage engine: transactions over the commit log, the overlay and the key-value state.
+ *
+ *     commit --> record in the open batch (assigned) --> overlay, locks released
+ *            --> append + sync (durable)             --> visible to new snapshots, acknowledged
+ *            --> applier (applied)                   --> overlay trimmed
+ */
+import { assert } from '../errors.js';
+import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
+import { readUint48 } from '../keycode.js';
+import type { KeyValueStore } from '../kv/key-value-store.js';
+import { RecordKind, Section } from '../log/batch.js';
+import type { GroupCommit } from '../log/group-commit.js';
+import type { LogStore } from '../log/log-store.js';
+import { LockManager } from '../locks/lock-manager.js';
+import { LockClass, modeName } from '../locks/modes.js';
+import type { Runtime } from '../runtime.js';
+import type { CommitNotice, EngineSession, EngineStats, LockListing, SequenceStore, Storage, Transaction, TransactionOptions } from '../storage.js';
+import type { ApplierDriver } from './applier-driver.js';
+import { BulkLoad } from './bulk-load.js';
+import { SINGLE_RECORD_MAX, writeCommit, writeDrops, writeParts } from './commit-encoder.js';
+import { Flag } from './row-format.js';
+import { Sequences } from './sequences.js';
+import { SessionState } from './session.js';
+import { TemporaryStore } from './temporary-store.js';
+import { EngineTransaction } from './transaction.js';
+import { VersionStore } from './version-store.js';
+import type { Write } from './write-set.js';
+
+export interface EngineOptions {
+  /** Bytes one transaction may keep in memory. */
+  readonly transactionMemory: number;
+  /** Collects garbage this often; 0: only when asked. */
+  readonly collectEveryMs: number;
+}
+
+/** What recovery found out. */
+export interface Recovered {
+  readonly nextXid: number;
+  readonly nextStorageId: number;
+  readonly lastCommitMicros: number;
+  readonly nextRowIds: Map<StorageId, number>;
+}
+
+/** Temporary storages have ids from here on. */
+const TEMPORARY_BASE = 2 ** 47;
+/** How many xids and storage ids one reserve record covers. */
+const XID_RESERVE = 1 << 16;
+const STORAGE_RESERVE = 1 << 12;
+/** Parts of a large transaction wait for the log this often. */
+const PARTS_IN_FLIGHT = 8;
+
+export class Engine implements Storage {
+  readonly locks: LockManager;
+  readonly store: VersionStore;
+  readonly temporary = new TemporaryStore();
+  readonly sequences: SequenceStore;
+  readonly bulk = new BulkLoad();
+  /** Snapshots see everything at or before this: durable, or assigned by an asynchronous commit. */
+  private visible: Lsn;
+  private readonly active = new Set<EngineTransaction>();
+  private readonly byXid = new Map<Xid, EngineTransaction>();
+  private readonly aborted = new Set<Xid>();
+  private readonly firstXid: number;
+  private xidCounter: number;
+  private xidReserved: number;
+  private storageCounter: number;
+  private storageReserved: number;
+  private temporaryCounter = TEMPORARY_BASE;
+  private virtualCounter = 1;
+  private groupCounter = 1;
+  private readonly rowCounters: Map<StorageId, number>;
+  private lastCommitMicros: number;
+  private readonly listeners: ((commit: CommitNotice) => void)[] = [];
+  private readonly fatalListeners: ((error: unknown) => void)[] = [];
+  private notices: CommitNotice[] = [];
+  private commits = 0;
+  private fatal = false;
+  private stopCollecting: (() => void) | undefined;
+  private closing = false;
+
+  constructor(
+    private readonly runtime: Runtime,
+    readonly options: EngineOptions,
+    readonly kv: KeyValueStore,
+    private readonly logStore: LogStore,
+    readonly log: GroupCommit,
+    private readonly applier: ApplierDriver,
+    store: VersionStore,
+    recovered: Recovered,
+    private readonly onClose: () => Promise<void> = () => Promise.resolve(),
+  ) {
+    this.store = store;
+    this.locks = new LockManager(runtime.clock);
+    this.visible = log.durable;
+    this.firstXid = this.xidCounter = this.xidReserved = recovered.nextXid;
+    this.storageCounter = this.storageReserved = recovered.nextStorageId;
+    this.rowCounters = recovered.nextRowIds;
+    this.lastCommitMicros = recovered.lastCommitMicros;
+    this.sequences = new Sequences(kv, log);
+    log.activeCount = () => this.active.size;
+    log.onDurable = (batch, durable) => this.becameDurable(batch, durable);
+    log.onFailure = (error) => this.fail(error);
+    applier.onApplied = (applied) => this.store.overlay.trim(applied);
+    applier.onFailure = (error) => this.fail(error);
+    this.scheduleCollection();
+  }
+
+  // ---- transactions
+
+  openSession(processId: number, databaseId = 0): EngineSession {
+    return new SessionState(this.locks, this.groupCounter++, processId, databaseId);
+  }
+
+  begin(options: TransactionOptions = {}): Transaction {
+    const session = (options.session as SessionState | undefined) ?? new SessionState(this.locks, this.groupCounter++, 0, 0);
+    return new EngineTransaction(this, session, this.virtualCounter++, options);
+  }
+
+  join(transaction: EngineTransaction): void {
+    this.active.add(transaction);
+  }
+
+  leave(transaction: EngineTransaction): void {
+    this.active.delete(transaction);
+    if (transaction.xid === 0) return;
+    this.byXid.delete(transaction.xid);
+    if (transaction.state !== 'aborted') return;
+    this.aborted.add(transaction.xid);
+    if (this.aborted.size > 100_000) for (const oldest of this.aborted) {
+      this.aborted.delete(oldest);
+      break;
+    }
+  }
+
+  nextXid(transaction: EngineTransaction): Xid {
+    const xid = this.xidCounter++ as Xid;
+    if (xid + XID_RESERVE / 2 >= this.xidReserved) this.reserve();
+    this.byXid.set(xid, transaction);
+    this.active.add(transaction);
+    return xid;
+  }
+
+  /** A new snapshot sees what is durable, or what this session saw already. */
+  snapshotLsn(session: SessionState): Lsn {
+    return session.floor > this.visible ? session.floor : this.visible;
+  }
+
+  /** Transactions that started reading or writing. */
+  get activeTransactions(): ReadonlySet<EngineTransaction> {
+    return this.active;
+  }
+
+  /** Logs, ahead of their use, how far xids and storage ids may be handed out. */
+  private reserve(): void {
+    this.xidReserved = this.xidCounter + XID_RESERVE;
+    this.storageReserved = this.storageCounter + STORAGE_RESERVE;
+    const builder = this.log.open();
+    const lsn = builder.beginRecord(RecordKind.system, 0, 0 as Xid);
+    builder.beginSection(Section.reserve);
+    builder.uint48(this.xidReserved);
+    builder.uint48(this.storageReserved);
+    builder.endSection();
+    builder.endRecord();
+    this.log.wrote(lsn);
+    this.log.flushSoon();
+  }
+
+  // ---- storages
+
+  allocateStorageId(): StorageId {
+    const id = this.storageCounter++ as StorageId;
+    if (id + STORAGE_RESERVE / 2 >= this.storageReserved) this.reserve();
+    return id;
+  }
+
+  allocateTemporaryStorageId(): StorageId {
+    return this.temporaryCounter++ as StorageId;
+  }
+
+  isTemporary(storage: StorageId): boolean {
+    return storage >= TEMPORARY_BASE;
+  }
+
+  discardTemporaryStorage(storage: StorageId): void {
+    this.temporary.discard(storage);
+  }
+
+  storeOf(storage: StorageId): VersionStore {
+    return storage >= TEMPORARY_BASE ? this.temporary.store : this.store;
+  }
+
+  nextRowId(storage: StorageId): RowId {
+    const next = this.rowCounters.get(storage) ?? 1;
+    this.rowCounters.set(storage, next + 1);
+    return next as RowId;
+  }
+
+  rowCount(storage: StorageId): number {
+    return storage >= TEMPORARY_BASE ? this.temporary.rowCount(storage) : this.applier.rowCount(storage);
+  }
+
+  byteSize(storage: StorageId): number {
+    return storage >= TEMPORARY_BASE ? this.temporary.byteSize(storage) : this.applier.byteSize(storage);
+  }
+
+  // ---- commit
+
+  applyTemporary(writes: readonly Write[]): void {
+    if (writes.length > 0) this.temporary.apply(writes, this.log.assigned);
+  }
+
+  commit(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
+    this.log.checkRoom(transaction.writes.bytes);
+    if (transaction.writes.bytes > SINGLE_RECORD_MAX || messageBytes(transaction) > SINGLE_RECORD_MAX)
+      return this.commitInParts(transaction, final, temporary, synchronous);
+    return this.finishCommit(transaction, final, temporary, synchronous, false);
+  }
+
+  private async commitInParts(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
+    try {
+      let inFlight = 0;
+      for (const lsn of writeParts(this.log, RecordKind.part, transaction.assignXid(), final, transaction.messages, [])) {
+        if (++inFlight < PARTS_IN_FLIGHT) continue;
+        inFlight = 0;
+        await this.log.whenDurable(lsn);
+      }
+    } catch (error) {
+      transaction.abort();
+      throw error;
+    }
+    return this.finishCommit(transaction, final, temporary, synchronous, true);
+  }
+
+  /** The one synchronous step in which a commit gets its place in the order. */
+  private finishCommit(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean, parts: boolean): Promise<Lsn> {
+    const { xid, messages, drops } = transaction;
+    const micros = Math.max(this.runtime.clock.nowMicros(), this.lastCommitMicros);
+    this.lastCommitMicros = micros;
+    const provisional = transaction.loaded.size > 0;
+    const lsn = writeCommit(this.log, { xid, writes: final, messages, drops, provisional }, micros, parts);
+    if (provisional) this.store.staged.set(xid, lsn);
+    for (const write of final) {
+      if (write.isRow) {
+        if (!write.born) this.noteRowDeath(write, lsn);
+      } else if (!write.born) this.store.noteDeath(write.index, lsn);
+    }
+    this.store.overlay.add(lsn, final);
+    for (const storage of drops) this.forget(storage);
+    this.applyTemporary(temporary);
+    this.commits++;
+    if (this.listeners.length > 0) this.notices.push({ lsn, xid, commitMicros: micros, messages });
+    const { session } = transaction;
+    if (lsn > session.floor) session.floor = lsn;
+    transaction.end('committed');
+    if (!synchronous) {
+      if (lsn > this.visible) this.visible = lsn;
+      this.log.flushSoon();
+      return Promise.resolve(lsn);
+    }
+    const until = this.log.whenDurable(lsn);
+    return until ? until.then(() => lsn) : Promise.resolve(lsn);
+  }
+
+  private noteRowDeath(write: Write & { isRow: true }, lsn: Lsn): void {
+    if (!write.tuple) this.store.noteDeath(write.storage, lsn);
+  }
+
+  private forget(storage: StorageId): void {
+    this.rowCounters.delete(storage);
+    (this.sequences as Sequences).forget(storage);
+  }
+
+  /** Gives up storages that were loaded ahead of a commit that did not come. */
+  writeAbort(xid: Xid, drops: readonly StorageId[]): void {
+    const builder = this.log.open();
+    const lsn = builder.beginRecord(RecordKind.abort, 0, xid);
+    writeDrops(builder, drops);
+    builder.endRecord();
+    this.log.wrote(lsn);
+    this.log.flushSoon();
+  }
+
+  private becameDurable(batch: Uint8Array, durable: Lsn): void {
+    if (durable > this.visible) this.visible = durable;
+    this.applier.feed(batch);
+    if (this.notices.length === 0) return;
+    let sent = 0;
+    while (sent < this.notices.length && this.notices[sent]!.lsn < durable) sent++;
+    for (const notice of this.notices.splice(0, sent)) for (const listener of this.listeners) listener(notice);
+  }
+
+  // ---- what unique checks ask
+
+  /** A running transaction, other than `asking`, that deleted this index entry. */
+  deleterOf(asking: EngineTransaction, index: StorageId, entry: Uint8Array): EngineTransaction | undefined {
+    for (const transaction of this.active) {
+      if (transaction === asking) continue;
+      const writes = transaction.writes.find(index);
+      if (!writes?.hasEntries) continue;
+      const write = writes.entries.get(entry);
+      if (write && !write.payload) return transaction;
+    }
+    return undefined;
+  }
+
+  /** The running transaction, other than `asking`, that bulk-loaded this stored entry. */
+  undecidedLoader(value: Uint8Array, asking: EngineTransaction): EngineTransaction | undefined {
+    if (!(value[0]! & Flag.provisional)) return undefined;
+    const transaction = this.byXid.get(readUint48(value, 1) as Xid);
+    return transaction === asking ? undefined : transaction;
+  }
+
+  // ---- horizon and collection
+
+  /** The oldest LSN that any snapshot reads at, or will. */
+  horizon(): Lsn {
+    let oldest = this.visible;
+    for (const transaction of this.active) {
+      const lsn = transaction.oldestSnapshot();
+      if (lsn < oldest) oldest = lsn;
+    }
+    return oldest;
+  }
+
+  async vacuum(): Promise<{ versionsRemoved: number; indexEntriesRemoved: number }> {
+    await this.log.drain();
+    await this.applier.drain();
+    const { versions, entries } = await this.applier.collect(() => this.horizon());
+    return { versionsRemoved: versions, indexEntriesRemoved: entries };
+  }
+
+  private scheduleCollection(): void {
+    const every = this.options.collectEveryMs;
+    if (every <= 0 || this.closing) return;
+    this.stopCollecting = this.runtime.clock.after(every, () => {
+      this.applier
+        .collect(() => this.horizon())
+        .catch((error: unknown) => this.fail(error))
+        .finally(() => this.scheduleCollection());
+    });
+  }
+
+  async checkpoint(): Promise<void> {
+    await this.log.drain();
+    await this.applier.checkpoint();
+  }
+
+  // ---- information
+
+  get watermarks(): { readonly assigned: Lsn; readonly durable: Lsn; readonly applied: Lsn } {
+    return { assigned: this.log.assigned, durable: this.log.durable, applied: this.applier.applied };
+  }
+
+  whenDurable(lsn: Lsn): Promise<void> | undefined {
+    return this.log.whenDurable(lsn);
+  }
+
+  onCommit(listener: (commit: CommitNotice) => void): void {
+    this.listeners.push(listener);
+  }
+
+  onFatal(listener: (error: unknown) => void): void {
+    this.fatalListeners.push(listener);
+  }
+
+  private fail(error: unknown): void {
+    if (this.fatal) return;
+    this.fatal = true;
+    for (const listener of this.fatalListeners) listener(error);
+  }
+
+  xidStatus(xid: Xid): 'in progress' | 'committed' | 'aborted' | undefined {
+    if (xid < this.firstXid || xid >= this.xidCounter) return undefined;
+    if (this.byXid.has(xid)) return 'in progress';
+    return this.aborted.has(xid) ? 'aborted' : 'committed';
+  }
+
+  xidBounds(): { next: Xid; oldestActive: Xid; active: Xid[] } {
+    const active = [...this.byXid.keys()].sort((a, b) => a - b);
+    const next = this.xidCounter as Xid;
+    return { next, oldestActive: active[0] ?? next, active };
+  }
+
+  get describeTableLock(): (lockId: number) => string {
+    return this.locks.describeTable;
+  }
+
+  set describeTableLock(describe: (lockId: number) => string) {
+    this.locks.describeTable = describe;
+  }
+
+  get deadlockTimeoutMs(): number {
+    return this.locks.deadlockTimeoutMs;
+  }
+
+  set deadlockTimeoutMs(ms: number) {
+    this.locks.deadlockTimeoutMs = ms;
+  }
+
+  blockingProcesses(processId: number): number[] {
+    return this.locks.blockingProcesses(processId);
+  }
+
+  listLocks(): LockListing[] {
+    const listing: LockListing[] = [];
+    this.locks.forEachHeld((owner, tagA, tagB, mode) =>
+      listing.push({ ...describeTag(tagA, tagB), mode: modeName(tagA % 8, mode), granted: true, processId: owner.processId, virtualId: owner.virtualId, xid: owner.xid as Xid, waitStartMicros: 0 }),
+    );
+    this.locks.forEachWait(({ owner, tagA, tagB, mode, startMicros }) =>
+      listing.push({ ...describeTag(tagA, tagB), mode: modeName(tagA % 8, mode), granted: false, processId: owner.processId, virtualId: owner.virtualId, xid: owner.xid as Xid, waitStartMicros: startMicros }),
+    );
+    for (const [xid, { processId, virtualId }] of this.byXid)
+      listing.push({ kind: 'transaction', objectId: xid, subId: virtualId, keyKind: 0, mode: 'ExclusiveLock', granted: true, processId, virtualId, xid, waitStartMicros: 0 });
+    return listing;
+  }
+
+  stats(): EngineStats {
+    const log = this.logStore.stats();
+    return {
+      logBytes: this.log.bytes,
+      logBatches: this.log.batches,
+      commits: this.commits,
+      fsyncCount: log.fsyncCount,
+      fsyncMsTotal: log.fsyncMsTotal,
+      fsyncMsMax: log.fsyncMsMax,
+      fsyncBuckets: log.fsyncBuckets,
+      applierLagBytes: this.applier.queuedBytes,
+      keyValueBytes: this.kv.byteSize(),
+      versionsInHistory: this.applier.versionsInHistory,
+      versionsCollected: this.applier.versionsCollected,
+      overlayRows: this.store.overlay.rowCount,
+      activeTransactions: this.active.size,
+      locksHeld: this.locks.table.size,
+      locksWaiting: this.locks.waitCount,
+      deadlocks: this.locks.deadlocks,
+      horizon: this.horizon(),
+    };
+  }
+
+  /** Rolls back what is running, makes everything durable and applied, and lets go of the directory. */
+  async close(): Promise<void> {
+    if (this.closing) return;
+    this.closing = true;
+    this.stopCollecting?.();
+    for (const transaction of [...this.active]) transaction.rollback();
+    if (!this.fatal) {
+      await this.log.drain();
+      await this.applier.close();
+    }
+    await this.logStore.close();
+    this.kv.close();
+    await this.onClose();
+  }
+}
+
+function messageBytes(transaction: EngineTransaction): number {
+  let bytes = 0;
+  for (const message of transaction.messages) bytes += message.content.length + message.prefix.length + 10;
+  return bytes;
+}
+
+function describeTag(tagA: number, tagB: number): Pick<LockListing, 'kind' | 'objectId' | 'subId' | 'keyKind'> {
+  const lockClass = tagA % 8;
+  const objectId = Math.floor(tagA / 8);
+  switch (lockClass) {
+    case LockClass.row:
+      return { kind: 'row', objectId, subId: tagB, keyKind: 0 };
+    case LockClass.uniqueKey:
+      return { kind: 'unique key', objectId, subId: 0, keyKind: 0 };
+    case LockClass.table:
+      return { kind: 'table', objectId, subId: 0, keyKind: 0 };
+    case LockClass.advisory:
+      return { kind: 'advisory', objectId, subId: tagB % 0x100000000, keyKind: 1 };
+    case LockClass.advisoryPair:
+      return { kind: 'advisory', objectId, subId: tagB % 0x100000000, keyKind: 2 };
+    default:
+      assert(lockClass === LockClass.transaction, 'unknown lock class');
+      return { kind: 'transaction', objectId: 0, subId: tagB, keyKind: 0 };
+  }
+}
+

@@ -1,0 +1,159 @@
+/**
+ * A scan of a storage in row id order. Each fill copies one chunk of the heap, merges what the
+ * overlay and the transaction itself changed, and, for snapshots older than the storage's last
+ * delete, the rows deleted since. Nothing is held between fills but the next row id.
+ */
+import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
+import { readUint48 } from '../keycode.js';
+import type { Chunk } from '../kv/key-value-store.js';
+import type { RowBlock, RowCursor, RowVersion, Snapshot } from '../storage.js';
+import { Flag, HEAP_KEY, ROW_HEADER, heapKey, stampOf, verifyRow, xidOf } from './row-format.js';
+import { Hit } from './version-store.js';
+import type { VersionStore } from './version-store.js';
+import type { StorageWrites } from './write-set.js';
+
+const LAST_ROW = 2 ** 48 - 2;
+const MAX_CHUNK = 1024;
+
+/** What a scan asks of its transaction for rows that it or the overlay changed. */
+export interface RowResolver {
+  readonly xid: Xid;
+  resolveRow(storage: StorageId, rowId: RowId, snapshot: Snapshot, s: Lsn): RowVersion | undefined;
+  /** First row id of the bulk-loaded storage that `snapshot`'s command must not see. */
+  loadedBound(storage: StorageId, snapshot: Snapshot): number;
+}
+
+export class HeapScan implements RowCursor {
+  private next: number;
+  private readonly last: number;
+  private readonly extras: RowId[];
+  private extra = 0;
+  private chunk: Chunk = { keys: [], values: [] };
+  private dead: Chunk = { keys: [], values: [] };
+  private readonly hit = new Hit();
+  private readonly lower = new Uint8Array(HEAP_KEY);
+  private readonly upper = new Uint8Array(HEAP_KEY);
+
+  constructor(
+    private readonly resolver: RowResolver,
+    private readonly store: VersionStore,
+    private readonly storage: StorageId,
+    private readonly snapshot: Snapshot,
+    /** The snapshot's LSN; a fixed one for 'latest'. */
+    private readonly s: Lsn,
+    own: StorageWrites | undefined,
+    from: number,
+    to: number,
+  ) {
+    this.next = from;
+    this.last = Math.min(to, LAST_ROW);
+    this.extras = changedRows(own, store.overlay.find(storage), from, this.last);
+  }
+
+  fill(block: RowBlock, max: number): number {
+    block.length = 0;
+    while (block.length === 0 && this.next <= this.last) {
+      if (this.extras.length === 0 && !this.mergesDead()) this.fillPlain(block, max);
+      else this.fillMerged(block, max);
+    }
+    return block.length;
+  }
+
+  private mergesDead(): boolean {
+    const death = this.store.lastDeath.get(this.storage);
+    return death !== undefined && this.s < death;
+  }
+
+  private read(max: number): number {
+    this.chunk.keys.length = 0;
+    this.chunk.values.length = 0;
+    heapKey(this.lower, this.storage, this.next as RowId);
+    heapKey(this.upper, this.storage, (this.last + 1) as RowId);
+    return this.store.kv.scan('heap', this.lower, this.upper, false, max, this.chunk);
+  }
+
+  private fillPlain(block: RowBlock, max: number): void {
+    const limit = Math.min(max, MAX_CHUNK);
+    const count = this.read(limit);
+    const { keys, values } = this.chunk;
+    for (let i = 0; i < count; i++) this.emitStored(block, readUint48(keys[i]!, 6) as RowId, keys[i]!, values[i]!);
+    this.next = count < limit ? this.last + 1 : readUint48(keys[count - 1]!, 6) + 1;
+  }
+
+  /** Adds the version of a heap row that the snapshot sees. */
+  private emitStored(block: RowBlock, rowId: RowId, key: Uint8Array, value: Uint8Array): void {
+    if ((value[0]! & Flag.provisional) === 0 && stampOf(value) <= this.s) {
+      verifyRow(value, key);
+      push(block, rowId, value.subarray(ROW_HEADER), xidOf(value));
+      return;
+    }
+    const { xid } = this.resolver;
+    if (!this.store.readChain(this.storage, rowId, value, this.s, xid, this.hit)) return;
+    if (xid !== 0 && this.hit.xid === xid && rowId >= this.resolver.loadedBound(this.storage, this.snapshot)) return;
+    // A version from history is only lent.
+    push(block, rowId, this.hit.tuple.slice(), this.hit.xid);
+  }
+
+  private fillMerged(block: RowBlock, max: number): void {
+    const limit = Math.min(max, MAX_CHUNK);
+    const count = this.read(limit);
+    const { keys, values } = this.chunk;
+    let bound = count < limit ? this.last : readUint48(keys[count - 1]!, 6);
+    let deadCount = 0;
+    if (this.mergesDead()) {
+      this.dead.keys.length = 0;
+      this.dead.values.length = 0;
+      heapKey(this.upper, this.storage, (bound + 1) as RowId);
+      deadCount = this.store.kv.scan('deleted', this.lower, this.upper, false, limit, this.dead);
+      if (deadCount === limit) bound = Math.min(bound, readUint48(this.dead.keys[deadCount - 1]!, 6));
+    }
+    let h = 0;
+    let d = 0;
+    const { extras } = this;
+    while (this.extra < extras.length && extras[this.extra]! < this.next) this.extra++;
+    while (block.length < max) {
+      const heapRow = h < count ? readUint48(keys[h]!, 6) : Infinity;
+      const deadRow = d < deadCount ? readUint48(this.dead.keys[d]!, 6) : Infinity;
+      const extraRow = this.extra < extras.length ? extras[this.extra]! : Infinity;
+      const rowId = Math.min(heapRow, deadRow, extraRow);
+      if (rowId > bound) {
+        this.next = bound + 1;
+        return;
+      }
+      if (rowId === extraRow) {
+        const version = this.resolver.resolveRow(this.storage, rowId as RowId, this.snapshot, this.s);
+        if (version) push(block, rowId as RowId, version.tuple.slice(), version.xmin);
+        this.extra++;
+      } else if (rowId === heapRow) this.emitStored(block, rowId as RowId, keys[h]!, values[h]!);
+      else {
+        const deathLsn = readUint48(this.dead.values[d]!, 0) as Lsn;
+        if (deathLsn > this.s && this.store.readDead(this.storage, rowId as RowId, deathLsn, this.s, this.resolver.xid, this.hit))
+          push(block, rowId as RowId, this.hit.tuple.slice(), this.hit.xid);
+      }
+      if (heapRow === rowId) h++;
+      if (deadRow === rowId) d++;
+      this.next = rowId + 1;
+    }
+  }
+
+  close(): void {
+    this.next = this.last + 1;
+  }
+}
+
+function push(block: RowBlock, rowId: RowId, tuple: Uint8Array, xmin: Xid): void {
+  const at = block.length++;
+  block.rowIds[at] = rowId;
+  block.tuples[at] = tuple;
+  block.xmins[at] = xmin;
+}
+
+/** Row ids in [from, to] that the transaction or the overlay changed, ascending. */
+function changedRows(own: StorageWrites | undefined, overlay: StorageWrites | undefined, from: number, to: number): RowId[] {
+  const rows: RowId[] = [];
+  if (own) for (const rowId of own.rows.keys()) if (rowId >= from && rowId <= to) rows.push(rowId);
+  if (overlay) for (const rowId of overlay.rows.keys()) if (rowId >= from && rowId <= to && !own?.rows.has(rowId)) rows.push(rowId);
+  let ascending = true;
+  for (let i = 1; i < rows.length && ascending; i++) ascending = rows[i]! > rows[i - 1]!;
+  return ascending ? rows : rows.sort((a, b) => a - b);
+}

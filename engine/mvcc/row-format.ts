@@ -1,0 +1,174 @@
+/**
+ * Keys and values in the key-value store, byte by byte (u48 = 6 bytes, big-endian).
+ *
+ *     heap      u48 storage, u48 row id            -> row value: the newest version
+ *     history   u48 LSN that superseded it, u48 storage, u48 row id -> row value as it was
+ *               u48 LSN, u48 0, u48 n              -> dead list: keys in `dead` to remove with it
+ *     deleted   u48 storage, u48 row id            -> u48 LSN of death, u48 xid
+ *     index     u48 index, key, u48 row id         -> entry value
+ *     dead      u48 index, key, u48 row id, u48 LSN of death -> entry value as it was
+ *     storages  u48 storage                        -> see storage-info.ts
+ *     meta      see applier.ts
+ *
+ *     row value                                    entry value
+ *      0  u8   flags                                0  u8   flags
+ *      1  u48  stamp: LSN of the commit             1  u48  birth: LSN (PROVISIONAL: xid)
+ *      7  u48  xid                                  7  u32  check
+ *     13  u32  check                               11       payload
+ *     17       tuple
+ *
+ * flags: 1 HAS_PREVIOUS: an older version is in `history` under (this stamp, storage, row id)
+ *        2 DEATH (in history only): the version was ended by a delete, so `deleted` names the row
+ *        4 PROVISIONAL: written before its transaction's fate was known; the xid decides
+ *
+ * The check is a 32-bit hash of key and value: a value that LMDB hands out under a wrong key, or
+ * with a flipped bit, is noticed.
+ */
+import { DatabaseError } from '../errors.js';
+import { readUint48, writeUint48 } from '../keycode.js';
+import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
+
+export const ROW_HEADER = 17;
+export const ENTRY_HEADER = 11;
+export const Flag = { hasPrevious: 1, death: 2, provisional: 4 } as const;
+
+export const HEAP_KEY = 12;
+export const HISTORY_KEY = 18;
+
+export function heapKey(into: Uint8Array, storage: StorageId, rowId: RowId): Uint8Array {
+  writeUint48(into, 0, storage);
+  writeUint48(into, 6, rowId);
+  return into;
+}
+
+export function historyKey(into: Uint8Array, lsn: Lsn, storage: number, rowId: number): Uint8Array {
+  writeUint48(into, 0, lsn);
+  writeUint48(into, 6, storage);
+  writeUint48(into, 12, rowId);
+  return into;
+}
+
+/** index, key, row id; `key` is a stored key. Returns a view of `scratch`. */
+export function indexKey(scratch: Uint8Array, index: StorageId, key: Uint8Array, rowId: RowId): Uint8Array {
+  writeUint48(scratch, 0, index);
+  scratch.set(key, 6);
+  writeUint48(scratch, 6 + key.length, rowId);
+  return scratch.subarray(0, 12 + key.length);
+}
+
+/** key, row id: how the overlay and write sets order an index's entries. */
+export function entryKey(key: Uint8Array, rowId: RowId): Uint8Array {
+  const out = new Uint8Array(key.length + 6);
+  out.set(key);
+  writeUint48(out, key.length, rowId);
+  return out;
+}
+
+export function storagePrefix(storage: number): Uint8Array {
+  const out = new Uint8Array(6);
+  writeUint48(out, 0, storage);
+  return out;
+}
+
+export const stampOf = (value: Uint8Array): Lsn => readUint48(value, 1) as Lsn;
+export const xidOf = (value: Uint8Array): Xid => readUint48(value, 7) as Xid;
+
+/** Writes a row value into `into` (grown by the caller) and returns its length. */
+export function writeRowValue(into: Uint8Array, flags: number, stamp: Lsn, xid: Xid, tuple: Uint8Array, key: Uint8Array): number {
+  into[0] = flags;
+  writeUint48(into, 1, stamp);
+  writeUint48(into, 7, xid);
+  into.set(tuple, ROW_HEADER);
+  const length = ROW_HEADER + tuple.length;
+  writeUint32(into, 13, checkRow(into, length, key));
+  return length;
+}
+
+export function writeEntryValue(into: Uint8Array, flags: number, birth: number, payload: Uint8Array, key: Uint8Array): number {
+  into[0] = flags;
+  writeUint48(into, 1, birth);
+  into.set(payload, ENTRY_HEADER);
+  const length = ENTRY_HEADER + payload.length;
+  writeUint32(into, 7, checkEntry(into, length, key));
+  return length;
+}
+
+/** Throws XX001 when a row value does not belong to its key or was damaged. Its flags may have gained DEATH in history. */
+export function verifyRow(value: Uint8Array, key: Uint8Array): void {
+  if (readUint32(value, 13) !== checkRow(value, value.length, key)) throw damaged('row', key);
+}
+
+export function verifyEntry(value: Uint8Array, key: Uint8Array): void {
+  if (readUint32(value, 7) !== checkEntry(value, value.length, key)) throw damaged('index entry', key);
+}
+
+function damaged(what: string, key: Uint8Array): DatabaseError {
+  return new DatabaseError('XX001', `stored ${what} does not match its checksum`, {
+    detail: `Key ${Buffer.from(key).toString('hex')}.`,
+    hint: 'The state file is damaged. It can be made anew from the log or a backup.',
+  });
+}
+
+/** Flags other than PROVISIONAL are left out: HAS_PREVIOUS and DEATH may be set later. */
+function checkRow(value: Uint8Array, length: number, key: Uint8Array): number {
+  let h = hashBytes(0x9747b28c ^ (value[0]! & Flag.provisional), key, 0, key.length);
+  h = hashBytes(h, value, 1, 13);
+  return hashBytes(h, value, ROW_HEADER, length) >>> 0;
+}
+
+function checkEntry(value: Uint8Array, length: number, key: Uint8Array): number {
+  let h = hashBytes(0x85ebca6b ^ (value[0]! & Flag.provisional), key, 0, key.length);
+  h = hashBytes(h, value, 1, 7);
+  return hashBytes(h, value, ENTRY_HEADER, length) >>> 0;
+}
+
+/** Murmur3's mixing over little-endian words; one lane. */
+function hashBytes(seed: number, bytes: Uint8Array, start: number, end: number): number {
+  let h = seed;
+  let i = start;
+  for (const last = end - 3; i < last; i += 4) {
+    let k = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
+    k = Math.imul(k, 0xcc9e2d51);
+    k = (k << 15) | (k >>> 17);
+    h ^= Math.imul(k, 0x1b873593);
+    h = (h << 13) | (h >>> 19);
+    h = (Math.imul(h, 5) + 0xe6546b64) | 0;
+  }
+  let k = 0;
+  for (let shift = 0; i < end; i++, shift += 8) k |= bytes[i]! << shift;
+  h ^= Math.imul(k, 0x1b873593) ^ (end - start);
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  return h ^ (h >>> 13);
+}
+
+/** 128-bit hash of a row's canonical bytes (storage-independent: row id and tuple), as four words into `out`. */
+export function hashRow(out: Uint32Array, rowId: RowId, tuple: Uint8Array): void {
+  const low = rowId >>> 0;
+  const high = Math.floor(rowId / 0x100000000);
+  for (let lane = 0; lane < 4; lane++) {
+    const seed = Math.imul(low ^ Math.imul(lane + 1, 0x9e3779b1), 0x2c1b3c6d) ^ Math.imul(high + lane, 0x27d4eb2f);
+    out[lane] = hashBytes(seed, tuple, 0, tuple.length);
+  }
+}
+
+/** sum += sign * addend, as 128-bit little-endian numbers of four words. */
+export function addHash(sum: Uint32Array, addend: Uint32Array, sign: 1 | -1): void {
+  let carry = 0;
+  for (let i = 0; i < 4; i++) {
+    const total = sum[i]! + sign * addend[i]! + carry;
+    sum[i] = total;
+    carry = total > 0xffffffff ? 1 : total < 0 ? -1 : 0;
+  }
+}
+
+export function writeUint32(buffer: Uint8Array, position: number, value: number): void {
+  buffer[position] = value >>> 24;
+  buffer[position + 1] = value >>> 16;
+  buffer[position + 2] = value >>> 8;
+  buffer[position + 3] = value;
+}
+
+export function readUint32(buffer: Uint8Array, position: number): number {
+  return ((buffer[position]! << 24) | (buffer[position + 1]! << 16) | (buffer[position + 2]! << 8) | buffer[position + 3]!) >>> 0;
+}
+

@@ -1,0 +1,518 @@
+/**
+ * A transaction: snapshots, write set, locks, savepoints, commit. See ../README.md for how a
+ * commit travels. Everything but waiting for durability is synchronous.
+ */
+import { DatabaseError, assert } from '../errors.js';
+import type { CommandId, Lsn, RowId, StorageId, SubId, Xid } from '../ids.js';
+import { NO_XID } from '../ids.js';
+import { LONG_KEY, prefixSuccessor, readUint48 } from '../keycode.js';
+import { NONE } from '../locks/lock-table.js';
+import type { LockOwner, Wait } from '../locks/lock-manager.js';
+import { EXCLUSIVE, LockClass, ROW_MODE, SHARED, TABLE_MODE } from '../locks/modes.js';
+import { Pending } from '../pending.js';
+import type {
+  IndexCursor, IsolationLevel, KeyRange, Message, RowCursor, RowLockResult, RowLockStrength, RowVersion, Snapshot, SnapshotKind,
+  TableLockMode, Transaction, TransactionOptions, WaitPolicy,
+} from '../storage.js';
+import type { Engine } from './engine.js';
+import { HeapScan } from './heap-scan.js';
+import type { RowResolver } from './heap-scan.js';
+import { IndexScan } from './index-scan.js';
+import { entryKey, storagePrefix } from './row-format.js';
+import type { SessionState } from './session.js';
+import { FOREVER, Hit } from './version-store.js';
+import type { VersionStore } from './version-store.js';
+import { WriteSet } from './write-set.js';
+import type { IndexWrite, Write } from './write-set.js';
+
+const LOCKED: RowLockResult = { kind: 'locked' };
+const DELETED: RowLockResult = { kind: 'deleted' };
+const SELF_MODIFIED: RowLockResult = { kind: 'self-modified' };
+const SKIPPED: RowLockResult = { kind: 'skipped' };
+const ALL_COMMANDS = Number.MAX_SAFE_INTEGER as CommandId;
+
+interface Savepoint {
+  readonly sub: SubId;
+  readonly writes: number;
+  readonly lock: number;
+  readonly messages: number;
+  readonly drops: number;
+  readonly created: number;
+}
+
+class TransactionSnapshot implements Snapshot {
+  constructor(
+    private readonly owner: EngineTransaction,
+    readonly kind: SnapshotKind,
+    readonly lsn: Lsn,
+    readonly command: CommandId,
+  ) {}
+
+  release(): void {
+    this.owner.releaseSnapshot(this);
+  }
+}
+
+export class EngineTransaction implements Transaction, LockOwner, RowResolver {
+  readonly isolation: IsolationLevel;
+  readonly readOnly: boolean;
+  xid: Xid = NO_XID;
+  state: Transaction['state'] = 'active';
+  // LockOwner
+  number = -1;
+  lastLock = NONE;
+  wait: Wait | undefined;
+  readonly group: number;
+  readonly processId: number;
+
+  readonly writes = new WriteSet();
+  readonly messages: Message[] = [];
+  readonly drops: StorageId[] = [];
+  readonly created: StorageId[] = [];
+  /** Storages bulk-loaded ahead of the commit: per command the first row id it may not see. */
+  readonly loaded = new Map<StorageId, { command: CommandId; from: RowId }[]>();
+  private command = 1 as CommandId;
+  private readonly savepoints: Savepoint[] = [];
+  private nextSub = 2;
+  /** Snapshots in use; their LSNs hold the horizon. */
+  private readonly snapshots: Snapshot[] = [];
+  private fixedLsn: Lsn | undefined;
+  private readonly hit = new Hit();
+
+  constructor(
+    private readonly engine: Engine,
+    readonly session: SessionState,
+    readonly virtualId: number,
+    options: TransactionOptions,
+  ) {
+    this.isolation = options.isolation ?? 'read committed';
+    this.readOnly = options.readOnly ?? false;
+    this.group = session.group;
+    this.processId = session.processId;
+  }
+
+  // ---- snapshots
+
+  assignXid(): Xid {
+    if (this.xid === NO_XID) {
+      this.active();
+      this.xid = this.engine.nextXid(this);
+    }
+    return this.xid;
+  }
+
+  takeSnapshot(): Snapshot {
+    this.active();
+    let lsn = this.fixedLsn;
+    if (lsn === undefined) {
+      lsn = this.engine.snapshotLsn(this.session);
+      if (this.isolation !== 'read committed') this.fixedLsn = lsn;
+    }
+    return this.register(new TransactionSnapshot(this, 'at', lsn, this.command));
+  }
+
+  latestSnapshot(): Snapshot {
+    this.active();
+    return new TransactionSnapshot(this, 'latest', FOREVER, ALL_COMMANDS);
+  }
+
+  private register(snapshot: Snapshot): Snapshot {
+    this.engine.join(this);
+    this.snapshots.push(snapshot);
+    return snapshot;
+  }
+
+  releaseSnapshot(snapshot: Snapshot): void {
+    const at = this.snapshots.lastIndexOf(snapshot);
+    if (at < 0) return;
+    const last = this.snapshots.pop()!;
+    if (at < this.snapshots.length) this.snapshots[at] = last;
+  }
+
+  /** Oldest LSN this transaction still reads at. */
+  oldestSnapshot(): Lsn {
+    let oldest = this.fixedLsn ?? FOREVER;
+    for (const snapshot of this.snapshots) if (snapshot.lsn < oldest) oldest = snapshot.lsn;
+    return oldest;
+  }
+
+  advanceCommand(): void {
+    this.command = (this.command + 1) as CommandId;
+  }
+
+  // ---- reads
+
+  private storeOf(storage: StorageId): VersionStore {
+    return this.engine.storeOf(storage);
+  }
+
+  /** Temporary storages have one version, seen by one session. */
+  private lsnFor(storage: StorageId, snapshot: Snapshot): Lsn {
+    return this.engine.isTemporary(storage) ? FOREVER : snapshot.lsn;
+  }
+
+  get(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined {
+    return this.resolveRow(storage, rowId, snapshot, this.lsnFor(storage, snapshot));
+  }
+
+  resolveRow(storage: StorageId, rowId: RowId, snapshot: Snapshot, s: Lsn): RowVersion | undefined {
+    let own = this.writes.find(storage)?.rows.get(rowId);
+    while (own && own.command >= snapshot.command) own = own.older;
+    if (own) return own.tuple ? { rowId, tuple: own.tuple, xmin: this.xid, command: own.command } : undefined;
+    const { hit } = this;
+    if (!this.storeOf(storage).read(storage, rowId, s, this.xid, hit)) return undefined;
+    if (snapshot.kind !== 'at') this.sawVersion(hit.stamp);
+    if (hit.xid === this.xid && this.xid !== 0 && rowId >= this.loadedBound(storage, snapshot)) return undefined;
+    return { rowId, tuple: hit.tuple, xmin: hit.xid, command: 0 as CommandId };
+  }
+
+  loadedBound(storage: StorageId, snapshot: Snapshot): number {
+    const bounds = this.loaded.get(storage);
+    if (!bounds) return Infinity;
+    for (const bound of bounds) if (bound.command >= snapshot.command) return bound.from;
+    return Infinity;
+  }
+
+  /** Something newer than the durable mark was seen: what depends on it waits for it. */
+  private sawVersion(lsn: Lsn): void {
+    if (lsn > this.session.floor) this.session.floor = lsn;
+  }
+
+  raiseFloor(lsn: Lsn): void {
+    this.sawVersion(lsn);
+  }
+
+  floorPending(): Pending | undefined {
+    if (this.session.floor === 0) return undefined;
+    const until = this.engine.log.whenDurable(this.session.floor);
+    return until && new Pending(until, 'IO', 'WALSync');
+  }
+
+  scan(storage: StorageId, snapshot: Snapshot, range?: { from?: RowId; to?: RowId }): RowCursor {
+    const own = this.writes.find(storage);
+    return new HeapScan(this, this.storeOf(storage), storage, snapshot, this.scanLsn(storage, snapshot), own, range?.from ?? 0, range?.to ?? Infinity);
+  }
+
+  scanIndex(index: StorageId, snapshot: Snapshot, range: KeyRange): IndexCursor {
+    const bound = this.loaded.size === 0 ? Infinity : this.loadedBound(index, snapshot);
+    return new IndexScan(this.storeOf(index), index, snapshot, this.scanLsn(index, snapshot), this.writes.find(index), this.xid, bound, range);
+  }
+
+  /** A scan under 'latest' sees what is committed when it starts, throughout. */
+  private scanLsn(storage: StorageId, snapshot: Snapshot): Lsn {
+    if (this.engine.isTemporary(storage)) return FOREVER;
+    if (snapshot.kind === 'at') return snapshot.lsn;
+    this.sawVersion(this.engine.log.assigned);
+    return this.engine.log.assigned;
+  }
+
+  // ---- writes
+
+  private active(): void {
+    if (this.state !== 'active') throw new Error(`transaction is ${this.state}`);
+  }
+
+  private beforeWrite(): void {
+    this.active();
+    if (this.xid === NO_XID) this.assignXid();
+    if (this.writes.bytes > this.engine.options.transactionMemory) this.engine.bulk.relieve(this);
+  }
+
+  get currentCommand(): CommandId {
+    return this.command;
+  }
+
+  createStorage(): StorageId {
+    this.active();
+    const storage = this.engine.allocateStorageId();
+    this.created.push(storage);
+    return storage;
+  }
+
+  insert(storage: StorageId, tuple: Uint8Array): RowId {
+    this.beforeWrite();
+    const rowId = this.engine.nextRowId(storage);
+    this.writes.row(storage, rowId, tuple, this.command, this.currentSub, true);
+    return rowId;
+  }
+
+  update(storage: StorageId, rowId: RowId, tuple: Uint8Array): void {
+    this.beforeWrite();
+    this.writes.row(storage, rowId, tuple, this.command, this.currentSub, false);
+  }
+
+  delete(storage: StorageId, rowId: RowId): void {
+    this.beforeWrite();
+    this.writes.row(storage, rowId, undefined, this.command, this.currentSub, false);
+  }
+
+  putIndexEntry(index: StorageId, key: Uint8Array, rowId: RowId, payload: Uint8Array): void {
+    if (key.length > LONG_KEY) throw new DatabaseError('54000', `index key of ${key.length} bytes exceeds the maximum of ${LONG_KEY}`);
+    this.beforeWrite();
+    this.writes.entry(index, entryKey(key, rowId), rowId, payload, this.command, this.currentSub);
+  }
+
+  deleteIndexEntry(index: StorageId, key: Uint8Array, rowId: RowId): void {
+    this.beforeWrite();
+    this.writes.entry(index, entryKey(key, rowId), rowId, undefined, this.command, this.currentSub);
+  }
+
+  addMessage(message: Message): void {
+    this.active();
+    this.messages.push(message);
+  }
+
+  dropStorage(storage: StorageId): void {
+    this.active();
+    this.drops.push(storage);
+  }
+
+  // ---- locks
+
+  /** The lock manager knows a transaction from its first lock on. */
+  private lockOwner(): this {
+    if (this.number < 0) {
+      this.active();
+      this.engine.join(this);
+      this.engine.locks.register((number) => {
+        this.number = number;
+        return this;
+      });
+    }
+    return this;
+  }
+
+  lockRow(storage: StorageId, rowId: RowId, strength: RowLockStrength, policy: WaitPolicy, snapshot: Snapshot): RowLockResult | Pending {
+    const own = this.writes.find(storage)?.rows.get(rowId);
+    if (own) {
+      if (own.command >= snapshot.command) return SELF_MODIFIED;
+      return own.tuple ? LOCKED : DELETED;
+    }
+    if (this.engine.isTemporary(storage)) return LOCKED;
+    if (this.xid === NO_XID) this.assignXid();
+    const held = this.engine.locks.acquire(this.lockOwner(), storage * 8 + LockClass.row, rowId, ROW_MODE[strength], policy === 'wait');
+    if (held instanceof Pending) return held;
+    if (!held) {
+      if (policy === 'skip') return SKIPPED;
+      throw new DatabaseError('55P03', 'could not obtain lock on row');
+    }
+    const { hit } = this;
+    if (!this.storeOf(storage).read(storage, rowId, FOREVER, this.xid, hit)) {
+      this.sawVersion(hit.stamp);
+      return DELETED;
+    }
+    if (hit.stamp <= snapshot.lsn) return LOCKED;
+    this.sawVersion(hit.stamp);
+    return { kind: 'updated', version: { rowId, tuple: hit.tuple, xmin: hit.xid, command: 0 as CommandId } };
+  }
+
+  lockTable(lockId: number, mode: TableLockMode, policy: 'wait' | 'nowait'): boolean | Pending {
+    return this.engine.locks.acquire(this.lockOwner(), lockId * 8 + LockClass.table, 0, TABLE_MODE[mode], policy === 'wait');
+  }
+
+  lockAdvisory(key: bigint | readonly [number, number], mode: 'shared' | 'exclusive', scope: 'transaction' | 'session', policy: 'wait' | 'nowait'): boolean | Pending {
+    const [tagA, tagB] = this.session.advisoryTag(key);
+    const wanted = mode === 'shared' ? SHARED : EXCLUSIVE;
+    if (scope === 'session') return this.session.lockAdvisory(tagA, tagB, wanted, policy === 'wait');
+    return this.engine.locks.acquire(this.lockOwner(), tagA, tagB, wanted, policy === 'wait');
+  }
+
+  unlockAdvisory(key: bigint | readonly [number, number], mode: 'shared' | 'exclusive'): boolean {
+    const [tagA, tagB] = this.session.advisoryTag(key);
+    return this.session.unlockAdvisory(tagA, tagB, mode === 'shared' ? SHARED : EXCLUSIVE);
+  }
+
+  cancelWaits(error: Error): boolean {
+    const mine = this.engine.locks.cancelWait(this, error);
+    return this.session.cancelWait(error) || mine;
+  }
+
+  probeUnique(index: StorageId, key: Uint8Array, except?: RowId): 'free' | { rowId: RowId } | Pending {
+    if (this.xid === NO_XID) this.assignXid();
+    if (this.engine.isTemporary(index)) return this.findLive(index, key, except) ?? 'free';
+    const owner = this.lockOwner();
+    const tagA = index * 8 + LockClass.uniqueKey;
+    const tagB = hashKey(key);
+    const held = this.engine.locks.acquire(owner, tagA, tagB, EXCLUSIVE, true);
+    if (held instanceof Pending) return held;
+    const found = this.findLive(index, key, except);
+    if (!found) return 'free';
+    // Only who inserted the key keeps it locked: whoever waits for a rival, or failed, must not block it.
+    if (!this.wroteKey(index, key)) this.engine.locks.release(owner, tagA, tagB);
+    return found;
+  }
+
+  private wroteKey(index: StorageId, key: Uint8Array): boolean {
+    const own = this.writes.find(index);
+    if (!own?.hasEntries) return false;
+    const values: IndexWrite[] = [];
+    own.entries.collect(key, prefixSuccessor(key), false, Infinity, [], values);
+    return values.some((write) => write.payload !== undefined);
+  }
+
+  /** The row that has `key` now, own writes included; Pending while a rival that deletes it (or bulk-loads it) is undecided. */
+  private findLive(index: StorageId, key: Uint8Array, except: RowId | undefined): { rowId: RowId } | Pending | undefined {
+    const store = this.storeOf(index);
+    const own = this.writes.find(index);
+    const upper = prefixSuccessor(key);
+    const checked = new Set<number>();
+    let wait: Pending | undefined;
+    const consider = (entry: Uint8Array, live: boolean): { rowId: RowId } | undefined => {
+      const rowId = readUint48(entry, entry.length - 6) as RowId;
+      if (checked.has(rowId)) return undefined;
+      checked.add(rowId);
+      if (!live || rowId === except) return undefined;
+      const rival = this.engine.deleterOf(this, index, entry);
+      if (!rival) return { rowId };
+      wait ??= this.engine.locks.awaitOwner(this.lockOwner(), rival.lockOwner());
+      return undefined;
+    };
+    for (const tree of [own, store.overlay.find(index)]) {
+      if (!tree?.hasEntries) continue;
+      const keys: Uint8Array[] = [];
+      const values: IndexWrite[] = [];
+      tree.entries.collect(key, upper, false, Infinity, keys, values);
+      for (let i = 0; i < keys.length; i++) {
+        const found = consider(keys[i]!, values[i]!.payload !== undefined);
+        if (found) {
+          if (tree !== own) this.sawVersion(values[i]!.lsn);
+          return found;
+        }
+      }
+    }
+    const prefix = storagePrefix(index);
+    const chunk = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
+    const end = upper ? Buffer.concat([prefix, upper]) : storagePrefix(index + 1);
+    store.kv.scan('index', Buffer.concat([prefix, key]), end, false, 64, chunk);
+    for (let i = 0; i < chunk.keys.length; i++) {
+      const rival = this.engine.undecidedLoader(chunk.values[i]!, this);
+      if (rival) {
+        wait ??= this.engine.locks.awaitOwner(this.lockOwner(), rival.lockOwner());
+        continue;
+      }
+      const found = consider(chunk.keys[i]!.subarray(6), store.entryVisible(chunk.keys[i]!, chunk.values[i]!, FOREVER + 1, FOREVER, this.xid));
+      if (found) return found;
+    }
+    return wait;
+  }
+
+  // ---- savepoints
+
+  get currentSub(): SubId {
+    return this.savepoints.length === 0 ? (1 as SubId) : this.savepoints[this.savepoints.length - 1]!.sub;
+  }
+
+  get savepointDepth(): number {
+    return this.savepoints.length;
+  }
+
+  /** How many of the created storages are older than the innermost savepoint. */
+  get createdBeforeSavepoint(): number {
+    return this.savepoints.at(-1)?.created ?? 0;
+  }
+
+  savepoint(): SubId {
+    this.active();
+    const sub = this.nextSub++ as SubId;
+    this.savepoints.push({
+      sub,
+      writes: this.writes.order.length,
+      lock: this.lastLock,
+      messages: this.messages.length,
+      drops: this.drops.length,
+      created: this.created.length,
+    });
+    return sub;
+  }
+
+  private savepointAt(sub: SubId): number {
+    let at = this.savepoints.length - 1;
+    while (at >= 0 && this.savepoints[at]!.sub !== sub) at--;
+    assert(at >= 0, `no savepoint ${sub}`);
+    return at;
+  }
+
+  rollbackTo(sub: SubId): void {
+    this.active();
+    const at = this.savepointAt(sub);
+    const { writes, lock, messages, drops, created } = this.savepoints[at]!;
+    this.savepoints.length = at + 1;
+    this.writes.undoTo(writes);
+    this.messages.length = messages;
+    this.drops.length = drops;
+    for (const storage of this.created.splice(created)) this.engine.bulk.discard(this, storage);
+    if (this.number >= 0) this.engine.locks.releaseTo(this, lock);
+  }
+
+  release(sub: SubId): void {
+    this.active();
+    this.savepoints.length = this.savepointAt(sub);
+  }
+
+  // ---- end
+
+  commit(options?: { synchronous?: boolean }): Promise<Lsn> {
+    try {
+      this.active();
+      const final: Write[] = [];
+      const temporary: Write[] = [];
+      for (const write of this.writes.order) {
+        if (!this.writes.isFinal(write)) continue;
+        write.xid = this.xid;
+        if (this.engine.isTemporary(write.isRow ? write.storage : write.index)) temporary.push(write);
+        else final.push(write);
+      }
+      if (final.length === 0 && this.messages.length === 0 && this.drops.length === 0 && this.loaded.size === 0) {
+        this.engine.applyTemporary(temporary);
+        this.end('committed');
+        return this.afterFloor();
+      }
+      this.state = 'committing';
+      return this.engine.commit(this, final, temporary, options?.synchronous !== false);
+    } catch (error) {
+      if (this.state === 'active' || this.state === 'committing') this.abort();
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /** Nothing was written; but what was read may have to become durable first. */
+  private afterFloor(): Promise<Lsn> {
+    const { floor } = this.session;
+    const until = floor === 0 ? undefined : this.engine.log.whenDurable(floor);
+    return until ? until.then(() => floor) : Promise.resolve(this.engine.log.durable);
+  }
+
+  rollback(): void {
+    if (this.state === 'active') this.abort();
+  }
+
+  abort(): void {
+    for (const storage of this.created) this.engine.bulk.discard(this, storage);
+    this.engine.bulk.abort(this);
+    this.end('aborted');
+  }
+
+  /** Releases everything. Called at assigned for a commit: a hot row must not wait for the disk. */
+  end(state: 'committed' | 'aborted'): void {
+    this.state = state;
+    this.snapshots.length = 0;
+    this.fixedLsn = undefined;
+    if (this.number >= 0) {
+      this.engine.locks.unregister(this);
+      this.number = -1;
+    }
+    this.engine.leave(this);
+  }
+}
+
+/** 48 bits of a key: two keys that collide wait for each other for nothing, no more. */
+function hashKey(key: Uint8Array): number {
+  let a = 0x811c9dc5;
+  let b = 0x9747b28c;
+  for (let i = 0; i < key.length; i++) {
+    a = Math.imul(a ^ key[i]!, 0x01000193);
+    b = Math.imul(b ^ key[i]!, 0x5bd1e995) ^ (b >>> 15);
+  }
+  return (a >>> 0) + (b & 0xffff) * 0x100000000;
+}
+

@@ -1,0 +1,124 @@
+/**
+ * Committed versions as a snapshot sees them: the overlay over the key-value store. Everything
+ * here answers for one LSN `s`: the newest version whose stamp is at or before it.
+ */
+import { readUint48 } from '../keycode.js';
+import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
+import type { KeyValueStore } from '../kv/key-value-store.js';
+import { Overlay } from './overlay.js';
+import { ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, heapKey, historyKey, stampOf, verifyEntry, verifyRow, xidOf } from './row-format.js';
+
+/** A snapshot that sees everything. */
+export const FOREVER = (2 ** 48 - 1) as Lsn;
+/** The stamp of what is not committed. */
+export const NEVER = 2 ** 49;
+
+/** Where a version was found; one object is reused by its owner. */
+export class Hit {
+  tuple: Uint8Array = EMPTY;
+  stamp: Lsn = 0 as Lsn;
+  xid: Xid = 0 as Xid;
+}
+
+const EMPTY = new Uint8Array(0);
+
+export class VersionStore {
+  readonly overlay = new Overlay();
+  /** Fate of staged transactions: commit LSN; absent while in progress or when aborted. */
+  readonly staged = new Map<Xid, Lsn>();
+  /** LSN of the last death per storage or index, as of what is assigned. */
+  readonly lastDeath = new Map<StorageId, Lsn>();
+  private readonly rowKey = new Uint8Array(HEAP_KEY);
+  private readonly oldKey = new Uint8Array(HISTORY_KEY);
+
+  constructor(readonly kv: KeyValueStore) {}
+
+  /** LSN that decides a stored value's visibility: its stamp, or its staged transaction's commit. */
+  private decidedStamp(value: Uint8Array): number {
+    return value[0]! & Flag.provisional ? (this.staged.get(xidOf(value)) ?? NEVER) : stampOf(value);
+  }
+
+  /**
+   * The version of the row at `s`. `own`: staged versions of this transaction count as visible.
+   * The tuple is valid until the next read unless it came from the overlay.
+   */
+  read(storage: StorageId, rowId: RowId, s: Lsn, own: Xid, hit: Hit): boolean {
+    const committed = this.overlay.find(storage)?.rows.get(rowId);
+    for (let version = committed; version; version = version.older) {
+      if (version.lsn > s) continue;
+      if (!version.tuple) {
+        hit.stamp = version.lsn;
+        hit.xid = version.xid;
+        return false;
+      }
+      hit.tuple = version.tuple;
+      hit.stamp = version.lsn;
+      hit.xid = version.xid;
+      return true;
+    }
+    const value = this.kv.get('heap', heapKey(this.rowKey, storage, rowId));
+    if (value) return this.readChain(storage, rowId, value, s, own, hit);
+    return this.readDeleted(storage, rowId, s, own, hit);
+  }
+
+  /** From a heap value on, back through history. */
+  readChain(storage: StorageId, rowId: RowId, newest: Uint8Array, s: Lsn, own: Xid, hit: Hit): boolean {
+    let value: Uint8Array | undefined = newest;
+    const key = heapKey(this.rowKey, storage, rowId);
+    while (value) {
+      verifyRow(value, key);
+      const flags = value[0]!;
+      const stamp = this.decidedStamp(value);
+      const mine = own !== 0 && (flags & Flag.provisional) !== 0 && xidOf(value) === own;
+      if (stamp <= s || mine) {
+        hit.tuple = value.subarray(ROW_HEADER);
+        hit.stamp = (mine ? stampOf(value) : stamp) as Lsn;
+        hit.xid = xidOf(value);
+        return true;
+      }
+      if (!(flags & Flag.hasPrevious)) return false;
+      value = this.kv.get('history', historyKey(this.oldKey, stampOf(value), storage, rowId));
+    }
+    return false;
+  }
+
+  /** A row that is no longer in the heap, for snapshots from before its death. */
+  private readDeleted(storage: StorageId, rowId: RowId, s: Lsn, own: Xid, hit: Hit): boolean {
+    hit.stamp = 0 as Lsn;
+    const lastDeath = this.lastDeath.get(storage);
+    if (lastDeath === undefined) return false;
+    if (s >= lastDeath && s !== FOREVER) return false;
+    const death = this.kv.get('deleted', heapKey(this.rowKey, storage, rowId));
+    if (!death) return false;
+    const deathLsn = readUint48(death, 0) as Lsn;
+    hit.stamp = deathLsn;
+    hit.xid = readUint48(death, 6) as Xid;
+    if (deathLsn <= s) return false;
+    const value = this.kv.get('history', historyKey(this.oldKey, deathLsn, storage, rowId));
+    return value !== undefined && this.readChain(storage, rowId, value, s, own, hit);
+  }
+
+  /** Row `rowId` whose death is at `deathLsn`, as `s` (before it) saw it. */
+  readDead(storage: StorageId, rowId: RowId, deathLsn: Lsn, s: Lsn, own: Xid, hit: Hit): boolean {
+    const value = this.kv.get('history', historyKey(this.oldKey, deathLsn, storage, rowId));
+    return value !== undefined && this.readChain(storage, rowId, value, s, own, hit);
+  }
+
+  /** Whether a stored index entry (live, or dead since `deathLsn`) is visible at `s`. */
+  entryVisible(key: Uint8Array, value: Uint8Array, deathLsn: number, s: Lsn, own: Xid): boolean {
+    verifyEntry(value, key);
+    if (deathLsn <= s) return false;
+    const birth = readUint48(value, 1);
+    if (!(value[0]! & Flag.provisional)) return birth <= s;
+    return (own !== 0 && birth === own) || (this.staged.get(birth as Xid) ?? NEVER) <= s;
+  }
+
+  payload(value: Uint8Array): Uint8Array {
+    return value.length === ENTRY_HEADER ? EMPTY : value.subarray(ENTRY_HEADER);
+  }
+
+  noteDeath(storage: StorageId, lsn: Lsn): void {
+    if ((this.lastDeath.get(storage) ?? 0) < lsn) this.lastDeath.set(storage, lsn);
+  }
+}
+

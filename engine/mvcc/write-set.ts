@@ -1,0 +1,142 @@
+/**
+ * What a transaction wrote: newest write per row and per index entry, older own writes chained
+ * below it (a suspended portal sees them up to its own command), and the order of all writes, so
+ * that a savepoint undoes by walking back. At commit the very same objects become the overlay's
+ * versions: `older` then leads to the committed version before.
+ */
+import type { CommandId, Lsn, RowId, StorageId, SubId, Xid } from '../ids.js';
+import { OrderedMap } from '../kv/ordered-map.js';
+
+export class RowWrite {
+  readonly isRow = true;
+  lsn = 0 as Lsn;
+  xid = 0 as Xid;
+  constructor(
+    readonly storage: StorageId,
+    readonly rowId: RowId,
+    /** undefined: the row was deleted. */
+    readonly tuple: Uint8Array | undefined,
+    readonly command: CommandId,
+    readonly sub: SubId,
+    /** The row did not exist before this transaction. */
+    readonly born: boolean,
+    public older: RowWrite | undefined,
+  ) {}
+}
+
+export class IndexWrite {
+  readonly isRow = false;
+  lsn = 0 as Lsn;
+  xid = 0 as Xid;
+  constructor(
+    readonly index: StorageId,
+    /** key and row id, see entryKey. */
+    readonly entry: Uint8Array,
+    readonly rowId: RowId,
+    /** undefined: the entry was deleted. */
+    readonly payload: Uint8Array | undefined,
+    readonly command: CommandId,
+    readonly sub: SubId,
+    /** The entry was not there before this transaction. */
+    readonly born: boolean,
+    public older: IndexWrite | undefined,
+  ) {}
+
+  get key(): Uint8Array {
+    return this.entry.subarray(0, this.entry.length - 6);
+  }
+}
+
+export type Write = RowWrite | IndexWrite;
+
+/** A storage's part of a write set or of the overlay. */
+export class StorageWrites {
+  readonly rows = new Map<RowId, RowWrite>();
+  private orderedEntries: OrderedMap<IndexWrite> | undefined;
+
+  get entries(): OrderedMap<IndexWrite> {
+    return (this.orderedEntries ??= new OrderedMap<IndexWrite>());
+  }
+
+  get hasEntries(): boolean {
+    return this.orderedEntries !== undefined && this.orderedEntries.size > 0;
+  }
+
+  get empty(): boolean {
+    return this.rows.size === 0 && !this.hasEntries;
+  }
+}
+
+/** What a write costs in memory beside its bytes, roughly. */
+const WRITE_OVERHEAD = 200;
+
+export class WriteSet {
+  readonly storages = new Map<StorageId, StorageWrites>();
+  /** Every write in order. */
+  readonly order: Write[] = [];
+  bytes = 0;
+  private lastId = -1 as StorageId;
+  private last: StorageWrites | undefined;
+
+  find(storage: StorageId): StorageWrites | undefined {
+    if (storage === this.lastId) return this.last;
+    const found = this.storages.get(storage);
+    if (found) {
+      this.lastId = storage;
+      this.last = found;
+    }
+    return found;
+  }
+
+  private for(storage: StorageId): StorageWrites {
+    let writes = this.find(storage);
+    if (!writes) {
+      this.storages.set(storage, (writes = new StorageWrites()));
+      this.lastId = storage;
+      this.last = writes;
+    }
+    return writes;
+  }
+
+  row(storage: StorageId, rowId: RowId, tuple: Uint8Array | undefined, command: CommandId, sub: SubId, insert: boolean): void {
+    const { rows } = this.for(storage);
+    const older = insert ? undefined : rows.get(rowId);
+    const write = new RowWrite(storage, rowId, tuple, command, sub, older ? older.born : insert, older);
+    rows.set(rowId, write);
+    this.order.push(write);
+    this.bytes += WRITE_OVERHEAD + (tuple ? tuple.length : 0);
+  }
+
+  entry(index: StorageId, entry: Uint8Array, rowId: RowId, payload: Uint8Array | undefined, command: CommandId, sub: SubId): void {
+    const { entries } = this.for(index);
+    const older = entries.get(entry);
+    const write = new IndexWrite(index, entry, rowId, payload, command, sub, older ? older.born : payload !== undefined, older);
+    entries.set(entry, write);
+    this.order.push(write);
+    this.bytes += WRITE_OVERHEAD + entry.length + (payload ? payload.length : 0);
+  }
+
+  /** Undoes the writes after the first `length`. */
+  undoTo(length: number): void {
+    while (this.order.length > length) {
+      const write = this.order.pop()!;
+      if (write.isRow) {
+        const { rows } = this.storages.get(write.storage)!;
+        if (write.older) rows.set(write.rowId, write.older);
+        else rows.delete(write.rowId);
+        this.bytes -= WRITE_OVERHEAD + (write.tuple ? write.tuple.length : 0);
+      } else {
+        const { entries } = this.storages.get(write.index)!;
+        if (write.older) entries.set(write.entry, write.older);
+        else entries.delete(write.entry);
+        this.bytes -= WRITE_OVERHEAD + write.entry.length + (write.payload ? write.payload.length : 0);
+      }
+    }
+  }
+
+  /** True when the write is the last word on its row or entry and says something new. */
+  isFinal(write: Write): boolean {
+    if (write.isRow) return this.storages.get(write.storage)!.rows.get(write.rowId) === write && !(write.born && !write.tuple);
+    return this.storages.get(write.index)!.entries.get(write.entry) === write && !(write.born && !write.payload);
+  }
+}

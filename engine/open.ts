@@ -1,0 +1,109 @@
+/** Opens a storage engine: in memory, or on a data directory. */
+import { DatabaseError } from './errors.js';
+import type { Lsn, StorageId, Xid } from './ids.js';
+import { readUint48 } from './keycode.js';
+import { MemoryKeyValueStore } from './kv/memory.js';
+import type { KeyValueStore } from './kv/key-value-store.js';
+import { BATCH_HEADER, FIRST_LSN, batchFirstLsn } from './log/batch.js';
+import { GroupCommit } from './log/group-commit.js';
+import type { LogStore } from './log/log-store.js';
+import { MemoryLogStore } from './log/memory.js';
+import { Applier, META } from './mvcc/applier.js';
+import { InlineApplier } from './mvcc/apply-inline.js';
+import { Engine } from './mvcc/engine.js';
+import type { EngineOptions } from './mvcc/engine.js';
+import { VersionStore } from './mvcc/version-store.js';
+import type { Runtime } from './runtime.js';
+import type { Storage } from './storage.js';
+
+export interface OpenOptions {
+  /** Data directory; without one (`memory`) everything ends with the process. */
+  readonly directory?: string;
+  readonly memory?: boolean;
+  /** Bytes of uncommitted changes one transaction may keep in memory. */
+  readonly transactionMemory?: number;
+  /** Milliseconds between garbage collections; 0: only on demand. */
+  readonly collectEveryMs?: number;
+}
+
+export interface EngineParts {
+  readonly kv: KeyValueStore;
+  readonly log: LogStore;
+  readonly onClose?: () => Promise<void>;
+}
+
+/** Bytes of log replayed in one key-value transaction. */
+const REPLAY_CHUNK = 4 << 20;
+const FIRST_XID = 1000;
+const FIRST_STORAGE = 1 << 16;
+
+export async function openEngine(runtime: Runtime, options: OpenOptions): Promise<Storage> {
+  if (!options.memory) throw new DatabaseError('0A000', 'a data directory is not supported yet');
+  return openParts(runtime, { kv: new MemoryKeyValueStore(), log: new MemoryLogStore({ keep: false }) }, options);
+}
+
+/** Recovers the state in `kv` from `log` and opens an engine over them: what tests and simulations call with stores of their own. */
+export async function openParts(runtime: Runtime, parts: EngineParts, options: OpenOptions = {}): Promise<Engine> {
+  const { kv, log } = parts;
+  const applier = new Applier(kv);
+  const lead = await log.lead('local', 0);
+  const batches = await replay(kv, log, applier, lead.tail);
+  const store = new VersionStore(kv);
+  for (const info of applier.infos.values()) if (info.lastDeath > 0) store.noteDeath(info.id, info.lastDeath);
+  loadFates(kv, store);
+  const reserve = kv.get('meta', META.reserve);
+  const nextRowIds = new Map<StorageId, number>();
+  for (const info of applier.infos.values()) nextRowIds.set(info.id, info.nextRowId);
+  const recovered = {
+    nextXid: reserve ? readUint48(reserve, 0) : FIRST_XID,
+    nextStorageId: reserve ? readUint48(reserve, 6) : FIRST_STORAGE,
+    lastCommitMicros: applier.lastCommitMicros,
+    nextRowIds,
+  };
+  const group = new GroupCommit(log, lead, runtime.clock, batches + Math.floor(runtime.random.uniform() * 2 ** 30));
+  const driver = new InlineApplier(kv, applier, runtime.clock);
+  const engineOptions: EngineOptions = {
+    transactionMemory: options.transactionMemory ?? 1 << 30,
+    collectEveryMs: options.collectEveryMs ?? 1000,
+  };
+  return new Engine(runtime, engineOptions, kv, log, group, driver, store, recovered, parts.onClose);
+}
+
+/** Applies what the log has beyond the state. Returns the number of batches read. */
+async function replay(kv: KeyValueStore, log: LogStore, applier: Applier, tail: Lsn): Promise<number> {
+  const { replayFrom } = applier.load();
+  const from = replayFrom || FIRST_LSN;
+  if (from > tail)
+    throw new DatabaseError('XX001', `the state is at ${from} but the commit log ends at ${tail}`, { severity: 'FATAL', detail: 'Part of the commit log is missing.' });
+  const found = await log.tail(from as Lsn);
+  if (found.kind === 'trimmed')
+    throw new DatabaseError('XX001', `the commit log begins at ${found.oldest} but the state needs it from ${from}`, { severity: 'FATAL' });
+  let batches: Uint8Array[] = [];
+  let bytes = 0;
+  let count = 0;
+  const flush = (): void => {
+    if (batches.length > 0) applier.applyAll(batches, BATCH_HEADER, undefined);
+    batches = [];
+    bytes = 0;
+  };
+  for await (const batch of found.batches) {
+    if (batchFirstLsn(batch) >= tail) break;
+    batches.push(batch);
+    bytes += batch.length;
+    count++;
+    if (bytes >= REPLAY_CHUNK) flush();
+  }
+  flush();
+  kv.refresh();
+  return count;
+}
+
+/** Which bulk-loading transactions committed, and when. */
+function loadFates(kv: KeyValueStore, store: VersionStore): void {
+  const chunk = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
+  kv.scan('meta', Uint8Array.of(0x78), Uint8Array.of(0x79), false, Infinity, chunk);
+  chunk.keys.forEach((key, i) => {
+    const lsn = readUint48(chunk.values[i]!, 0) as Lsn;
+    if (lsn > 0) store.staged.set(readUint48(key, 1) as Xid, lsn);
+  });
+}
