@@ -213,7 +213,7 @@ export interface WindowFrame {
   readonly end: 'unbounded preceding' | 'current row' | 'offset preceding' | 'offset following' | 'unbounded following';
   readonly startOffset: Expr | null;
   readonly endOffset: Expr | null;
-  /** RANGE offset: in_range support functions' OIDs (pg_amproc 3), 0 otherwise. */
+  /** RANGE with offset: the type of the offset that the in_range support function for the sort column takes, 0 otherwise. */
   readonly startInRange: Oid;
   readonly endInRange: Oid;
   readonly exclude: 'no others' | 'current row' | 'group' | 'ties';
