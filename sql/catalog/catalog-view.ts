@@ -17,6 +17,9 @@ import { buildConstraint, buildIndex, buildRelation } from './relation-builder.j
 /** Behaviour of types; sql/types provides it. Derived types (arrays, enums, ...) look their parts up in the catalog given. */
 export type DataTypeResolver = (type: PgType, catalog: Catalog) => DataType;
 
+/** OID of pg_class itself, as pg_depend's classid. */
+const PG_CLASS = 1259;
+
 const objects = new WeakMap<Row, object>();
 
 function plain(value: Datum): unknown {
@@ -184,6 +187,12 @@ export class CatalogView implements Catalog {
     for (const row of this.rows.rows('pg_description', 'objoid,classoid', objectOid, classOid)) if (row[2] === subId) return row[3] as string;
     if (subId === 0) return this.rows.one('pg_shdescription', 'objoid,classoid', objectOid, classOid)?.[2] as string | undefined;
     return undefined;
+  }
+
+  identitySequence(relation: Oid, attnum: number): Oid {
+    const dependent = this.rows.rows('pg_depend', 'refclassid,refobjid', PG_CLASS, relation)
+      .find((row) => row[0] === PG_CLASS && row[5] === attnum && row[6] === 'i');
+    return (dependent?.[1] as Oid | undefined) ?? 0;
   }
 
   enumLabels(type: Oid): readonly { oid: Oid; label: string; sortOrder: number }[] {

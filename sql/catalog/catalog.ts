@@ -308,6 +308,8 @@ export interface Catalog {
   constraint(oid: Oid): Constraint | undefined;
   /** pg_description / pg_shdescription. */
   comment(classOid: Oid, objectOid: Oid, subId: number): string | undefined;
+  /** The sequence an identity column depends on (pg_depend, internal); 0 without one. */
+  identitySequence(relation: Oid, attnum: number): Oid;
   /** Labels of an enum type in order. */
   enumLabels(type: Oid): readonly { oid: Oid; label: string; sortOrder: number }[];
 }
