@@ -142,6 +142,8 @@ export interface Attribute {
   readonly atttypid: Oid;
   readonly atttypmod: number;
   readonly attcollation: Oid;
+  /** pg_type.typlen; of a dropped column the width of the place that it keeps in stored rows (-1: variable). */
+  readonly attlen: number;
   readonly attnotnull: boolean;
   readonly atthasdef: boolean;
   readonly attisdropped: boolean;

@@ -14,7 +14,7 @@ interface ClassRow {
 }
 
 interface AttributeRow {
-  attname: string; attnum: number; atttypid: Oid; atttypmod: number; attcollation: Oid; attnotnull: boolean; atthasdef: boolean; atthasmissing: boolean;
+  attname: string; attnum: number; atttypid: Oid; atttypmod: number; attcollation: Oid; attlen: number; attnotnull: boolean; atthasdef: boolean; atthasmissing: boolean;
   attisdropped: boolean; attidentity: '' | 'a' | 'd'; attgenerated: '' | 's'; attndims: number; attmissingval: Datum[] | null;
 }
 
@@ -96,6 +96,7 @@ function buildAttributes(view: CatalogView, oid: Oid): Attribute[] {
     if (row.attnum <= 0) continue;
     attributes[row.attnum - 1] = {
       attname: row.attname, attnum: row.attnum, atttypid: row.atttypid, atttypmod: row.atttypmod, attcollation: row.attcollation,
+      attlen: row.attlen,
       attnotnull: row.attnotnull, atthasdef: row.atthasdef, attisdropped: row.attisdropped, attidentity: row.attidentity,
       attgenerated: row.attgenerated, attndims: row.attndims, defaultText: defaults.get(row.attnum) ?? null,
       missingValue: row.atthasmissing && row.attmissingval ? row.attmissingval[0] : undefined,

@@ -1,0 +1,178 @@
+/**
+ * Writes to a table: the row and every index entry that follows from it. Unique keys are probed
+ * before anything is written, so a call that answers Pending has done nothing and is simply called
+ * again. Rows to update or delete must be locked by the caller.
+ */
+import { equalBytes } from '../../engine/keycode.js';
+import type { RowId } from '../../engine/ids.js';
+import { Pending } from '../../engine/pending.js';
+import type { Transaction } from '../../engine/storage.js';
+import type { Catalog, Index, Relation } from '../catalog/catalog.js';
+import type { EvalContext } from '../functions/context.js';
+import type { Datum } from '../types/datum.js';
+import { uniqueViolation } from './constraint-errors.js';
+import { indexAccess, type IndexAccess, type RowExpressionCompiler } from './index-access.js';
+import { tableAccess, type TableAccess } from './table-access.js';
+
+/** A unique key of a deferrable constraint to look at again at the end of the statement or transaction. */
+export interface DeferredUniqueCheck {
+  readonly index: Index;
+  readonly key: Uint8Array;
+  readonly rowId: RowId;
+  readonly values: readonly Datum[];
+}
+
+export interface WriterContext {
+  readonly transaction: Transaction;
+  readonly catalog: Catalog;
+  /** For error details, which show values. */
+  readonly evalContext: EvalContext;
+  readonly compileRow: RowExpressionCompiler;
+  /** Takes checks of deferrable unique constraints; without it they are immediate. */
+  deferUnique?(check: DeferredUniqueCheck): void;
+}
+
+interface Entry { key: Uint8Array; values: Datum[] }
+
+export class TableWriter {
+  readonly access: TableAccess;
+  private readonly indexes: readonly IndexAccess[];
+  private readonly entries: (Entry | null)[];
+
+  constructor(readonly relation: Relation, private readonly context: WriterContext) {
+    this.access = tableAccess(relation, context.catalog);
+    this.indexes = relation.indexes.filter((index) => index.ready).map((index) => indexAccess(index, context.catalog, context.compileRow));
+    this.entries = new Array<Entry | null>(this.indexes.length);
+  }
+
+  /** Inserts a row (values by attnum - 1). */
+  insert(values: readonly Datum[]): RowId | Pending {
+    const deferred: DeferredUniqueCheck[] = [];
+    for (let i = 0; i < this.indexes.length; i++) {
+      const entry = this.entryOf(this.indexes[i]!, values);
+      this.entries[i] = entry;
+      const probed = this.probe(this.indexes[i]!, entry, undefined, deferred);
+      if (probed) return probed;
+    }
+    const { transaction } = this.context;
+    const rowId = transaction.insert(this.relation.storage, this.access.codec.encode(values));
+    for (let i = 0; i < this.indexes.length; i++) this.put(this.indexes[i]!, this.entries[i]!, rowId, values);
+    for (const check of deferred) this.context.deferUnique!({ ...check, rowId });
+    return rowId;
+  }
+
+  /** Replaces a locked row. `changed`: attribute numbers that may differ, when known. */
+  update(rowId: RowId, before: readonly Datum[], after: readonly Datum[], changed?: ReadonlySet<number>): Pending | undefined {
+    const { transaction } = this.context;
+    const deferred: DeferredUniqueCheck[] = [];
+    const writes: (() => void)[] = [];
+    for (const access of this.indexes) {
+      if (changed && access.dependsOn && !intersects(access.dependsOn, changed)) continue;
+      const old = this.entryOf(access, before);
+      const next = this.entryOf(access, after);
+      const sameKey = old !== null && next !== null && equalBytes(old.key, next.key);
+      if (sameKey) {
+        const payload = access.payloadOf(after, next.values);
+        if (payload.length === 0 || equalBytes(payload, access.payloadOf(before, old.values))) continue;
+      } else {
+        const probed = this.probe(access, next, rowId, deferred);
+        if (probed) return probed;
+      }
+      writes.push(() => {
+        if (old && !sameKey) transaction.deleteIndexEntry(access.index.storage, old.key, rowId);
+        this.put(access, next, rowId, after);
+      });
+    }
+    transaction.update(this.relation.storage, rowId, this.access.codec.encode(after));
+    for (const write of writes) write();
+    for (const check of deferred) this.context.deferUnique!({ ...check, rowId });
+    return undefined;
+  }
+
+  /** Deletes a locked row. */
+  delete(rowId: RowId, before: readonly Datum[]): void {
+    const { transaction } = this.context;
+    for (const access of this.indexes) {
+      const entry = this.entryOf(access, before);
+      if (entry) transaction.deleteIndexEntry(access.index.storage, entry.key, rowId);
+    }
+    transaction.delete(this.relation.storage, rowId);
+  }
+
+  /** ON CONFLICT: the row that stands in the way of `values` in one of the arbiter indexes (all unique ones without a list). */
+  probeConflict(values: readonly Datum[], arbiters?: readonly number[]): { index: Index; rowId: RowId } | null | Pending {
+    for (const access of this.indexes) {
+      const { index } = access;
+      if (!index.unique || (arbiters && arbiters.length > 0 && !arbiters.includes(index.oid))) continue;
+      const entry = this.entryOf(access, values);
+      if (!entry || !this.mustBeUnique(index, entry)) continue;
+      const found = this.context.transaction.probeUnique(index.storage, entry.key);
+      if (found instanceof Pending) return found;
+      if (found !== 'free') return { index, rowId: found.rowId };
+    }
+    return null;
+  }
+
+  /** Adds the entry of an existing row to one index (CREATE INDEX, rewrites). */
+  addEntry(access: IndexAccess, rowId: RowId, values: readonly Datum[]): Pending | undefined {
+    const entry = this.entryOf(access, values);
+    const probed = this.probe(access, entry, undefined, []);
+    if (probed) return probed;
+    this.put(access, entry, rowId, values);
+    return undefined;
+  }
+
+  private entryOf(access: IndexAccess, values: readonly Datum[]): Entry | null {
+    if (!access.covers(values)) return null;
+    const keyValues = access.keyValues(values);
+    return { key: access.key(keyValues, this.relation.relname), values: keyValues };
+  }
+
+  private mustBeUnique(index: Index, entry: Entry): boolean {
+    return index.unique && (index.nullsNotDistinct || !entry.values.includes(null));
+  }
+
+  private probe(access: IndexAccess, entry: Entry | null, except: RowId | undefined, deferred: DeferredUniqueCheck[]): Pending | undefined {
+    const { index } = access;
+    if (!entry || !this.mustBeUnique(index, entry)) return undefined;
+    const found = this.context.transaction.probeUnique(index.storage, entry.key, except);
+    if (found instanceof Pending) return found;
+    if (found === 'free') return undefined;
+    if (!index.immediate && this.context.deferUnique) {
+      deferred.push({ index, key: entry.key, rowId: 0 as RowId, values: entry.values });
+      return undefined;
+    }
+    throw uniqueViolation(this.relation, index, entry.values, this.context.catalog, this.context.evalContext);
+  }
+
+  private put(access: IndexAccess, entry: Entry | null, rowId: RowId, values: readonly Datum[]): void {
+    if (entry) this.context.transaction.putIndexEntry(access.index.storage, entry.key, rowId, access.payloadOf(values, entry.values));
+  }
+}
+
+function intersects(a: ReadonlySet<number>, b: ReadonlySet<number>): boolean {
+  for (const value of b) if (a.has(value)) return true;
+  return false;
+}
+
+/** Looks again at a deferred unique key: raises 23505 if another row has it (and this one still does). */
+export function recheckUnique(check: DeferredUniqueCheck, context: WriterContext): Pending | undefined {
+  const found = context.transaction.probeUnique(check.index.storage, check.key, check.rowId);
+  if (found instanceof Pending) return found;
+  if (found === 'free') return undefined;
+  const relation = context.catalog.relation(check.index.tableOid);
+  if (!relation) return undefined;
+  const snapshot = context.transaction.latestSnapshot();
+  try {
+    const access = tableAccess(relation, context.catalog);
+    const version = access.fetch(context.transaction, snapshot, check.rowId);
+    if (version instanceof Pending) return version;
+    if (!version) return undefined;
+    const index = indexAccess(check.index, context.catalog, context.compileRow);
+    const now = index.key(index.keyValues(access.codec.readAll(version.tuple)), relation.relname);
+    if (!equalBytes(now, check.key)) return undefined;
+  } finally {
+    snapshot.release();
+  }
+  throw uniqueViolation(relation, check.index, check.values, context.catalog, context.evalContext);
+}
