@@ -1,0 +1,91 @@
+/**
+ * Cuts a byte stream into messages. The one place that knows about partial packets. Chunks are kept
+ * in a list until a message is whole, so that a message of any size is copied once.
+ */
+import { DatabaseError } from '../../engine/errors.js';
+import { isFrontendCode } from './frontend.js';
+
+/** Startup packets may not be longer than this (MAX_STARTUP_PACKET_LENGTH). */
+const MAX_STARTUP_BYTES = 10_000;
+/** PQ_LARGE_MESSAGE_LIMIT: a gigabyte less one. */
+export const MAX_MESSAGE_BYTES = 0x3fffffff - 1;
+
+export interface Frame {
+  /** 0 for startup packets. */
+  readonly code: number;
+  readonly body: Buffer;
+}
+
+export class Framing {
+  #chunks: Buffer[] = [];
+  #buffered = 0;
+  /** Set once the client has sent its startup packet: messages have a code byte from then on. */
+  startupDone = false;
+  /** Longest message accepted; short until the client has authenticated. */
+  maxMessageBytes = MAX_MESSAGE_BYTES;
+
+  /** Bytes received and not handed out yet. */
+  get buffered(): number {
+    return this.#buffered;
+  }
+
+  push(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#buffered += chunk.length;
+  }
+
+  /** The next whole message, or null. Raises FATAL 08P01 for what cannot be one. */
+  next(): Frame | null {
+    return this.startupDone ? this.#message() : this.#startup();
+  }
+
+  /** Everything left, for a TLS handshake that takes the stream over. */
+  takeRest(): Buffer {
+    const rest = this.#consume(this.#buffered);
+    return rest;
+  }
+
+  #startup(): Frame | null {
+    if (this.#buffered < 4) return null;
+    const length = this.#peek(4).readInt32BE(0);
+    if (length < 8 || length > MAX_STARTUP_BYTES) throw new DatabaseError('08P01', 'invalid length of startup packet', { severity: 'FATAL' });
+    if (this.#buffered < length) return null;
+    return { code: 0, body: this.#consume(length).subarray(4) };
+  }
+
+  #message(): Frame | null {
+    if (this.#buffered < 5) {
+      // a wrong code is said at once, not after its length has come
+      if (this.#buffered > 0) this.#checkCode(this.#peek(1)[0]);
+      return null;
+    }
+    const head = this.#peek(5);
+    this.#checkCode(head[0]);
+    const length = head.readInt32BE(1);
+    if (length < 4 || length > this.maxMessageBytes) throw new DatabaseError('08P01', 'invalid message length', { severity: 'FATAL' });
+    if (this.#buffered < length + 1) return null;
+    return { code: head[0], body: this.#consume(length + 1).subarray(5) };
+  }
+
+  #checkCode(code: number): void {
+    if (!isFrontendCode(code)) throw new DatabaseError('08P01', `invalid frontend message type ${code}`, { severity: 'FATAL' });
+  }
+
+  #peek(count: number): Buffer {
+    if (this.#chunks[0].length >= count) return this.#chunks[0];
+    this.#chunks = [Buffer.concat(this.#chunks)];
+    return this.#chunks[0];
+  }
+
+  #consume(count: number): Buffer {
+    if (this.#chunks.length > 1 && this.#chunks[0].length < count) this.#chunks = [Buffer.concat(this.#chunks)];
+    const first = this.#chunks[0] ?? Buffer.alloc(0);
+    this.#buffered -= count;
+    if (first.length === count) {
+      this.#chunks.shift();
+      return first;
+    }
+    this.#chunks[0] = first.subarray(count);
+    return first.subarray(0, count);
+  }
+}
