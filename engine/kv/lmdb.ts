@@ -1,0 +1,132 @@
+/**
+ * KeyValueStore on LMDB (lmdb-js), the only file that imports it. What lmdb-js does that loses data
+ * or crashes is made unreachable here:
+ *
+ * - opened with overlappingSync and safeRestore, never noSync: a power cut leaves the last synced
+ *   transaction; the log replays the rest;
+ * - one explicit flag for every write transaction (no nesting by default flags), only synchronous
+ *   puts inside, and a callback that returns something (a promise, say) is refused;
+ * - values backed by shared memory are copied before a put (LMDB's binding crashes on them);
+ * - the buffer that a get returns has a forged length: it is wrapped anew with the true one;
+ * - the keyspaces are a fixed list opened before the first write, so that no open blocks later;
+ * - no iterator survives a call; `refresh` ends this thread's read transaction;
+ * - the map is sized once, sparse and large; the environment is left open until the process ends
+ *   unless `close` is asked for after a sync.
+ */
+import { open } from 'lmdb';
+import type { Database, RootDatabase } from 'lmdb';
+import { assert } from '../errors.js';
+import { KEYSPACES } from './key-value-store.js';
+import type { Capabilities, Chunk, KeyValueStore, KeyValueWriter, Keyspace } from './key-value-store.js';
+
+type Binary = Database<Uint8Array, Uint8Array>;
+
+/** Synchronous commit, flushed by another thread afterwards; not abortable by nesting. */
+const TRANSACTION_FLAGS = 0x10002 as TransactionFlags;
+// lmdb-js declares only some of its flags.
+type TransactionFlags = NonNullable<Parameters<RootDatabase['transactionSync']>[1]>;
+const MAP_SIZE = 2 ** 40;
+
+export interface LmdbOptions {
+  /** The file; its directory must exist. A lock file stands beside it. */
+  readonly path: string;
+}
+
+export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
+  readonly capabilities: Capabilities = { synchronous: true, maxKeyBytes: 1978, maxValueBytes: 2 ** 31 };
+  private readonly root: RootDatabase<Uint8Array, Uint8Array>;
+  private readonly spaces: Record<Keyspace, Binary>;
+  private writing = false;
+  private poisoned: unknown;
+
+  constructor(options: LmdbOptions) {
+    const settings = {
+      path: options.path,
+      noSubdir: true,
+      mapSize: MAP_SIZE,
+      maxDbs: KEYSPACES.length + 1,
+      maxReaders: 512,
+      overlappingSync: true,
+      safeRestore: true,
+      encoding: 'binary' as const,
+      keyEncoding: 'binary' as const,
+      cache: false,
+    };
+    this.root = open<Uint8Array, Uint8Array>(settings);
+    this.spaces = Object.fromEntries(
+      KEYSPACES.map((space) => [space, this.root.openDB<Uint8Array, Uint8Array>({ name: space, encoding: 'binary', keyEncoding: 'binary', cache: false })]),
+    ) as Record<Keyspace, Binary>;
+  }
+
+  get(space: Keyspace, key: Uint8Array): Uint8Array | undefined {
+    const found = this.spaces[space].getBinaryFast(key);
+    return found && new Uint8Array(found.buffer, found.byteOffset, found.length);
+  }
+
+  scan(space: Keyspace, lower: Uint8Array, upper: Uint8Array, reverse: boolean, max: number, into: Chunk): number {
+    // An empty key is not allowed in LMDB; no key of ours is smaller than one zero byte.
+    const low = lower.length === 0 ? LOWEST : lower;
+    const range = reverse
+      ? { start: upper, exclusiveStart: true, end: low, inclusiveEnd: true, reverse: true, limit: max }
+      : { start: low, end: upper, limit: max };
+    if (max === Infinity) delete (range as { limit?: number }).limit;
+    let count = 0;
+    for (const { key, value } of this.spaces[space].getRange(range)) {
+      into.keys.push(key);
+      into.values.push(value);
+      count++;
+    }
+    return count;
+  }
+
+  refresh(): void {
+    this.root.resetReadTxn();
+  }
+
+  write(action: (writer: KeyValueWriter) => void): void {
+    assert(!this.writing, 'write transactions do not nest');
+    if (this.poisoned) throw this.poisoned;
+    this.writing = true;
+    try {
+      this.root.transactionSync(() => {
+        const result = action(this) as unknown;
+        assert(result === undefined, 'a write action must be synchronous and return nothing');
+      }, TRANSACTION_FLAGS);
+    } catch (error) {
+      // A transaction that failed to commit leaves the environment in doubt: only reopening and replaying helps.
+      this.poisoned = error;
+      throw error;
+    } finally {
+      this.writing = false;
+    }
+  }
+
+  put(space: Keyspace, key: Uint8Array, value: Uint8Array): void {
+    assert(this.writing, 'put outside a write transaction');
+    this.spaces[space].putSync(key, value.buffer instanceof SharedArrayBuffer ? value.slice() : value);
+  }
+
+  delete(space: Keyspace, key: Uint8Array): boolean {
+    assert(this.writing, 'delete outside a write transaction');
+    return this.spaces[space].removeSync(key);
+  }
+
+  async sync(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      (this.root as unknown as { sync(callback: (error: unknown) => void): void }).sync((error) => (error ? reject(error as Error) : resolve()));
+    });
+  }
+
+  byteSize(): number {
+    const { pageSize, lastPageNumber } = this.root.getStats() as { pageSize: number; lastPageNumber: number };
+    return pageSize * lastPageNumber;
+  }
+
+  close(): void {
+    // Closing while a read transaction is open crashes the process: end it first, and let the exit do the rest.
+    this.root.resetReadTxn();
+    void this.root.close();
+  }
+}
+
+const LOWEST = Uint8Array.of(0);
