@@ -2,10 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import type { Clock, FileHandle, FileSystem, RandomSource, Runtime, Thread, Threads } from './runtime.js';
+import type { Clock, FileHandle, FileSystem, Processes, RandomSource, Runtime, Thread, Threads } from './runtime.js';
 
 export function nodeRuntime(): Runtime {
-  return { clock: nodeClock(), random: nodeRandom(), files: nodeFiles(), threads: nodeThreads() };
+  return { clock: nodeClock(), random: nodeRandom(), files: nodeFiles(), threads: nodeThreads(), processes: nodeProcesses() };
 }
 
 function nodeClock(): Clock {
@@ -132,4 +132,37 @@ class NodeThread implements Thread {
   async terminate(): Promise<void> {
     await this.worker.terminate();
   }
+}
+
+/** "pid start-time boot-id"; without /proc only the pid. */
+function nodeProcesses(): Processes {
+  const startTime = (pid: number): string => {
+    try {
+      // Field 22, after the command's closing parenthesis (the command may hold spaces).
+      const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
+      return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '-';
+    } catch {
+      return '-';
+    }
+  };
+  const bootId = (): string => {
+    try {
+      return fs.readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+    } catch {
+      return '-';
+    }
+  };
+  return {
+    identity: () => `${process.pid} ${startTime(process.pid)} ${bootId()}`,
+    isAlive(identity) {
+      const [pid, start, boot] = identity.trim().split(' ');
+      if (boot !== undefined && boot !== '-' && boot !== bootId()) return false;
+      try {
+        process.kill(Number(pid), 0);
+      } catch (error) {
+        return (error as NodeJS.ErrnoException).code === 'EPERM';
+      }
+      return start === undefined || start === '-' || start === startTime(Number(pid));
+    },
+  };
 }

@@ -8,6 +8,13 @@ export interface Runtime {
   readonly random: RandomSource;
   readonly files: FileSystem;
   readonly threads: Threads;
+  readonly processes: Processes;
+}
+
+/** Which process holds a data directory: identities that survive neither reboot nor reuse of a pid. */
+export interface Processes {
+  identity(): string;
+  isAlive(identity: string): boolean;
 }
 
 export interface Clock {

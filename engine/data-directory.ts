@@ -1,0 +1,104 @@
+/**
+ * Who owns a data directory, and which format it has.
+ *
+ *     FORMAT       "oxbow data directory, format 1\n"
+ *     LOCK         identity of the process that has it open
+ *     log/         commit log (engine/log)
+ *     state.mdb    LMDB (engine/kv), state.mdb-lock beside it
+ */
+import { DatabaseError } from './errors.js';
+import { readAll, writeAll } from './log/segment.js';
+import type { Runtime } from './runtime.js';
+
+export const DATA_FORMAT = 1;
+const FORMAT_LINE = /^oxbow data directory, format (\d+)\n$/;
+
+export interface HeldDirectory {
+  release(): void;
+}
+
+/** Creates the directory if needed, checks its format, and locks it. SQLSTATE F0001 when another server has it. */
+export function takeDirectory(runtime: Runtime, directory: string): HeldDirectory {
+  const { files } = runtime;
+  if (!files.exists(directory)) files.mkdir(directory);
+  checkFormat(runtime, directory);
+  return lock(runtime, `${directory}/LOCK`, directory);
+}
+
+function readText(runtime: Runtime, path: string): string {
+  const file = runtime.files.open(path, 'read');
+  try {
+    return Buffer.from(readAll(file)).toString('utf8');
+  } finally {
+    file.close();
+  }
+}
+
+function writeNew(runtime: Runtime, path: string, text: string): void {
+  const file = runtime.files.open(path, 'create');
+  try {
+    writeAll(file, Buffer.from(text), 0);
+    file.dataSyncSync();
+  } finally {
+    file.close();
+  }
+}
+
+function checkFormat(runtime: Runtime, directory: string): void {
+  const { files } = runtime;
+  const path = `${directory}/FORMAT`;
+  if (files.exists(path)) {
+    const text = readText(runtime, path);
+    const format = FORMAT_LINE.exec(text)?.[1];
+    if (format === String(DATA_FORMAT)) return;
+    throw new DatabaseError('F0000', `data directory "${directory}" has format ${format ?? 'unknown'}, this server reads format ${DATA_FORMAT}`, {
+      severity: 'FATAL',
+      hint: 'Dump it with the version that wrote it and restore the dump here.',
+    });
+  }
+  const strangers = files.list(directory).filter((name) => name !== 'lost+found' && name !== 'FORMAT.new' && name !== 'LOCK');
+  if (strangers.length > 0)
+    throw new DatabaseError('F0000', `directory "${directory}" is not empty and not a data directory`, {
+      severity: 'FATAL',
+      detail: `It holds ${strangers.slice(0, 3).join(', ')}${strangers.length > 3 ? ', ...' : ''}.`,
+    });
+  files.remove(`${directory}/FORMAT.new`);
+  writeNew(runtime, `${directory}/FORMAT.new`, `oxbow data directory, format ${DATA_FORMAT}\n`);
+  files.rename(`${directory}/FORMAT.new`, path);
+  files.syncDirectory(directory);
+}
+
+function lock(runtime: Runtime, path: string, directory: string): HeldDirectory {
+  const { files, processes } = runtime;
+  const identity = processes.identity();
+  for (let attempt = 0; attempt < 3; attempt++) {
+    try {
+      writeNew(runtime, path, identity);
+      return { release: () => files.remove(path) };
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'EEXIST') throw error;
+    }
+    const holder = readText(runtime, path);
+    if (holder !== '' && processes.isAlive(holder)) throw inUse(directory, holder);
+    // Left by a process that is gone. The rename lets only one of two newcomers take it away.
+    const stale = `${path}.${identity.split(' ')[0]}`;
+    try {
+      files.rename(path, stale);
+    } catch {
+      continue;
+    }
+    if (readText(runtime, stale) !== holder) {
+      files.rename(stale, path);
+      continue;
+    }
+    files.remove(stale);
+  }
+  throw inUse(directory, readText(runtime, path));
+}
+
+function inUse(directory: string, holder: string): DatabaseError {
+  return new DatabaseError('F0001', `data directory "${directory}" is in use by another server (process ${holder.split(' ')[0]})`, {
+    severity: 'FATAL',
+    hint: 'Stop that server first, or choose another directory.',
+  });
+}
