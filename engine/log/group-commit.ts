@@ -33,7 +33,7 @@ export class GroupCommit {
   private failure: DatabaseError | undefined;
   private previousHash: Uint8Array;
   private nextId: number;
-  private readonly term: number;
+  readonly term: number;
   /** LSN of the newest record. */
   assigned: Lsn;
   /** Everything before this position survives a power cut. */

@@ -1,0 +1,346 @@
+/**
+ * LogStore in local files: `log/000000000001.log` and on (see segment.ts), `log/spare-N` (prepared
+ * segments), `log/term`.
+ *
+ * What the tail may look like after a crash: one append is outstanding at a time, so at most the
+ * last batch is torn, and it was never acknowledged: it is cut. If a whole later batch stands
+ * behind a bad one, the bad one had been synced: that is damage, and opening fails.
+ *
+ * An fdatasync error is never retried (the kernel may have dropped the pages): it throws, and the
+ * process must end.
+ */
+import { DatabaseError, assert } from '../errors.js';
+import type { Lsn } from '../ids.js';
+import type { FileHandle, Runtime } from '../runtime.js';
+import { BATCH_HEADER, BATCH_MAGIC, BATCH_MAX, FIRST_LSN, batchFirstLsn, batchHash, readBatchHeader } from './batch.js';
+import { NO_HASH } from './log-store.js';
+import type { AppendResult, Lead, LogStore, LogStoreStats, Tail } from './log-store.js';
+import { SEGMENT_HEADER, encodeSegmentHeader, readAll, readSegmentHeader, segmentName, segmentNumber, writeAll } from './segment.js';
+
+export interface FileLogOptions {
+  readonly directory: string;
+  /** Bytes per segment, at least two batches' worth. */
+  readonly segmentBytes?: number;
+  /** False: no fsync at all (tests, throw-away servers): a power cut loses the log's tail. */
+  readonly sync?: boolean;
+}
+
+interface Segment {
+  readonly number: number;
+  readonly firstLsn: Lsn;
+  readonly path: string;
+}
+
+const SPARES = 2;
+const BUCKETS_MS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, Infinity];
+
+export class FileLogStore implements LogStore {
+  private readonly directory: string;
+  private readonly segmentBytes: number;
+  private readonly syncs: boolean;
+  private segments: Segment[] = [];
+  private spares: string[] = [];
+  private spareCounter = 0;
+  private preparing: Promise<void> | undefined;
+  private current: FileHandle | undefined;
+  private position = SEGMENT_HEADER;
+  private end: Lsn = FIRST_LSN;
+  private endHash: Uint8Array = NO_HASH;
+  private term = 0;
+  private lastId = -1;
+  private closed = false;
+  private fsyncCount = 0;
+  private fsyncMsTotal = 0;
+  private fsyncMsMax = 0;
+  private readonly buckets = BUCKETS_MS.map((leMs) => ({ leMs, count: 0 }));
+
+  constructor(private readonly runtime: Runtime, options: FileLogOptions) {
+    this.directory = options.directory;
+    this.segmentBytes = options.segmentBytes ?? 16 << 20;
+    this.syncs = options.sync ?? true;
+    assert(this.segmentBytes >= SEGMENT_HEADER + 2 * BATCH_MAX, 'segments must hold two batches');
+  }
+
+  private path(name: string): string {
+    return `${this.directory}/${name}`;
+  }
+
+  async lead(): Promise<Lead> {
+    const { files } = this.runtime;
+    if (!files.exists(this.directory)) files.mkdir(this.directory);
+    this.term = this.nextTerm();
+    this.findSegments();
+    if (this.segments.length > 0) this.recover();
+    else await this.beginSegment(1);
+    this.prepareSpare();
+    return { term: this.term, tail: this.end, tailHash: this.endHash };
+  }
+
+  private nextTerm(): number {
+    const { files } = this.runtime;
+    let term = 0;
+    if (files.exists(this.path('term'))) {
+      const file = files.open(this.path('term'), 'read');
+      term = Number(Buffer.from(readAll(file)).toString());
+      file.close();
+      if (!Number.isSafeInteger(term)) throw corrupt('the term file is not a number');
+    }
+    const next = this.path('term.new');
+    files.remove(next);
+    const file = files.open(next, 'create');
+    writeAll(file, Buffer.from(String(term + 1)), 0);
+    file.dataSyncSync();
+    file.close();
+    files.rename(next, this.path('term'));
+    files.syncDirectory(this.directory);
+    return term + 1;
+  }
+
+  private findSegments(): void {
+    const { files } = this.runtime;
+    for (const name of files.list(this.directory)) {
+      if (name.startsWith('spare-')) this.adoptSpare(name);
+      const number = segmentNumber(name);
+      if (number === undefined) continue;
+      const file = files.open(this.path(name), 'read');
+      const header = readSegmentHeader(file);
+      file.close();
+      if (!header || header.number !== number) throw corrupt(`segment ${name} has no valid header`);
+      this.segments.push({ number, firstLsn: header.firstLsn, path: this.path(name) });
+    }
+    this.segments.sort((a, b) => a.number - b.number);
+    for (let i = 1; i < this.segments.length; i++)
+      if (this.segments[i]!.number !== this.segments[i - 1]!.number + 1) throw corrupt(`segment ${segmentName(this.segments[i]!.number - 1)} is missing`);
+  }
+
+  /** A prepared segment from before, if it is whole; else it goes. */
+  private adoptSpare(name: string): void {
+    const { files } = this.runtime;
+    this.spareCounter = Math.max(this.spareCounter, Number(name.slice(6).replace(/\D.*/, '')) || 0);
+    const file = files.open(this.path(name), 'read');
+    const whole = file.size() === this.segmentBytes && !name.endsWith('.new');
+    file.close();
+    if (whole && this.spares.length < SPARES) this.spares.push(this.path(name));
+    else files.remove(this.path(name));
+  }
+
+  /** Walks all batches, checks the chain, and finds where to go on. */
+  private recover(): void {
+    const first = this.segments[0]!;
+    this.end = first.firstLsn;
+    for (const [i, segment] of this.segments.entries()) {
+      const file = this.runtime.files.open(segment.path, 'readwrite');
+      const header = readSegmentHeader(file)!;
+      if (i === 0) this.endHash = header.previousHash.slice();
+      if (segment.firstLsn !== this.end || Buffer.compare(header.previousHash, this.endHash) !== 0)
+        throw corrupt(`the log is broken at ${this.end}: segment ${segmentName(segment.number)} begins at ${segment.firstLsn}`);
+      const bytes = readAll(file);
+      this.position = this.walk(bytes);
+      if (i < this.segments.length - 1) {
+        file.close();
+        continue;
+      }
+      this.checkTorn(bytes, this.position);
+      this.current = file;
+    }
+  }
+
+  /** Follows batches from the segment's start; returns the position behind the last good one. */
+  private walk(bytes: Uint8Array): number {
+    let at = SEGMENT_HEADER;
+    for (;;) {
+      const header = readBatchHeader(bytes, at);
+      if (!header || header.firstLsn !== this.end || Buffer.compare(header.previousHash, this.endHash) !== 0) return at;
+      const batch = bytes.subarray(at, at + header.byteLength);
+      this.endHash = batchHash(batch);
+      this.end = (this.end + header.byteLength) as Lsn;
+      at += header.byteLength;
+    }
+  }
+
+  /** Anything whole behind the tail means that the tail was synced once. */
+  private checkTorn(bytes: Uint8Array, tail: number): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    for (let at = tail + 1; at + BATCH_HEADER <= bytes.length; at++) {
+      if (bytes[at] !== 0x4f || view.getUint32(at, true) !== BATCH_MAGIC) continue;
+      const header = readBatchHeader(bytes, at);
+      if (header && header.firstLsn > this.end)
+        throw corrupt(`the batch at ${this.end} is damaged, but a later one at ${header.firstLsn} is whole (durable to ${header.durable})`);
+    }
+  }
+
+  // ---- appending
+
+  append(term: number, previousLsn: Lsn, batch: Uint8Array, id: number, lone: boolean): AppendResult | Promise<AppendResult> {
+    if (term !== this.term || this.closed) return { kind: 'fenced' };
+    if (id === this.lastId) return { kind: 'appended', durable: this.end };
+    assert(previousLsn === this.end && batchFirstLsn(batch) === this.end, 'append out of order');
+    if (this.position + batch.length > this.segmentBytes) return this.appendInNext(batch, id);
+    const file = this.current!;
+    if (lone || !this.syncs) {
+      writeAll(file, batch, this.position);
+      if (this.syncs) this.timeSync(() => file.dataSyncSync());
+      return this.appended(batch, id);
+    }
+    return this.appendAsync(file, batch, id);
+  }
+
+  private async appendAsync(file: FileHandle, batch: Uint8Array, id: number): Promise<AppendResult> {
+    if (batch.length <= 64 << 10) writeAll(file, batch, this.position);
+    else for (let at = 0; at < batch.length; ) at += await file.write(batch.subarray(at), this.position + at);
+    const start = this.runtime.clock.monotonicMs();
+    await file.dataSync();
+    this.countSync(this.runtime.clock.monotonicMs() - start);
+    return this.appended(batch, id);
+  }
+
+  private async appendInNext(batch: Uint8Array, id: number): Promise<AppendResult> {
+    await this.beginSegment(this.segments.at(-1)!.number + 1);
+    this.prepareSpare();
+    return this.syncs ? this.appendAsync(this.current!, batch, id) : this.append(this.term, this.end, batch, id, false);
+  }
+
+  private appended(batch: Uint8Array, id: number): AppendResult {
+    this.position += batch.length;
+    this.end = (this.end + batch.length) as Lsn;
+    this.endHash = batchHash(batch);
+    this.lastId = id;
+    return { kind: 'appended', durable: this.end };
+  }
+
+  private async beginSegment(number: number): Promise<void> {
+    const { files } = this.runtime;
+    if (this.spares.length === 0) {
+      await this.preparing;
+      if (this.spares.length === 0) await this.createSpare();
+    }
+    const spare = this.spares.shift()!;
+    const path = this.path(segmentName(number));
+    const file = files.open(spare, 'readwrite');
+    writeAll(file, encodeSegmentHeader({ number, firstLsn: this.end, term: this.term, previousHash: this.endHash }), 0);
+    if (this.syncs) this.timeSync(() => file.dataSyncSync());
+    files.rename(spare, path);
+    if (this.syncs) files.syncDirectory(this.directory);
+    this.current?.close();
+    this.current = file;
+    this.position = SEGMENT_HEADER;
+    this.segments.push({ number, firstLsn: this.end, path });
+  }
+
+  /** Keeps spare segments ready, off the commit's path. A failure shows in `hasRoom`. */
+  private prepareSpare(): void {
+    if (this.preparing || this.closed || this.spares.length >= SPARES) return;
+    this.preparing = this.createSpare()
+      .catch(() => undefined)
+      .finally(() => {
+        this.preparing = undefined;
+        if (this.spares.length === 1) this.prepareSpare();
+      });
+  }
+
+  private async createSpare(): Promise<void> {
+    const { files } = this.runtime;
+    const name = this.path(`spare-${++this.spareCounter}`);
+    const file = files.open(`${name}.new`, 'create');
+    try {
+      const zeros = new Uint8Array(1 << 20);
+      for (let at = 0; at < this.segmentBytes; ) {
+        const count = await file.write(zeros.subarray(0, Math.min(zeros.length, this.segmentBytes - at)), at);
+        at += count;
+      }
+      if (this.syncs) await file.dataSync();
+    } catch (error) {
+      file.close();
+      files.remove(`${name}.new`);
+      throw error;
+    }
+    file.close();
+    files.rename(`${name}.new`, name);
+    this.spares.push(name);
+  }
+
+  hasRoom(bytes: number): boolean {
+    const usable = this.segmentBytes - SEGMENT_HEADER - BATCH_MAX;
+    const prepared = Math.max(0, this.segmentBytes - this.position - BATCH_MAX) + this.spares.length * usable;
+    if (prepared >= bytes) return true;
+    if (this.runtime.files.freeBytes(this.directory) < bytes + 2 * this.segmentBytes) return false;
+    this.prepareSpare();
+    return true;
+  }
+
+  private timeSync(sync: () => void): void {
+    const start = this.runtime.clock.monotonicMs();
+    sync();
+    this.countSync(this.runtime.clock.monotonicMs() - start);
+  }
+
+  private countSync(ms: number): void {
+    this.fsyncCount++;
+    this.fsyncMsTotal += ms;
+    if (ms > this.fsyncMsMax) this.fsyncMsMax = ms;
+    this.buckets.find((bucket) => ms <= bucket.leMs)!.count++;
+  }
+
+  // ---- reading and trimming
+
+  async confirm(): Promise<Lsn> {
+    return this.end;
+  }
+
+  async tail(from: Lsn): Promise<Tail> {
+    const oldest = this.segments[0]!.firstLsn;
+    if (from < oldest) return { kind: 'trimmed', oldest };
+    return { kind: 'batches', batches: this.read(from) };
+  }
+
+  private async *read(from: Lsn): AsyncGenerator<Uint8Array> {
+    let lsn = 0;
+    for (let i = 0; i < this.segments.length; i++) {
+      const segment = this.segments[i]!;
+      const next = this.segments[i + 1];
+      if (next && next.firstLsn <= from) continue;
+      const file = this.runtime.files.open(segment.path, 'read');
+      const bytes = readAll(file);
+      file.close();
+      lsn = segment.firstLsn;
+      for (let at = SEGMENT_HEADER; lsn < this.end; ) {
+        const header = readBatchHeader(bytes, at);
+        if (!header || header.firstLsn !== lsn) break;
+        if (lsn + header.byteLength > from) yield bytes.subarray(at, at + header.byteLength);
+        at += header.byteLength;
+        lsn += header.byteLength;
+      }
+    }
+  }
+
+  async trim(term: number, upTo: Lsn): Promise<void> {
+    if (term !== this.term) return;
+    const { files } = this.runtime;
+    let removed = false;
+    while (this.segments.length > 1 && this.segments[1]!.firstLsn <= upTo) {
+      const segment = this.segments.shift()!;
+      removed = true;
+      if (this.spares.length < SPARES) {
+        const spare = this.path(`spare-${++this.spareCounter}`);
+        files.rename(segment.path, spare);
+        this.spares.push(spare);
+      } else files.remove(segment.path);
+    }
+    if (removed && this.syncs) files.syncDirectory(this.directory);
+  }
+
+  stats(): LogStoreStats {
+    return { fsyncCount: this.fsyncCount, fsyncMsTotal: this.fsyncMsTotal, fsyncMsMax: this.fsyncMsMax, fsyncBuckets: this.buckets };
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.preparing;
+    this.current?.close();
+    this.current = undefined;
+  }
+}
+
+function corrupt(detail: string): DatabaseError {
+  return new DatabaseError('XX001', 'the commit log is damaged', { severity: 'FATAL', detail, hint: 'Restore from a backup; do not remove files by hand.' });
+}
