@@ -1,10 +1,13 @@
 /** Opens a storage engine: in memory, or on a data directory. */
+import { takeDirectory } from './data-directory.js';
 import { DatabaseError } from './errors.js';
 import type { Lsn, StorageId, Xid } from './ids.js';
 import { readUint48 } from './keycode.js';
+import { LmdbKeyValueStore } from './kv/lmdb.js';
 import { MemoryKeyValueStore } from './kv/memory.js';
 import type { KeyValueStore } from './kv/key-value-store.js';
 import { BATCH_HEADER, FIRST_LSN, batchFirstLsn } from './log/batch.js';
+import { FileLogStore } from './log/file-store.js';
 import { GroupCommit } from './log/group-commit.js';
 import type { LogStore } from './log/log-store.js';
 import { MemoryLogStore } from './log/memory.js';
@@ -22,6 +25,12 @@ export interface OpenOptions {
   readonly memory?: boolean;
   /** Bytes of uncommitted changes one transaction may keep in memory. */
   readonly transactionMemory?: number;
+  /** False: never fsync. A power cut then loses or damages data: for tests and throw-away servers. */
+  readonly sync?: boolean;
+  /** Bytes per log segment. */
+  readonly segmentBytes?: number;
+  /** Bytes of log between checkpoints: what a restart may have to replay. */
+  readonly trimEveryBytes?: number;
   /** Milliseconds between garbage collections; 0: only on demand. */
   readonly collectEveryMs?: number;
 }
@@ -38,8 +47,18 @@ const FIRST_XID = 1000;
 const FIRST_STORAGE = 1 << 16;
 
 export async function openEngine(runtime: Runtime, options: OpenOptions): Promise<Storage> {
-  if (!options.memory) throw new DatabaseError('0A000', 'a data directory is not supported yet');
-  return openParts(runtime, { kv: new MemoryKeyValueStore(), log: new MemoryLogStore({ keep: false }) }, options);
+  if (options.memory) return openParts(runtime, { kv: new MemoryKeyValueStore(), log: new MemoryLogStore({ keep: false }) }, options);
+  const { directory } = options;
+  if (directory === undefined) throw new DatabaseError('F0000', 'no data directory given', { severity: 'FATAL' });
+  const held = takeDirectory(runtime, directory);
+  try {
+    const log = new FileLogStore(runtime, { directory: `${directory}/log`, ...(options.segmentBytes ? { segmentBytes: options.segmentBytes } : {}), sync: options.sync ?? true });
+    const kv = new LmdbKeyValueStore({ path: `${directory}/state.mdb` });
+    return await openParts(runtime, { kv, log, onClose: async () => held.release() }, options);
+  } catch (error) {
+    held.release();
+    throw error;
+  }
 }
 
 /** Recovers the state in `kv` from `log` and opens an engine over them: what tests and simulations call with stores of their own. */
@@ -65,6 +84,7 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
   const engineOptions: EngineOptions = {
     transactionMemory: options.transactionMemory ?? 1 << 30,
     collectEveryMs: options.collectEveryMs ?? 1000,
+    trimEveryBytes: options.trimEveryBytes ?? 24 << 20,
   };
   return new Engine(runtime, engineOptions, kv, log, group, driver, store, recovered, parts.onClose);
 }

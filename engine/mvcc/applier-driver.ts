@@ -17,8 +17,8 @@ export interface ApplierDriver {
   feed(batch: Uint8Array): void;
   /** Resolves when everything fed is applied. */
   drain(): Promise<void>;
-  /** The same, and durable in the key-value store. */
-  checkpoint(): Promise<void>;
+  /** Makes what is applied durable in the key-value store. Resolves with the position from which a restart needs the log. */
+  sync(): Promise<Lsn>;
   /** Collects everything below the horizon, in slices; asks for it anew before each. */
   collect(horizon: () => Lsn): Promise<{ versions: number; entries: number }>;
   close(): Promise<void>;

@@ -66,6 +66,8 @@ export class Applier implements RowVisitor, IndexVisitor {
   /** LSN of the last record applied. */
   applied = 0 as Lsn;
   lastCommitMicros = 0;
+  /** A restart needs the log from here: `applied`, or the oldest part of a transaction still open. */
+  replayFrom = 0 as Lsn;
   private readonly dirty = new Set<StorageInfo>();
   private readonly parts = new Map<Xid, StagedPart[]>();
   private readonly provisional = new Map<Xid, Provisional>();
@@ -111,7 +113,8 @@ export class Applier implements RowVisitor, IndexVisitor {
     if (!applied) return { replayFrom: 0 as Lsn };
     this.applied = readUint48(applied, 0) as Lsn;
     this.lastCommitMicros = new DataView(applied.buffer, applied.byteOffset, applied.length).getFloat64(12);
-    return { replayFrom: readUint48(applied, 6) as Lsn };
+    this.replayFrom = readUint48(applied, 6) as Lsn;
+    return { replayFrom: this.replayFrom };
   }
 
   /**
@@ -412,6 +415,7 @@ export class Applier implements RowVisitor, IndexVisitor {
     this.dirty.clear();
     let replayFrom = this.applied;
     for (const parts of this.parts.values()) if (parts[0]!.lsn < replayFrom) replayFrom = parts[0]!.lsn;
+    this.replayFrom = replayFrom;
     const value = new Uint8Array(20);
     writeUint48(value, 0, this.applied);
     writeUint48(value, 6, replayFrom);

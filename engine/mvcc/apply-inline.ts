@@ -87,9 +87,10 @@ export class InlineApplier implements ApplierDriver {
     await new Promise<void>((resolve) => this.waiters.push({ lsn: 0 as Lsn, resolve }));
   }
 
-  async checkpoint(): Promise<void> {
-    await this.drain();
+  async sync(): Promise<Lsn> {
+    const from = this.applier.replayFrom;
     await this.kv.sync();
+    return from;
   }
 
   async collect(horizon: () => Lsn): Promise<{ versions: number; entries: number }> {
@@ -107,6 +108,7 @@ export class InlineApplier implements ApplierDriver {
   }
 
   async close(): Promise<void> {
-    await this.checkpoint();
+    await this.drain();
+    await this.kv.sync();
   }
 }

@@ -32,6 +32,8 @@ export interface EngineOptions {
   readonly transactionMemory: number;
   /** Collects garbage this often; 0: only when asked. */
   readonly collectEveryMs: number;
+  /** Bytes of log after which the state is synced and the log behind it trimmed. */
+  readonly trimEveryBytes: number;
 }
 
 /** What recovery found out. */
@@ -78,6 +80,8 @@ export class Engine implements Storage {
   private fatal = false;
   private stopCollecting: (() => void) | undefined;
   private closing = false;
+  private trimming = false;
+  private sinceTrim = 0;
 
   constructor(
     private readonly runtime: Runtime,
@@ -211,7 +215,7 @@ export class Engine implements Storage {
   }
 
   commit(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
-    this.log.checkRoom(transaction.writes.bytes);
+    this.log.checkRoom(Math.min(transaction.writes.bytes, 4 << 20));
     if (transaction.writes.bytes > SINGLE_RECORD_MAX || messageBytes(transaction) > SINGLE_RECORD_MAX)
       return this.commitInParts(transaction, final, temporary, synchronous);
     return this.finishCommit(transaction, final, temporary, synchronous, false);
@@ -223,6 +227,7 @@ export class Engine implements Storage {
       for (const lsn of writeParts(this.log, RecordKind.part, transaction.assignXid(), final, transaction.messages, [])) {
         if (++inFlight < PARTS_IN_FLIGHT) continue;
         inFlight = 0;
+        this.log.checkRoom(4 << 20);
         await this.log.whenDurable(lsn);
       }
     } catch (error) {
@@ -284,6 +289,8 @@ export class Engine implements Storage {
   private becameDurable(batch: Uint8Array, durable: Lsn): void {
     if (durable > this.visible) this.visible = durable;
     this.applier.feed(batch);
+    this.sinceTrim += batch.length;
+    if (this.sinceTrim >= this.options.trimEveryBytes) this.trimSoon();
     if (this.notices.length === 0) return;
     let sent = 0;
     while (sent < this.notices.length && this.notices[sent]!.lsn < durable) sent++;
@@ -343,7 +350,23 @@ export class Engine implements Storage {
 
   async checkpoint(): Promise<void> {
     await this.log.drain();
-    await this.applier.checkpoint();
+    await this.applier.drain();
+    await this.trimLog();
+  }
+
+  /** Lets go of the log that no restart needs any more: what the synced state has applied. */
+  private async trimLog(): Promise<void> {
+    const needed = await this.applier.sync();
+    if (needed > 0) await this.logStore.trim(this.log.term, needed);
+  }
+
+  private trimSoon(): void {
+    if (this.trimming) return;
+    this.trimming = true;
+    this.sinceTrim = 0;
+    this.trimLog()
+      .catch((error: unknown) => this.fail(error))
+      .finally(() => (this.trimming = false));
   }
 
   // ---- information
