@@ -193,6 +193,10 @@ export function resolvePolymorphic(catalog: Catalog, actual: readonly Oid[], dec
       case T.anyrange: case T.anymultirange:
         haveAny = true;
         if (type === T.unknown) { unknownSeen = true; break; }
+        if (catalog.type(baseType(catalog, type))?.typtype !== (declared[i] === T.anyrange ? 'r' : 'm')) {
+          const what = declared[i] === T.anyrange ? 'range' : 'multirange';
+          throw new DatabaseError('42804', `argument declared any${what} is not a ${what} type but type ${formatType(catalog, type)}`);
+        }
         range = type;
         break;
       case T.anycompatible: case T.anycompatiblenonarray:
@@ -211,6 +215,8 @@ export function resolvePolymorphic(catalog: Catalog, actual: readonly Oid[], dec
       }
       case T.anycompatiblerange: case T.anycompatiblemultirange:
         haveCompatible = true;
+        if (type !== T.unknown && catalog.type(baseType(catalog, type))?.typtype !== (declared[i] === T.anycompatiblerange ? 'r' : 'm'))
+          throw new DatabaseError('42804', `argument declared anycompatiblerange is not a range type but type ${formatType(catalog, type)}`);
         break;
     }
   }

@@ -7,7 +7,8 @@ import type { DatabaseError } from '../../engine/errors.js';
 import { TypeOid as T } from '../catalog/type-oids.js';
 import type { Oid } from '../catalog/catalog.js';
 import { baseType } from './coerce.js';
-import { base, makeVar } from './make-nodes.js';
+import { functionResultColumns } from './function-call.js';
+import { base, makeVar, typeCollation } from './make-nodes.js';
 import { stringOf, temporaryNamespaceName } from './names.js';
 import type { NamespaceColumn, NamespaceItem, ParseState } from './parse-state.js';
 import type { ColumnInfo, Expr, FuncExpr, RangeTableEntry, Var } from './query-tree.js';
@@ -240,30 +241,32 @@ export function fieldSelection(state: ParseState, arg: Expr, name: string, locat
   return { kind: 'FieldSelect', arg, fieldNumber: attribute.attnum, ...base(attribute.atttypid, attribute.atttypmod, attribute.attcollation, location) };
 }
 
-/** Columns of a RECORD-typed expression where they can be known (expandRecordVariable). */
+/** Columns of a composite expression where they can be known (expandRecordVariable). */
 export function recordColumns(state: ParseState, expr: Expr): readonly ColumnInfo[] | undefined {
+  const tables: (readonly RangeTableEntry[])[] = [];
+  for (let level: ParseState | null = state; level; level = level.parent) tables.push(level.rangeTable);
+  return columnsOfRecord(state, expr, tables);
+}
+
+/** `tables`: range tables of the expression's level and of those around it. */
+function columnsOfRecord(state: ParseState, expr: Expr, tables: readonly (readonly RangeTableEntry[])[]): readonly ColumnInfo[] | undefined {
   const { catalog } = state;
-  if (expr.kind === 'RowExpr' && expr.type === T.record)
-    return expr.args.map((arg, i) => ({ name: expr.fieldNames[i] ?? `f${i + 1}`, type: arg.type, typmod: arg.typmod, collation: arg.collation }));
   if (expr.type !== T.record) {
     const type = catalog.type(baseType(catalog, expr.type));
     if (type?.typtype !== 'c') return undefined;
     return catalog.relation(type.typrelid)?.attributes.map((a) => ({ name: a.attisdropped ? '' : a.attname, type: a.atttypid, typmod: a.atttypmod, collation: a.attcollation }));
   }
+  if (expr.kind === 'RowExpr') return expr.args.map((arg, i) => ({ name: expr.fieldNames[i] ?? `f${i + 1}`, type: arg.type, typmod: arg.typmod, collation: arg.collation }));
+  if (expr.kind === 'FuncExpr') return functionResultColumns(state, expr)?.map((column) => ({ name: column.name, type: column.type, typmod: -1, collation: typeCollation(catalog, column.type) }));
   if (expr.kind !== 'Var') return undefined;
-  let level: ParseState | null = state;
-  for (let i = 0; i < expr.levelsUp && level; i++) level = level.parent;
-  const entry = level?.rangeTable[expr.varno - 1];
+  const entry = tables[expr.levelsUp]?.[expr.varno - 1];
   if (!entry) return undefined;
   if (expr.attno === 0) return entry.columns;
   if (entry.kind === 'subquery') {
     const target = entry.query.targetList.filter((t) => !t.junk)[expr.attno - 1];
-    if (target?.expr.kind === 'RowExpr') return recordColumns(state, target.expr);
-    if (target?.expr.kind === 'Var' && target.expr.levelsUp === 0) {
-      const inner = entry.query.rangeTable[target.expr.varno - 1];
-      if (target.expr.attno === 0) return inner.columns;
-    }
+    return target && columnsOfRecord(state, target.expr, [entry.query.rangeTable, ...tables.slice(expr.levelsUp)]);
   }
+  if (entry.kind === 'join') return columnsOfRecord(state, entry.aliasVars[expr.attno - 1], tables.slice(expr.levelsUp));
   return undefined;
 }
 

@@ -2,9 +2,9 @@
  * Overload resolution for functions and operators over the facts of pg_proc and pg_operator.
  * After func_match_argtypes, func_select_candidate (parse_func.c) and oper() (parse_oper.c).
  */
-import type { Catalog, Oid, PgOperator } from '../catalog/catalog.js';
+import type { Catalog, Oid, PgOpclass, PgOperator } from '../catalog/catalog.js';
 import { TypeOid as T } from '../catalog/type-oids.js';
-import { baseType, canCoerceTypes, isPolymorphic, typeCategory } from './coerce.js';
+import { baseType, canCoerceTypes, isBinaryCoercible, typeCategory } from './coerce.js';
 import { formatType, operatorsNamed, type NameEnvironment } from './names.js';
 import type { ParseState } from './parse-state.js';
 
@@ -201,16 +201,33 @@ export function sortOperators(catalog: Catalog, type: Oid): SortOperators | null
   return made;
 }
 
+/** Types whose default operator classes also serve binary-coercible ones: varchar by text, the reg* types by oid. */
+const SERVING_TYPES: readonly Oid[] = [T.text, T.oid, 869, T.varbit, T.bpchar];
+
+/** GetDefaultOpClass: the type's own, or the one of a type it is binary-coercible to (anyarray, anyenum, record, text, ...). */
+export function defaultOperatorClass(catalog: Catalog, accessMethod: Oid, type: Oid): PgOpclass | undefined {
+  const resolved = baseType(catalog, type);
+  const own = catalog.defaultOpclass(accessMethod, resolved);
+  if (own) return own;
+  for (const general of [T.anyarray, T.anyenum, T.anyrange, T.anymultirange, T.record, ...SERVING_TYPES]) {
+    if (general === T.anymultirange ? catalog.type(resolved)?.typtype === 'm' : isBinaryCoercible(catalog, resolved, general)) {
+      const opclass = catalog.defaultOpclass(accessMethod, general);
+      if (opclass) return opclass;
+    }
+  }
+  return undefined;
+}
+
 function findSortOperators(catalog: Catalog, type: Oid): SortOperators | null {
-  const opclass = catalog.defaultOpclass(403, type);
+  const opclass = defaultOperatorClass(catalog, 403, type);
   if (!opclass) {
-    const hash = catalog.defaultOpclass(405, type);
+    const hash = defaultOperatorClass(catalog, 405, type);
     const equals = hash && (catalog.amop(hash.opcfamily, type, type, 1) ?? catalog.amop(hash.opcfamily, hash.opcintype, hash.opcintype, 1));
     return equals ? { lessThan: 0, equals: equals.amopopr, greaterThan: 0, hashable: true } : null;
   }
   const operatorOf = (strategy: number): Oid =>
     (catalog.amop(opclass.opcfamily, type, type, strategy) ?? catalog.amop(opclass.opcfamily, opclass.opcintype, opclass.opcintype, strategy))?.amopopr ?? 0;
-  if (isPolymorphic(opclass.opcintype) && opclass.opcintype === T.anyarray) {
+  if (opclass.opcintype === T.anyarray) {
     const element = catalog.type(type)?.typelem ?? 0;
     if (element && !sortOperators(catalog, element)) return null;
   }
