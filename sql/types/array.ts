@@ -96,6 +96,7 @@ class ArrayParser {
     let nested: boolean | undefined;
     this.skipBlanks();
     if (this.text[this.position] === '}') {
+      if (level > 0) throw this.malformed('Unexpected "}" character.');
       this.position++;
     } else {
       for (;;) {

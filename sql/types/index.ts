@@ -8,6 +8,7 @@ import { arrayType, vectorType } from './array.js';
 import { boolType } from './bool.js';
 import { byteaType } from './bytea.js';
 import type { DataType } from './data-type.js';
+import { dateType, intervalType, timeType, timestampDataType, timestamptzDataType, timetzType } from './date-time.js';
 import { enumType } from './enum.js';
 import { float4Type, float8Type } from './float.js';
 import { cidType, int2Type, int4Type, int8Type, oidType, pgLsnType, tidType, xid8Type, xidType } from './integer.js';
@@ -28,6 +29,7 @@ export const BORN_TYPES: ReadonlyMap<string, DataType> = new Map(
     boolType, int2Type, int4Type, int8Type, oidType, xidType, cidType, xid8Type, tidType, pgLsnType,
     float4Type, float8Type, numericType,
     textType, varcharType, bpcharType, nameType, charType, unknownType, cstringType, refcursorType, pgNodeTreeType,
+    dateType, timeType, timetzType, timestampDataType, timestamptzDataType, intervalType,
     byteaType, uuidType, jsonType, jsonbType, voidType,
     vectorType('int2vector', 21, int2Type), vectorType('oidvector', 26, oidType),
     ...regTypes,

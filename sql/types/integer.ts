@@ -50,16 +50,18 @@ export const uint32Row: RowCodec = {
   read: (from, offset) => from.getUint32(offset, true),
 };
 
+export function writeInt64(value: Int8, into: DataView, offset: number): void {
+  if (typeof value === 'bigint') into.setBigInt64(offset, value, true);
+  else {
+    const high = Math.floor(value / 0x100000000);
+    into.setUint32(offset, value - high * 0x100000000, true);
+    into.setInt32(offset + 4, high, true);
+  }
+}
+
 export const int64Row: RowCodec = {
   width: 8,
-  write(value: Int8, into, offset) {
-    if (typeof value === 'bigint') into.setBigInt64(offset, value, true);
-    else {
-      const high = Math.floor(value / 0x100000000);
-      into.setUint32(offset, value - high * 0x100000000, true);
-      into.setInt32(offset + 4, high, true);
-    }
-  },
+  write: writeInt64,
   read: (from, offset) => readInt64(from, offset, true),
 };
 
@@ -158,9 +160,9 @@ export const xid8Type: DataType = {
   ...int8Type,
   name: 'xid8',
   input(text) {
-    const match = /^[ \t\n\r\f\v]*(\d+|0[xX][0-9a-fA-F]+)[ \t\n\r\f\v]*$/.exec(text);
+    const match = /^[ \t\n\r\f\v]*([+-]?)(\d+|0[xX][0-9a-fA-F]+)[ \t\n\r\f\v]*$/.exec(text);
     if (!match) throw new DatabaseError('22P02', `invalid input syntax for type xid8: "${text}"`);
-    const value = BigInt(match[1]!);
+    const value = match[1] === '-' ? BigInt.asUintN(64, -BigInt(match[2]!)) : BigInt(match[2]!);
     if (value > 0xffffffffffffffffn) throw new DatabaseError('22003', `value "${text}" is out of range for type xid8`);
     return int8FromBigInt(value);
   },

@@ -237,8 +237,8 @@ class JsonParser<T> {
       p += 2;
       from = p;
       if (this.unescape && isHighSurrogate(value.charCodeAt(value.length - 1)) && !(text[p] === '\\' && text[p + 1] === 'u')) {
-        this.position = p;
-        throw this.failure('Unicode low surrogate must follow a high surrogate.', p);
+        this.position = p + 1;
+        throw this.failure('Unicode low surrogate must follow a high surrogate.', Math.min(p + 1, text.length));
       }
     }
     this.value = from === start + 1 ? text.slice(from, p) : value + text.slice(from, p);
@@ -284,7 +284,7 @@ class JsonParser<T> {
     while (end - start >= 50) start++;
     if (start - lineStart <= 3) start = lineStart;
     const prefix = start > lineStart ? '...' : '';
-    const suffix = this.token !== 'end' && end < text.length && text[end] !== '\n' && text[end] !== '\r' ? '...' : '';
+    const suffix = end < text.length && text[end] !== '\n' && text[end] !== '\r' ? '...' : '';
     return `JSON data, line ${line}: ${prefix}${text.slice(start, end)}${suffix}`;
   }
 }
