@@ -14,10 +14,14 @@ import { KeyReader, KeyWriter } from '../../engine/keycode.js';
 import type { KeyValueStore } from '../../engine/kv/key-value-store.js';
 import { LmdbKeyValueStore } from '../../engine/kv/lmdb.js';
 import { MemoryKeyValueStore } from '../../engine/kv/memory.js';
+import { FileLogStore } from '../../engine/log/file-store.js';
+import type { LogStore } from '../../engine/log/log-store.js';
 import { MemoryLogStore } from '../../engine/log/memory.js';
 import { openParts } from '../../engine/open.js';
 import { Pending } from '../../engine/pending.js';
 import type { IndexBlock, RowBlock, Snapshot, Storage, Transaction } from '../../engine/storage.js';
+import { FaultyFiles } from './faulty-files.js';
+import { PowerCutKeyValueStore } from './power-cut-kv.js';
 import { seededRandom, simulatedRuntime } from './simulated-runtime.js';
 import type { SimulatedRuntime } from './simulated-runtime.js';
 
@@ -57,12 +61,17 @@ class Run {
   private clients: Client[] = [];
   private table = 0 as StorageId;
   private index = 0 as StorageId;
-  private readonly log = new MemoryLogStore({ keep: true });
-  readonly trace: string[] = [];
+  private log: LogStore = new MemoryLogStore({ keep: true });
+  private readonly files = new FaultyFiles();
 
-  constructor(private readonly seed: number, private readonly kv: KeyValueStore) {
+  /** With `powerCuts` the log is the file store on a disk that loses what was not synced. */
+  constructor(private readonly seed: number, private kv: KeyValueStore, private readonly powerCuts: boolean) {
     this.random = seededRandom(seed);
-    this.runtime = simulatedRuntime(seed);
+    this.runtime = this.newRuntime(seed);
+  }
+
+  private newRuntime(seed: number): SimulatedRuntime {
+    return { ...simulatedRuntime(seed), files: this.files };
   }
 
   private below(n: number): number {
@@ -92,7 +101,8 @@ class Run {
   }
 
   private async open(): Promise<void> {
-    this.engine = await openParts(this.runtime, { kv: this.kv, log: this.log }, { collectEveryMs: this.below(2) * 50 });
+    if (this.powerCuts) this.log = new FileLogStore(this.runtime, { directory: 'log', segmentBytes: 2.5 * 2 ** 20 });
+    this.engine = await openParts(this.runtime, { kv: this.kv, log: this.log }, { collectEveryMs: this.below(2) * 50, trimEveryBytes: 1 << 20 });
   }
 
   /** Awaits something that needs the simulated clock to run. */
@@ -150,7 +160,7 @@ class Run {
     else if (roll < 0.97) await this.settle();
     else if (roll < 0.98) await this.engineDo(this.engine.checkpoint());
     else if (roll < 0.99) await this.engineDo(this.engine.vacuum());
-    else if (this.random() < 0.3) await this.crash();
+    else if (this.random() < (this.powerCuts ? 1 : 0.3)) await this.crash();
   }
 
   private write(client: Client): void {
@@ -317,13 +327,19 @@ class Run {
     this.commits.sort((a, b) => a.lsn - b.lsn);
   }
 
-  /** Everything not durable is gone; what is durable must be there. */
+  /** What is durable must be there afterwards; what is not may be, whole batches at a time. */
   private async crash(): Promise<void> {
     const { durable } = this.engine.watermarks;
-    this.commits = this.commits.filter((commit) => commit.lsn < durable);
     this.clients = [];
-    this.runtime = simulatedRuntime(this.seed + this.commits.length + 1);
+    this.runtime = this.newRuntime(this.seed + this.commits.length + 1);
+    if (this.powerCuts) {
+      this.files.powerCut(this.random);
+      this.kv = (this.kv as PowerCutKeyValueStore).powerCut(this.random);
+    }
     await this.open();
+    const recovered = this.engine.watermarks.durable;
+    expect(recovered).toBeGreaterThanOrEqual(durable);
+    this.commits = this.commits.filter((commit) => commit.lsn < recovered);
     await this.checkFresh();
   }
 
@@ -347,12 +363,13 @@ describe('the engine against a naive model', () => {
   const steps = Number(process.env.OXBOW_MODEL_STEPS ?? 1500);
   for (let i = 0; i < runs; i++) {
     const seed = first ?? 1000 + i;
-    for (const store of ['memory', 'lmdb'] as const)
+    for (const store of ['memory', 'power cuts', 'lmdb'] as const)
       it(`agrees on ${store}, seed ${seed}`, async () => {
         const directory = mkdtempSync(join(tmpdir(), 'oxbow-model-'));
-        const kv = store === 'memory' ? new MemoryKeyValueStore() : new LmdbKeyValueStore({ path: join(directory, 'state.mdb') });
+        const kv =
+          store === 'memory' ? new MemoryKeyValueStore() : store === 'lmdb' ? new LmdbKeyValueStore({ path: join(directory, 'state.mdb') }) : new PowerCutKeyValueStore();
         try {
-          await new Run(seed, kv).run(store === 'memory' ? steps : steps / 3);
+          await new Run(seed, kv, store === 'power cuts').run(store === 'lmdb' ? steps / 3 : steps);
         } finally {
           kv.close();
           rmSync(directory, { recursive: true, force: true });
