@@ -48,6 +48,7 @@ export class FileLogStore implements LogStore {
   private endHash: Uint8Array = NO_HASH;
   private term = 0;
   private lastId = -1;
+  private lastLsn = -1;
   private closed = false;
   private fsyncCount = 0;
   private fsyncMsTotal = 0;
@@ -173,7 +174,7 @@ export class FileLogStore implements LogStore {
 
   append(term: number, previousLsn: Lsn, batch: Uint8Array, id: number, lone: boolean): AppendResult | Promise<AppendResult> {
     if (term !== this.term || this.closed) return { kind: 'fenced' };
-    if (id === this.lastId) return { kind: 'appended', durable: this.end };
+    if (id === this.lastId && previousLsn === this.lastLsn) return { kind: 'appended', durable: this.end };
     assert(previousLsn === this.end && batchFirstLsn(batch) === this.end, 'append out of order');
     if (this.position + batch.length > this.segmentBytes) return this.appendInNext(batch, id);
     const file = this.current!;
@@ -205,6 +206,7 @@ export class FileLogStore implements LogStore {
     this.end = (this.end + batch.length) as Lsn;
     this.endHash = batchHash(batch);
     this.lastId = id;
+    this.lastLsn = batchFirstLsn(batch);
     return { kind: 'appended', durable: this.end };
   }
 

@@ -10,6 +10,7 @@ export class MemoryLogStore implements LogStore {
   private end: Lsn = FIRST_LSN;
   private term = 0;
   private lastId = -1;
+  private lastLsn = -1;
 
   /** `keep: false` forgets batches once they are appended: an engine that will not be reopened needs no log. */
   constructor(private readonly options: { keep: boolean } = { keep: true }) {}
@@ -22,9 +23,10 @@ export class MemoryLogStore implements LogStore {
 
   append(term: number, previousLsn: Lsn, batch: Uint8Array, id: number): AppendResult {
     if (term !== this.term) return { kind: 'fenced' };
-    if (id === this.lastId) return { kind: 'appended', durable: this.end };
+    if (id === this.lastId && previousLsn === this.lastLsn) return { kind: 'appended', durable: this.end };
     assert(previousLsn === this.end && batchFirstLsn(batch) === this.end, 'append out of order');
     this.lastId = id;
+    this.lastLsn = batchFirstLsn(batch);
     this.end = (this.end + batch.length) as Lsn;
     if (this.options.keep) this.batches.push(batch.slice());
     return { kind: 'appended', durable: this.end };
