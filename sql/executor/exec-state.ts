@@ -1,0 +1,62 @@
+/** What is alive during one execution of a plan: parameters, snapshot, sub-plans' results. */
+import type { Snapshot, Transaction } from '../../engine/storage.js';
+import type { Catalog } from '../catalog/catalog.js';
+import type { EvalContext } from '../functions/context.js';
+import type { Datum } from '../types/datum.js';
+import { NO_INTERRUPTS, type Interrupts } from './interrupts.js';
+
+export class ExecState {
+  /** Values between plan nodes, by Param id ('exec'). */
+  readonly exec: Datum[] = [];
+  /** State that operators and sub-plans share in one execution (CTE rows, init-plan results), by an object of the plan. */
+  readonly shared = new Map<object | number, unknown>();
+  /** Rows that an EPQ recheck substitutes for scans of a range table index. */
+  replacedRows: Map<number, readonly Datum[] | null> | null = null;
+  rowsAffected = 0;
+  /** Called when the execution ends, whatever way. */
+  readonly cleanups: (() => void)[] = [];
+  /** Cost figures per plan node when EXPLAIN ANALYZE asked for them. */
+  instrument: ((node: object) => NodeInstrumentation) | null = null;
+  /** > 0 inside evaluations that cannot suspend: operators must not answer TIME_SLICE. */
+  private uninterruptible = 0;
+
+  constructor(
+    readonly context: EvalContext,
+    readonly params: readonly Datum[],
+    readonly transaction: Transaction,
+    /** What the statement's scans see. READ COMMITTED rechecks and modifying commands swap it. */
+    public snapshot: Snapshot,
+    private readonly interrupts: Interrupts = NO_INTERRUPTS,
+  ) {}
+
+  get catalog(): Catalog {
+    return this.context.catalog;
+  }
+
+  shouldYield(): boolean {
+    return this.interrupts.shouldYield() && this.uninterruptible === 0;
+  }
+
+  /** Runs `work` so that nothing in it answers TIME_SLICE. */
+  withoutYield<T>(work: () => T): T {
+    this.uninterruptible++;
+    try {
+      return work();
+    } finally {
+      this.uninterruptible--;
+    }
+  }
+
+  finish(): void {
+    while (this.cleanups.length > 0) this.cleanups.pop()!();
+  }
+}
+
+export interface NodeInstrumentation {
+  loops: number;
+  rows: number;
+  startupMs: number;
+  totalMs: number;
+  /** Node-specific: 'Rows Removed by Filter', 'Sort Method', 'Buckets', ... in the order they were set. */
+  readonly details: Map<string, string | number>;
+}
