@@ -11,7 +11,7 @@ export class ExecState {
   /** State that operators and sub-plans share in one execution (CTE rows, init-plan results), by an object of the plan. */
   readonly shared = new Map<object | number, unknown>();
   /** Rows that an EPQ recheck substitutes for scans of a range table index. */
-  replacedRows: Map<number, readonly Datum[] | null> | null = null;
+  replacedRows: ReadonlyMap<number, ReplacedRow | null> | null = null;
   rowsAffected = 0;
   /** Called when the execution ends, whatever way. */
   readonly cleanups: (() => void)[] = [];
@@ -47,10 +47,22 @@ export class ExecState {
     }
   }
 
+  /** A state for rechecking one row: same parameters, snapshot and WITH results, other scans. */
+  forRecheck(rows: ReadonlyMap<number, ReplacedRow | null>): ExecState {
+    const state = new ExecState(this.context, this.params, this.transaction, this.snapshot, this.interrupts);
+    this.exec.forEach((value, id) => (state.exec[id] = value));
+    this.shared.forEach((value, key) => state.shared.set(key, value));
+    state.replacedRows = rows;
+    return state;
+  }
+
   finish(): void {
     while (this.cleanups.length > 0) this.cleanups.pop()!();
   }
 }
+
+/** A row that stands for a whole scan: with its bytes, or to be fetched under the statement's snapshot. */
+export interface ReplacedRow { readonly rowId: number; readonly tuple: Uint8Array | null; readonly xmin: number }
 
 export interface NodeInstrumentation {
   loops: number;

@@ -192,6 +192,8 @@ export interface PhysicalPlan {
   readonly catalogVersion: number;
   /** Writes rows or locks them: not allowed in a read-only transaction. */
   readonly modifies: boolean;
+  /** Writes rows (itself or in a WITH query): runs to its end before the first row goes out. */
+  readonly writes: boolean;
   /** Only the first batch is wanted soon (cursors, LIMIT). */
   readonly settings: ReadonlyMap<string, string>;
 }

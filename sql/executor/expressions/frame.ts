@@ -11,8 +11,15 @@ import type { ExecState } from '../exec-state.js';
 export class Frame {
   columns: readonly Vector[] = NO_COLUMNS;
   row = 0;
+  /** The outer side of a join, where both sides are read in place. */
+  outerColumns: readonly Vector[] = NO_COLUMNS;
+  outerRow = 0;
   /** For layouts over an array of values (constraints, index expressions). */
   values: readonly Datum[] = NO_VALUES;
+  /** A second row given as values (the row proposed for insertion). */
+  otherValues: readonly Datum[] = NO_VALUES;
+  /** System columns of the row in `values`: by minus attribute number. */
+  systemValues: readonly Datum[] = NO_VALUES;
   caseValue: Datum = null;
   domainValue: Datum = null;
   /** Intermediate results of the awaiting evaluator. */

@@ -1,0 +1,20 @@
+/** Rows of catalog tables, which the catalog serves itself. */
+import { notSupported } from '../../engine/errors.js';
+import type { Relation } from '../catalog/catalog.js';
+import type { Datum } from '../types/datum.js';
+import type { ExecState } from './exec-state.js';
+
+type CatalogRows = (relation: Relation, attnums: readonly number[], state: ExecState) => Iterable<readonly Datum[]>;
+
+let source: CatalogRows = (relation) => {
+  throw notSupported(`reading ${relation.relname}`);
+};
+
+/** Said once by whoever assembles catalog and executor. */
+export function useCatalogRows(rows: CatalogRows): void {
+  source = rows;
+}
+
+export function catalogRows(relation: Relation, attnums: readonly number[], state: ExecState): Iterable<readonly Datum[]> {
+  return source(relation, attnums, state);
+}
