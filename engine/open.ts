@@ -13,6 +13,7 @@ import type { LogStore } from './log/log-store.js';
 import { MemoryLogStore } from './log/memory.js';
 import { Applier, META } from './mvcc/applier.js';
 import { InlineApplier } from './mvcc/apply-inline.js';
+import { ThreadedApplier } from './mvcc/apply-threaded.js';
 import { Engine } from './mvcc/engine.js';
 import type { EngineOptions } from './mvcc/engine.js';
 import { VersionStore } from './mvcc/version-store.js';
@@ -27,6 +28,8 @@ export interface OpenOptions {
   readonly transactionMemory?: number;
   /** False: never fsync. A power cut then loses or damages data: for tests and throw-away servers. */
   readonly sync?: boolean;
+  /** Where the log is applied to the state: on a thread of its own (the default), or in slices on this one. */
+  readonly applier?: 'thread' | 'inline';
   /** Bytes per log segment. */
   readonly segmentBytes?: number;
   /** Bytes of log between checkpoints: what a restart may have to replay. */
@@ -39,6 +42,8 @@ export interface EngineParts {
   readonly kv: KeyValueStore;
   readonly log: LogStore;
   readonly onClose?: () => Promise<void>;
+  /** Path of the LMDB file that `kv` has open: the applier then runs on a thread of its own. */
+  readonly statePath?: string;
 }
 
 /** Bytes of log replayed in one key-value transaction. */
@@ -53,8 +58,10 @@ export async function openEngine(runtime: Runtime, options: OpenOptions): Promis
   const held = takeDirectory(runtime, directory);
   try {
     const log = new FileLogStore(runtime, { directory: `${directory}/log`, ...(options.segmentBytes ? { segmentBytes: options.segmentBytes } : {}), sync: options.sync ?? true });
-    const kv = new LmdbKeyValueStore({ path: `${directory}/state.mdb` });
-    return await openParts(runtime, { kv, log, onClose: async () => held.release() }, options);
+    const statePath = `${directory}/state.mdb`;
+    const kv = new LmdbKeyValueStore({ path: statePath });
+    const threaded = options.applier !== 'inline';
+    return await openParts(runtime, { kv, log, onClose: async () => held.release(), ...(threaded ? { statePath } : {}) }, options);
   } catch (error) {
     held.release();
     throw error;
@@ -80,13 +87,22 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
     nextRowIds,
   };
   const group = new GroupCommit(log, lead, runtime.clock, batches + Math.floor(runtime.random.uniform() * 2 ** 30));
-  const driver = new InlineApplier(kv, applier, runtime.clock);
+  const driver = parts.statePath === undefined ? new InlineApplier(kv, applier, runtime.clock) : await startThread(runtime, kv, parts.statePath, applier);
   const engineOptions: EngineOptions = {
     transactionMemory: options.transactionMemory ?? 1 << 30,
     collectEveryMs: options.collectEveryMs ?? 1000,
     trimEveryBytes: options.trimEveryBytes ?? 24 << 20,
   };
   return new Engine(runtime, engineOptions, kv, log, group, driver, store, recovered, parts.onClose);
+}
+
+async function startThread(runtime: Runtime, kv: KeyValueStore, path: string, applier: Applier): Promise<ThreadedApplier> {
+  const driver = new ThreadedApplier(runtime, kv, path, applier);
+  await new Promise<void>((resolve, reject) => {
+    driver.onFailure = reject;
+    driver.ready.then(resolve, reject);
+  });
+  return driver;
 }
 
 /** Applies what the log has beyond the state. Returns the number of batches read. */

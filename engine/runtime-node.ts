@@ -1,7 +1,7 @@
 /** The production Runtime: Node's clock, crypto randomness, node:fs and worker_threads. */
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
-import { Worker } from 'node:worker_threads';
+import { Worker, parentPort, workerData } from 'node:worker_threads';
 import type { Clock, FileHandle, FileSystem, Processes, RandomSource, Runtime, Thread, Threads } from './runtime.js';
 
 export function nodeRuntime(): Runtime {
@@ -165,4 +165,29 @@ function nodeProcesses(): Processes {
       return start === undefined || start === '-' || start === startTime(Number(pid));
     },
   };
+}
+
+/** What a thread started by `Threads.start` sees of its starter. */
+export interface WorkerContext<Data, In, Out> {
+  readonly data: Data;
+  post(message: Out): void;
+  onMessage(listener: (message: In) => void): void;
+  exit(): never;
+}
+
+export function workerContext<Data, In, Out>(): WorkerContext<Data, In, Out> {
+  const port = parentPort!;
+  return {
+    data: workerData as Data,
+    post: (message) => port.postMessage(message),
+    onMessage: (listener) => void port.on('message', listener),
+    exit: () => process.exit(0),
+  };
+}
+
+/** URL of the compiled `path` (from the project's root), whether the asking module runs compiled or from source (tests). */
+export function compiledModule(path: string, from: string): URL {
+  const marker = from.lastIndexOf('/engine/');
+  const root = from.slice(0, marker).replace(/\/dist$/, '');
+  return new URL(`${root}/dist/${path}`);
 }

@@ -93,8 +93,9 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
         assert(result === undefined, 'a write action must be synchronous and return nothing');
       }, TRANSACTION_FLAGS);
     } catch (error) {
-      // A transaction that failed to commit leaves the environment in doubt: only reopening and replaying helps.
-      this.poisoned = error;
+      // A full disk or map aborts the transaction and the environment goes on. Any other failure leaves it in doubt:
+      // only reopening and replaying helps.
+      if (!/ENOSPC|No space left|MAP_FULL|mapsize/i.test(String(error))) this.poisoned = error;
       throw error;
     } finally {
       this.writing = false;

@@ -6,6 +6,8 @@ export interface ApplierDriver {
   readonly applied: Lsn;
   /** Bytes of batches fed and not yet applied. */
   readonly queuedBytes: number;
+  /** The disk is full: batches wait, and are tried again. */
+  readonly stalled: boolean;
   readonly versionsInHistory: number;
   readonly versionsCollected: number;
   /** After reads see `applied`: the overlay may be trimmed to it. */

@@ -69,8 +69,12 @@ export class Applier implements RowVisitor, IndexVisitor {
   /** A restart needs the log from here: `applied`, or the oldest part of a transaction still open. */
   replayFrom = 0 as Lsn;
   private readonly dirty = new Set<StorageInfo>();
-  private readonly parts = new Map<Xid, StagedPart[]>();
-  private readonly provisional = new Map<Xid, Provisional>();
+  /** Infos changed since `takeChanged`. */
+  private changed = new Set<StorageInfo>();
+  private parts = new Map<Xid, StagedPart[]>();
+  private provisional = new Map<Xid, Provisional>();
+  /** What `restore` goes back to. */
+  private before: { parts: Map<Xid, StagedPart[]>; provisional: Map<Xid, Provisional>; history: number } | undefined;
   private readonly reader = new RecordReader();
   private readonly partReader = new RecordReader();
   private writer!: KeyValueWriter;
@@ -129,6 +133,11 @@ export class Applier implements RowVisitor, IndexVisitor {
   applyAll(batches: readonly Uint8Array[], offset: number, stop: (() => boolean) | undefined): { batch: number; offset: number } {
     let index = 0;
     let at = offset;
+    this.before = {
+      parts: new Map([...this.parts].map(([xid, parts]) => [xid, [...parts]])),
+      provisional: new Map([...this.provisional].map(([xid, known]) => [xid, copyProvisional(known)])),
+      history: this.historyCount,
+    };
     this.kv.write((writer) => {
       this.writer = writer;
       let halted = false;
@@ -149,6 +158,31 @@ export class Applier implements RowVisitor, IndexVisitor {
       this.saveProgress();
     });
     return { batch: index, offset: at };
+  }
+
+  /** After an `applyAll` that failed and undid its key-value transaction: the memory goes back too. */
+  restore(): void {
+    const { before } = this;
+    this.dirty.clear();
+    this.pieces = [];
+    this.deadKeys = [];
+    this.deadBytes = 0;
+    this.deadLists = 0;
+    this.flags = 0;
+    this.kv.refresh();
+    this.applied = 0 as Lsn;
+    this.load();
+    if (!before) return;
+    this.parts = before.parts;
+    this.provisional = before.provisional;
+    this.historyCount = before.history;
+  }
+
+  /** Storages whose counts changed since the last call. */
+  takeChanged(): Set<StorageInfo> {
+    const { changed } = this;
+    this.changed = new Set();
+    return changed;
   }
 
   private applyRecord(batch: Uint8Array): void {
@@ -411,7 +445,10 @@ export class Applier implements RowVisitor, IndexVisitor {
   }
 
   private saveProgress(): void {
-    for (const info of this.dirty) this.writer.put('storages', storagePrefix(info.id), info.encode());
+    for (const info of this.dirty) {
+      this.writer.put('storages', storagePrefix(info.id), info.encode());
+      this.changed.add(info);
+    }
     this.dirty.clear();
     let replayFrom = this.applied;
     for (const parts of this.parts.values()) if (parts[0]!.lsn < replayFrom) replayFrom = parts[0]!.lsn;
@@ -422,4 +459,9 @@ export class Applier implements RowVisitor, IndexVisitor {
     new DataView(value.buffer).setFloat64(12, this.lastCommitMicros);
     this.writer.put('meta', META.applied, value);
   }
+}
+
+function copyProvisional(known: Provisional): Provisional {
+  const tallies = new Map([...known.tallies].map(([storage, tally]): [StorageId, Tally] => [storage, { ...tally, hash: tally.hash.slice() }]));
+  return { touched: new Set(known.touched), tallies };
 }

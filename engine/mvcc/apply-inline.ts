@@ -18,6 +18,7 @@ export class InlineApplier implements ApplierDriver {
   private waiters: { lsn: Lsn; resolve(): void }[] = [];
   versionsCollected = 0;
   queuedBytes = 0;
+  readonly stalled = false;
   onApplied: (applied: Lsn) => void = () => undefined;
   onFailure: (error: unknown) => void = () => undefined;
 

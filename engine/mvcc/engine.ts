@@ -5,7 +5,7 @@
  *            --> append + sync (durable)             --> visible to new snapshots, acknowledged
  *            --> applier (applied)                   --> overlay trimmed
  */
-import { assert } from '../errors.js';
+import { DatabaseError, assert } from '../errors.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 import { readUint48 } from '../keycode.js';
 import type { KeyValueStore } from '../kv/key-value-store.js';
@@ -51,6 +51,10 @@ const XID_RESERVE = 1 << 16;
 const STORAGE_RESERVE = 1 << 12;
 /** Parts of a large transaction wait for the log this often. */
 const PARTS_IN_FLIGHT = 8;
+/** With a full disk, commits go on until this much waits to be applied. */
+const STALLED_MAX = 16 << 20;
+/** With a slow applier, committers wait while this much does. */
+const LAG_MAX = 64 << 20;
 
 export class Engine implements Storage {
   readonly locks: LockManager;
@@ -216,6 +220,8 @@ export class Engine implements Storage {
 
   commit(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
     this.log.checkRoom(Math.min(transaction.writes.bytes, 4 << 20));
+    if (this.applier.stalled && this.applier.queuedBytes > STALLED_MAX)
+      throw new DatabaseError('53100', 'could not extend the state file: No space left on device', { hint: 'Check free disk space.' });
     if (transaction.writes.bytes > SINGLE_RECORD_MAX || messageBytes(transaction) > SINGLE_RECORD_MAX)
       return this.commitInParts(transaction, final, temporary, synchronous);
     return this.finishCommit(transaction, final, temporary, synchronous, false);
@@ -264,6 +270,8 @@ export class Engine implements Storage {
       return Promise.resolve(lsn);
     }
     const until = this.log.whenDurable(lsn);
+    // A writer faster than the applier waits for it: the overlay is memory.
+    if (this.applier.queuedBytes > LAG_MAX) return Promise.resolve(until).then(() => this.applier.drain()).then(() => lsn);
     return until ? until.then(() => lsn) : Promise.resolve(lsn);
   }
 

@@ -1,0 +1,31 @@
+/** Messages between the engine's thread and the applier's. */
+import type { Lsn, StorageId } from '../ids.js';
+import type { RingMemory } from './ring.js';
+
+export interface ApplyWorkerData {
+  readonly path: string;
+  readonly ring: RingMemory;
+}
+
+export type ToApplier =
+  | { readonly kind: 'sync'; readonly id: number }
+  | { readonly kind: 'collect'; readonly id: number; readonly horizon: Lsn }
+  | { readonly kind: 'stop' };
+
+export type FromApplier =
+  | { readonly kind: 'ready' }
+  | {
+      readonly kind: 'applied';
+      readonly applied: Lsn;
+      /** Everything before this position of the log is applied. */
+      readonly end: number;
+      readonly historyCount: number;
+      /** id, count, bytes per storage changed. */
+      readonly infos: readonly (readonly [StorageId, number, number])[];
+      /** Bytes of the batches that are done. */
+      readonly bytes: number;
+    }
+  | { readonly kind: 'stalled'; readonly message: string }
+  | { readonly kind: 'synced'; readonly id: number; readonly replayFrom: Lsn }
+  | { readonly kind: 'collected'; readonly id: number; readonly versions: number; readonly entries: number }
+  | { readonly kind: 'failed'; readonly message: string };

@@ -1,0 +1,156 @@
+/** The applier on its own thread, fed through the ring: what a server uses. */
+import { DatabaseError } from '../errors.js';
+import type { Lsn, StorageId } from '../ids.js';
+import type { KeyValueStore } from '../kv/key-value-store.js';
+import { batchFirstLsn } from '../log/batch.js';
+import { compiledModule } from '../runtime-node.js';
+import type { Runtime, Thread } from '../runtime.js';
+import type { Applier } from './applier.js';
+import type { ApplierDriver } from './applier-driver.js';
+import type { FromApplier, ToApplier } from './apply-protocol.js';
+import { RingWriter, createRing } from './ring.js';
+
+const RING_BYTES = 32 << 20;
+
+export class ThreadedApplier implements ApplierDriver {
+  private readonly ring: RingWriter;
+  private readonly thread: Thread;
+  private readonly infos = new Map<StorageId, { count: number; bytes: number }>();
+  /** Batches that found the ring full. */
+  private backlog: Uint8Array[] = [];
+  private fedEnd = 0;
+  private doneEnd = 0;
+  private nextRequest = 1;
+  private readonly requests = new Map<number, (message: FromApplier) => void>();
+  private drainers: { end: number; resolve(): void }[] = [];
+  private stopping = false;
+  private becameReady: () => void = () => undefined;
+  /** Resolves when the thread has opened the state. */
+  readonly ready: Promise<void>;
+  applied: Lsn;
+  queuedBytes = 0;
+  stalled = false;
+  versionsCollected = 0;
+  private historyCount = 0;
+  onApplied: (applied: Lsn) => void = () => undefined;
+  onFailure: (error: unknown) => void = () => undefined;
+
+  /** `applier` has recovered the state on this thread and writes no more. */
+  constructor(
+    runtime: Runtime,
+    private readonly kv: KeyValueStore,
+    path: string,
+    applier: Applier,
+  ) {
+    const memory = createRing(RING_BYTES);
+    this.ring = new RingWriter(memory);
+    this.applied = applier.applied;
+    for (const info of applier.infos.values()) this.infos.set(info.id, { count: info.count, bytes: info.bytes });
+    this.ready = new Promise((resolve) => (this.becameReady = resolve));
+    this.thread = runtime.threads.start(compiledModule('engine/mvcc/apply-worker.js', import.meta.url), { path, ring: memory });
+    this.thread.onMessage((message) => this.receive(message as FromApplier));
+    this.thread.onExit((code) => {
+      for (const drainer of this.drainers) drainer.resolve();
+      if (!this.stopping) this.failed(`its thread ended with code ${code}`);
+    });
+  }
+
+  private failed(reason: string): void {
+    this.onFailure(new DatabaseError('XX000', `the applier failed: ${reason}`, { severity: 'PANIC' }));
+  }
+
+  private receive(message: FromApplier): void {
+    switch (message.kind) {
+      case 'ready':
+        this.becameReady();
+        return;
+      case 'applied':
+        this.progress(message);
+        return;
+      case 'stalled':
+        this.stalled = true;
+        return;
+      case 'failed':
+        this.failed(message.message);
+        return;
+      default: {
+        const answer = this.requests.get(message.id);
+        this.requests.delete(message.id);
+        answer?.(message);
+      }
+    }
+  }
+
+  private progress(message: Extract<FromApplier, { kind: 'applied' }>): void {
+    this.stalled = false;
+    for (const [storage, count, bytes] of message.infos) this.infos.set(storage, { count, bytes });
+    this.historyCount = message.historyCount;
+    this.queuedBytes -= message.bytes;
+    this.applied = message.applied;
+    // This thread's reads must see what the overlay is about to forget.
+    this.kv.refresh();
+    this.onApplied(message.applied);
+    if (message.end > 0) this.doneEnd = message.end;
+    let sent = 0;
+    while (sent < this.backlog.length && this.ring.write(this.backlog[sent]!)) sent++;
+    if (sent > 0) this.backlog.splice(0, sent);
+    if (this.drainers.length === 0) return;
+    this.drainers = this.drainers.filter((drainer) => {
+      if (drainer.end > this.doneEnd) return true;
+      drainer.resolve();
+      return false;
+    });
+  }
+
+  get versionsInHistory(): number {
+    return Math.max(0, this.historyCount - this.versionsCollected);
+  }
+
+  rowCount(storage: StorageId): number {
+    return this.infos.get(storage)?.count ?? 0;
+  }
+
+  byteSize(storage: StorageId): number {
+    return this.infos.get(storage)?.bytes ?? 0;
+  }
+
+  feed(batch: Uint8Array): void {
+    this.queuedBytes += batch.length;
+    this.fedEnd = batchFirstLsn(batch) + batch.length;
+    if (this.backlog.length > 0 || !this.ring.write(batch)) this.backlog.push(batch);
+  }
+
+  async drain(): Promise<void> {
+    if (this.fedEnd <= this.doneEnd) return;
+    await new Promise<void>((resolve) => this.drainers.push({ end: this.fedEnd, resolve }));
+  }
+
+  private request(make: (id: number) => ToApplier): Promise<FromApplier> {
+    const id = this.nextRequest++;
+    return new Promise((resolve) => {
+      this.requests.set(id, resolve);
+      this.thread.post(make(id));
+    });
+  }
+
+  async sync(): Promise<Lsn> {
+    const answer = await this.request((id) => ({ kind: 'sync', id }));
+    return answer.kind === 'synced' ? answer.replayFrom : (0 as Lsn);
+  }
+
+  async collect(horizon: () => Lsn): Promise<{ versions: number; entries: number }> {
+    const answer = await this.request((id) => ({ kind: 'collect', id, horizon: horizon() }));
+    this.kv.refresh();
+    if (answer.kind !== 'collected') return { versions: 0, entries: 0 };
+    this.versionsCollected += answer.versions;
+    return { versions: answer.versions, entries: answer.entries };
+  }
+
+  async close(): Promise<void> {
+    await this.drain();
+    this.stopping = true;
+    const gone = new Promise<void>((resolve) => this.thread.onExit(() => resolve()));
+    this.thread.post({ kind: 'stop' } satisfies ToApplier);
+    await gone;
+  }
+}

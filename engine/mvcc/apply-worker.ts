@@ -1,0 +1,128 @@
+/**
+ * The applier's thread: reads batches from the ring, applies them to LMDB, reports how far it is.
+ * It alone writes to LMDB while it lives. A full disk makes it wait and try again; anything else
+ * that goes wrong ends it, and with it the process.
+ */
+import type { Lsn } from '../ids.js';
+import { LmdbKeyValueStore } from '../kv/lmdb.js';
+import { BATCH_HEADER, batchFirstLsn } from '../log/batch.js';
+import { workerContext } from '../runtime-node.js';
+import { Applier } from './applier.js';
+import type { ApplyWorkerData, FromApplier, ToApplier } from './apply-protocol.js';
+import { Collector } from './collector.js';
+import { RingReader } from './ring.js';
+
+/** One LMDB transaction applies at most this much log, or for this long. */
+const MAX_BYTES = 4 << 20;
+const MAX_MS = 50;
+const COLLECT_SLICE = 2000;
+const RETRY_MS = 500;
+
+const context = workerContext<ApplyWorkerData, ToApplier, FromApplier>();
+const kv = new LmdbKeyValueStore({ path: context.data.path });
+const applier = new Applier(kv);
+const collector = new Collector(kv);
+const ring = new RingReader(context.data.ring);
+let stopping = false;
+let working: Promise<void> = Promise.resolve();
+
+applier.load();
+
+/** Batches read from the ring and not wholly applied, and where to go on in the first. */
+let batches: Uint8Array[] = [];
+let offset = BATCH_HEADER;
+
+function takeFromRing(): void {
+  let bytes = 0;
+  for (const batch of batches) bytes += batch.length;
+  while (bytes < MAX_BYTES) {
+    const batch = ring.read();
+    if (!batch) break;
+    batches.push(batch);
+    bytes += batch.length;
+  }
+}
+
+function applySlice(): void {
+  const end = performance.now() + MAX_MS;
+  let records = 0;
+  const at = applier.applyAll(batches, offset, () => (++records & 63) === 0 && performance.now() >= end);
+  let bytes = 0;
+  let position = 0;
+  for (const done of batches.splice(0, at.batch)) {
+    bytes += done.length;
+    position = batchFirstLsn(done) + done.length;
+  }
+  offset = at.offset;
+  const infos = [...applier.takeChanged()].map((info) => [info.id, info.count, info.bytes] as const);
+  context.post({ kind: 'applied', applied: applier.applied, end: position, historyCount: applier.historyCount, infos, bytes });
+}
+
+const isFullDisk = (error: unknown): boolean => /ENOSPC|No space left|MAP_FULL|mapsize/i.test(String(error));
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function applyLoop(): Promise<void> {
+  for (;;) {
+    takeFromRing();
+    if (batches.length === 0) {
+      if (stopping) return;
+      await ring.wait(1000);
+      continue;
+    }
+    try {
+      applySlice();
+    } catch (error) {
+      if (!isFullDisk(error)) throw error;
+      context.post({ kind: 'stalled', message: String(error) });
+      applier.restore();
+      await pause(RETRY_MS);
+      continue;
+    }
+    // Messages are served between slices.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+}
+
+async function collect(id: number, horizon: Lsn): Promise<void> {
+  const total = { versions: 0, entries: 0 };
+  try {
+    for (;;) {
+      const slice = collector.collect(horizon, COLLECT_SLICE);
+      total.versions += slice.versions;
+      total.entries += slice.entries;
+      if (slice.finished || stopping) break;
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+  } catch (error) {
+    if (!isFullDisk(error)) throw error;
+  }
+  context.post({ kind: 'collected', id, ...total });
+}
+
+async function serve(message: ToApplier): Promise<void> {
+  switch (message.kind) {
+    case 'sync': {
+      const { replayFrom } = applier;
+      await kv.sync();
+      context.post({ kind: 'synced', id: message.id, replayFrom });
+      return;
+    }
+    case 'collect':
+      return collect(message.id, message.horizon);
+    case 'stop':
+      stopping = true;
+      ring.wake();
+      await working;
+      await kv.sync();
+      context.exit();
+  }
+}
+
+function fail(error: unknown): void {
+  context.post({ kind: 'failed', message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+}
+
+context.onMessage((message) => void serve(message).catch(fail));
+working = applyLoop();
+working.catch(fail);
+context.post({ kind: 'ready' });
