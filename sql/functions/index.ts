@@ -1,0 +1,61 @@
+/**
+ * Every implemented function by signature, `proname(argtypes)` with pg_type names. The map is built
+ * once at start; families are plain arrays, one file each.
+ */
+import type { Catalog, PgProc } from '../catalog/catalog.js';
+import { PG_CATALOG_NAMESPACE } from '../catalog/catalog.js';
+import { aggregateFunctions } from './aggregates.js';
+import { castFunctions } from './casts.js';
+import { comparisonFunctions } from './comparisons.js';
+import { dateTimeFunctions } from './date-time-operators.js';
+import { floatFunctions } from './floats.js';
+import type { SqlFunction } from './function.js';
+import { integerFunctions } from './integers.js';
+import { numericFunctions } from './numerics.js';
+import { windowFunctions } from './windows.js';
+
+const FAMILIES: readonly (readonly SqlFunction[])[] = [
+  integerFunctions,
+  floatFunctions,
+  numericFunctions,
+  comparisonFunctions,
+  castFunctions,
+  dateTimeFunctions,
+  aggregateFunctions,
+  windowFunctions,
+];
+
+function build(): Map<string, SqlFunction> {
+  const map = new Map<string, SqlFunction>();
+  const add = (signature: string, fn: SqlFunction): void => {
+    if (map.has(signature)) throw new Error(`function ${signature} is implemented twice`);
+    map.set(signature, fn);
+  };
+  for (const family of FAMILIES) {
+    for (const fn of family) {
+      if (typeof fn.signature === 'string') add(fn.signature, fn);
+      else for (const signature of fn.signature) add(signature, fn);
+    }
+  }
+  return map;
+}
+
+export const FUNCTIONS: ReadonlyMap<string, SqlFunction> = build();
+
+/** 'int4pl(int4,int4)' of a born function; undefined when an argument type is unknown. */
+export function signatureOf(proc: PgProc, catalog: Pick<Catalog, 'type'>): string | undefined {
+  const names: string[] = [];
+  for (const oid of proc.proargtypes) {
+    const type = catalog.type(oid);
+    if (!type) return undefined;
+    names.push(type.typname);
+  }
+  return `${proc.proname}(${names.join(',')})`;
+}
+
+/** The implementation of a born function, or undefined (calls of it raise 0A000). */
+export function implementationOf(proc: PgProc, catalog: Pick<Catalog, 'type'>): SqlFunction | undefined {
+  if (proc.pronamespace !== PG_CATALOG_NAMESPACE) return undefined;
+  const signature = signatureOf(proc, catalog);
+  return signature === undefined ? undefined : FUNCTIONS.get(signature);
+}
