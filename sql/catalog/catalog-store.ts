@@ -183,6 +183,23 @@ export class CatalogStore {
     if (lsn > this.publishedLsn) this.publishedLsn = lsn;
   }
 
+  /** @internal A database that a committed transaction made. */
+  publishDatabase(oid: number, layer: Layer): void {
+    const database = this.database(oid);
+    for (const [name, table] of layer.tables) for (const entry of table.changed.values()) database.layer.table(name).set(entry);
+    database.view.forgetAll();
+  }
+
+  /** @internal A database that a committed transaction dropped. */
+  forgetDatabase(oid: number): void {
+    this.databases.delete(oid);
+  }
+
+  /** @internal Committed rows that a database has of its own. */
+  ownRows(oid: number): { layer: Layer; view: CatalogView } {
+    return this.database(oid);
+  }
+
   /** Brings what a transaction sees up to the catalog it is about to use: call before each statement. */
   raiseFloor(transaction: Transaction): void {
     if (this.publishedLsn > this.storage.watermarks.durable) transaction.raiseFloor(this.publishedLsn);
@@ -344,6 +361,98 @@ export class CatalogTransaction {
     }
   }
 
+  private readonly madeDatabases = new Map<number, Layer>();
+  private readonly droppedDatabases = new Set<number>();
+
+  /** Copies what a template database has beyond the born rows into a new one: catalog rows, table rows, index entries. */
+  async copyDatabase(template: number, target: number, wait: (pending: Pending) => Promise<void>): Promise<void> {
+    const { layer, view } = this.store.ownRows(template);
+    const copy = new Layer();
+    const types: TypeLookup = (oid) => view.dataType(oid);
+    for (const [name, table] of layer.tables) {
+      if (table.def.shared) continue;
+      const position = table.def.position.relfilenode;
+      for (const entry of table.changed.values()) {
+        let { values } = entry;
+        const storage = name === 'pg_class' && values ? (values[position!] as StorageId) : 0;
+        if (storage && values) {
+          const fresh = this.transaction.createStorage();
+          values = values.map((value, i) => (i === position ? fresh : value));
+        }
+        const bornIndex = entry.identity < 0 ? -entry.identity - 1 : undefined;
+        const rowId = this.transaction.insert(catalogStorage(target, table.def.oid), encodeTuple(table.def, bornIndex, values, types));
+        copy.table(name).set({ identity: bornIndex === undefined ? rowId : entry.identity, rowId, xmin: this.transaction.xid, values });
+      }
+    }
+    this.madeDatabases.set(target, copy);
+    await this.copyData(layer, copy, wait);
+    this.layer();
+  }
+
+  private async copyData(from: Layer, to: Layer, wait: (pending: Pending) => Promise<void>): Promise<void> {
+    const rowIds = new Map<number, Map<number, number>>();
+    const classes = (layer: Layer): Row[] => [...(layer.tables.get('pg_class')?.changed.values() ?? [])].flatMap((entry) => (entry.values ? [entry.values] : []));
+    const { position } = bornTable('pg_class').def;
+    const targets = new Map(classes(to).map((row) => [row[0] as number, row]));
+    const storageOf = (row: Row): StorageId => row[position.relfilenode!] as StorageId;
+    const snapshot = this.transaction.latestSnapshot();
+    try {
+      for (const row of classes(from)) {
+        const target = targets.get(row[0] as number);
+        const kind = row[position.relkind!];
+        if (!target || !storageOf(row)) continue;
+        if (kind === 'S') {
+          const state = this.store.storage.sequences.get(storageOf(row));
+          if (state) this.store.storage.sequences.set(storageOf(target), state, { log: true });
+        } else if (kind !== 'i') {
+          const mapped = new Map<number, number>();
+          rowIds.set(row[0] as number, mapped);
+          const block = emptyBlock();
+          const cursor = this.transaction.scan(storageOf(row), snapshot);
+          for (let filled = cursor.fill(block, FILL_ROWS); filled !== 0; filled = cursor.fill(block, FILL_ROWS)) {
+            if (filled instanceof Pending) { await wait(filled); continue; }
+            for (let i = 0; i < filled; i++) mapped.set(block.rowIds[i]!, this.transaction.insert(storageOf(target), block.tuples[i]!.slice()));
+          }
+          cursor.close();
+        }
+      }
+      for (const entry of from.tables.get('pg_index')?.changed.values() ?? []) {
+        if (!entry.values) continue;
+        const source = classes(from).find((row) => row[0] === entry.values![0]);
+        const target = targets.get(entry.values[0] as number);
+        const mapped = rowIds.get(entry.values[1] as number);
+        if (!source || !target || !mapped) continue;
+        const block = { length: 0, keys: [] as Uint8Array[], rowIds: [] as number[], payloads: [] as Uint8Array[] };
+        const cursor = this.transaction.scanIndex(storageOf(source), snapshot, {});
+        for (let filled = cursor.fill(block, FILL_ROWS); filled !== 0; filled = cursor.fill(block, FILL_ROWS)) {
+          if (filled instanceof Pending) { await wait(filled); continue; }
+          for (let i = 0; i < filled; i++) {
+            const rowId = mapped.get(block.rowIds[i]!);
+            if (rowId !== undefined) this.transaction.putIndexEntry(storageOf(target), block.keys[i]!.slice(), rowId as RowId, block.payloads[i]!.slice());
+          }
+        }
+        cursor.close();
+      }
+    } finally {
+      snapshot.release();
+    }
+  }
+
+  /** Storages of a dropped database go when this commits. */
+  dropDatabase(oid: number): void {
+    const { layer } = this.store.ownRows(oid);
+    for (const [name, table] of layer.tables) {
+      if (table.def.shared) continue;
+      this.transaction.dropStorage(catalogStorage(oid, table.def.oid));
+      if (name !== 'pg_class') continue;
+      for (const entry of table.changed.values()) {
+        const storage = entry.values?.[table.def.position.relfilenode!] as StorageId | undefined;
+        if (storage) this.transaction.dropStorage(storage);
+      }
+    }
+    this.droppedDatabases.add(oid);
+  }
+
   /** Position to give to `rollbackTo`: take it with every savepoint. */
   get mark(): number {
     return this.own?.mark ?? 0;
@@ -364,6 +473,8 @@ export class CatalogTransaction {
     const publish = (lsn: Lsn): void => {
       if (!this.own) return;
       this.store.publish(this.databaseOid, this.own, this.touched, lsn);
+      for (const [oid, layer] of this.madeDatabases) this.store.publishDatabase(oid, layer);
+      for (const oid of this.droppedDatabases) this.store.forgetDatabase(oid);
       this.own = null;
       this.ownView = null;
     };

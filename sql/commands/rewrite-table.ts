@@ -1,0 +1,47 @@
+/** A table's rows written anew into a new storage: ALTER TYPE, volatile defaults, generated columns. Rolls back by itself. */
+import type { StorageId } from '../../engine/ids.js';
+import type { RowBlock } from '../../engine/storage.js';
+import { TupleCodec } from '../access/tuple-codec.js';
+import { tableAccess } from '../access/table-access.js';
+import type { Oid, Relation } from '../catalog/catalog.js';
+import type { Datum } from '../types/datum.js';
+import { settle, type CommandContext } from './command.js';
+import { rebuildIndex } from './define-index.js';
+import { newStorage, updateClass } from './relation-rows.js';
+import { eventLoopTurn } from './row-scan.js';
+
+/**
+ * Rewrites `relationOid`, whose catalog rows are changed already. `before` is the relation as the old rows were
+ * stored; `transform` gets each old row and returns the new one.
+ */
+export async function rewriteTable(context: CommandContext, before: Relation, relationOid: Oid, transform: (row: Datum[]) => Datum[]): Promise<void> {
+  const { transaction } = context;
+  const relation = context.catalog.relation(relationOid)!;
+  const oldCodec = tableAccess(before, context.catalog).codec;
+  const newCodec = tableAccess(relation, context.catalog).codec;
+  const storage = newStorage(context, relation.relpersistence);
+  await copyRows(context, before.storage, storage, oldCodec, newCodec, transform);
+  transaction.dropStorage(before.storage);
+  updateClass(context, relationOid, { relfilenode: storage });
+  transaction.advanceCommand();
+  for (const index of context.catalog.relation(relationOid)!.indexes) await rebuildIndex(context, relationOid, index.oid);
+}
+
+async function copyRows(context: CommandContext, from: StorageId, to: StorageId, oldCodec: TupleCodec, newCodec: TupleCodec, transform: (row: Datum[]) => Datum[]): Promise<void> {
+  const { transaction } = context;
+  transaction.advanceCommand();
+  const snapshot = transaction.latestSnapshot();
+  const cursor = transaction.scan(from, snapshot);
+  const block: RowBlock = { length: 0, rowIds: [], tuples: [], xmins: [] };
+  try {
+    for (let batch = 1; ; batch++) {
+      const filled = await settle(context, () => cursor.fill(block, 512));
+      if (filled === 0) return;
+      for (let i = 0; i < filled; i++) transaction.insert(to, newCodec.encode(transform(oldCodec.readAll(block.tuples[i]!))));
+      if (batch % 8 === 0) await eventLoopTurn();
+    }
+  } finally {
+    cursor.close();
+    snapshot.release();
+  }
+}
