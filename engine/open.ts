@@ -26,6 +26,8 @@ export interface OpenOptions {
   readonly memory?: boolean;
   /** Bytes of uncommitted changes one transaction may keep in memory. */
   readonly transactionMemory?: number;
+  /** Bytes of inserts from which on a transaction writes them ahead of its commit. */
+  readonly bulkThreshold?: number;
   /** False: never fsync. A power cut then loses or damages data: for tests and throw-away servers. */
   readonly sync?: boolean;
   /** Where the log is applied to the state: on a thread of its own (the default), or in slices on this one. */
@@ -85,11 +87,13 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
     nextStorageId: reserve ? readUint48(reserve, 6) : FIRST_STORAGE,
     lastCommitMicros: applier.lastCommitMicros,
     nextRowIds,
+    unfinished: applier.unfinished(),
   };
   const group = new GroupCommit(log, lead, runtime.clock, batches + Math.floor(runtime.random.uniform() * 2 ** 30));
   const driver = parts.statePath === undefined ? new InlineApplier(kv, applier, runtime.clock) : await startThread(runtime, kv, parts.statePath, applier);
   const engineOptions: EngineOptions = {
     transactionMemory: options.transactionMemory ?? 1 << 30,
+    bulkThreshold: options.bulkThreshold ?? 32 << 20,
     collectEveryMs: options.collectEveryMs ?? 1000,
     trimEveryBytes: options.trimEveryBytes ?? 24 << 20,
   };

@@ -268,6 +268,8 @@ export interface Transaction {
   cancelWaits(error: Error): boolean;
   /** Nothing that was read may leave the server before this is over: undefined, or the wait until what was seen is durable. */
   floorPending(): Pending | undefined;
+  /** For whoever inserts in bulk (COPY, INSERT ... SELECT), between batches: the wait until the applier has caught up. */
+  loadPending(): Pending | undefined;
   /** What this transaction's answer depends on (the log position `SequenceStore.set` returned). */
   raiseFloor(lsn: Lsn): void;
 

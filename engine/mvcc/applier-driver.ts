@@ -1,5 +1,5 @@
 /** How the engine hands durable batches to the applier, wherever it runs. */
-import type { Lsn, StorageId } from '../ids.js';
+import type { Lsn, StorageId, Xid } from '../ids.js';
 
 export interface ApplierDriver {
   /** LSN of the last record that this thread's reads of the key-value store see applied. */
@@ -23,5 +23,7 @@ export interface ApplierDriver {
   sync(): Promise<Lsn>;
   /** Collects everything below the horizon, in slices; asks for it anew before each. */
   collect(horizon: () => Lsn): Promise<{ versions: number; entries: number }>;
+  /** Removes what an aborted bulk load left behind. */
+  sweep(xid: Xid): Promise<void>;
   close(): Promise<void>;
 }

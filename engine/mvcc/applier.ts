@@ -8,7 +8,8 @@
  *     "reserve"            u48 xids below it may have been handed out, u48 storage ids likewise
  *     "s" u48 sequence     i64 last value, u8 is called, u32 logged ahead
  *     "d" u48 LSN u48 id   a storage dropped at LSN, waiting for the horizon
- *     "x" u48 xid          u48 commit LSN (0: in progress or aborted), then u48 per storage touched
+ *     "x" u48 xid          a bulk-loading transaction: u48 commit LSN (0: in progress or aborted), then
+ *                          per storage touched u48 id, f64 rows, f64 bytes, 16B hash sum added so far
  *
  * Parts of a transaction that had more to say than one record holds are kept until its commit
  * record comes; "replay from" stays at the oldest such part. Provisional records (bulk loads) are
@@ -57,9 +58,12 @@ interface Tally {
 }
 
 interface Provisional {
-  readonly touched: Set<StorageId>;
   readonly tallies: Map<StorageId, Tally>;
+  changed: boolean;
 }
+
+/** Bytes per storage in a fate record. */
+export const FATE_STORAGE = 38;
 
 export class Applier implements RowVisitor, IndexVisitor {
   readonly infos = new Map<StorageId, StorageInfo>();
@@ -113,12 +117,37 @@ export class Applier implements RowVisitor, IndexVisitor {
       const id = readUint48(key, 0) as StorageId;
       this.infos.set(id, StorageInfo.decode(id, chunk.values[i]!));
     });
+    this.loadProvisional();
     const applied = this.kv.get('meta', META.applied);
     if (!applied) return { replayFrom: 0 as Lsn };
     this.applied = readUint48(applied, 0) as Lsn;
     this.lastCommitMicros = new DataView(applied.buffer, applied.byteOffset, applied.length).getFloat64(12);
     this.replayFrom = readUint48(applied, 6) as Lsn;
     return { replayFrom: this.replayFrom };
+  }
+
+  private loadProvisional(): void {
+    this.provisional.clear();
+    const chunk = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
+    this.kv.scan('meta', metaKey('x', 0), metaKey('y', 0), false, Infinity, chunk);
+    chunk.keys.forEach((key, n) => {
+      const fate = chunk.values[n]!;
+      if (readUint48(fate, 0) !== 0) return;
+      const view = new DataView(fate.buffer, fate.byteOffset, fate.length);
+      const tallies = new Map<StorageId, Tally>();
+      for (let at = 6; at < fate.length; at += FATE_STORAGE)
+        tallies.set(readUint48(fate, at) as StorageId, {
+          count: view.getFloat64(at + 6),
+          bytes: view.getFloat64(at + 14),
+          hash: Uint32Array.from({ length: 4 }, (_, i) => view.getUint32(at + 22 + i * 4)),
+        });
+      this.provisional.set(readUint48(key, 1) as Xid, { tallies, changed: false });
+    });
+  }
+
+  /** Bulk-loading transactions whose end the log has not shown. */
+  unfinished(): Xid[] {
+    return [...this.provisional.keys()];
   }
 
   /**
@@ -206,7 +235,6 @@ export class Applier implements RowVisitor, IndexVisitor {
         break;
       case RecordKind.provisional:
         this.flags = Flag.provisional;
-        this.noteProvisional();
         this.applySections(reader);
         this.flags = 0;
         break;
@@ -333,6 +361,7 @@ export class Applier implements RowVisitor, IndexVisitor {
 
   index(op: number, index: StorageId, key: Uint8Array, rowId: RowId, payload: Uint8Array | undefined): void {
     const full = indexKey(this.keyScratch, index, key, rowId);
+    if (this.flags & Flag.provisional) this.provisionalTally(index);
     if (op !== IndexOp.put) this.killEntry(index, full);
     if (!payload) return;
     if (payload.length + ENTRY_HEADER > this.value.length) this.value = new Uint8Array((payload.length + ENTRY_HEADER) * 2);
@@ -381,47 +410,44 @@ export class Applier implements RowVisitor, IndexVisitor {
   private tally(info: StorageInfo, rowId: RowId, tuple: Uint8Array, sign: 1 | -1): void {
     hashRow(this.hash, rowId, tuple);
     let into: { count: number; bytes: number; readonly hash: Uint32Array } = info;
-    if (this.flags & Flag.provisional) {
-      const { tallies } = this.provisional.get(this.xid)!;
-      let tally = tallies.get(info.id);
-      if (!tally) tallies.set(info.id, (tally = { count: 0, bytes: 0, hash: new Uint32Array(4) }));
-      into = tally;
-    }
+    if (this.flags & Flag.provisional) into = this.provisionalTally(info.id);
     into.count += sign;
     into.bytes += sign * tuple.length;
     addHash(into.hash, this.hash, sign);
   }
 
-  private noteProvisional(): void {
+  private provisionalTally(storage: StorageId): Tally {
     let known = this.provisional.get(this.xid);
-    if (!known) this.provisional.set(this.xid, (known = { touched: new Set(), tallies: new Map() }));
-    // The born section names the storages that the transaction loads, from its first such record on.
-    const { reader } = this;
-    if (!reader.nextSection() || reader.tag !== Section.born) {
-      reader.sectionEnd = reader.start;
-      return;
-    }
-    for (let at = reader.sectionStart; at < reader.sectionEnd; at += 6) known.touched.add(reader.uint48(at) as StorageId);
-    this.saveFate(0 as Lsn, known.touched);
+    if (!known) this.provisional.set(this.xid, (known = { tallies: new Map(), changed: true }));
+    known.changed = true;
+    let tally = known.tallies.get(storage);
+    if (!tally) known.tallies.set(storage, (tally = { count: 0, bytes: 0, hash: new Uint32Array(4) }));
+    return tally;
   }
 
-  private saveFate(commitLsn: Lsn, touched: ReadonlySet<StorageId>): void {
-    const value = new Uint8Array(6 + touched.size * 6);
+  private saveFate(xid: Xid, commitLsn: Lsn, known: Provisional): void {
+    const value = new Uint8Array(6 + known.tallies.size * FATE_STORAGE);
+    const view = new DataView(value.buffer);
     writeUint48(value, 0, commitLsn);
     let at = 6;
-    for (const storage of touched) {
+    for (const [storage, tally] of known.tallies) {
       writeUint48(value, at, storage);
-      at += 6;
+      view.setFloat64(at + 6, tally.count);
+      view.setFloat64(at + 14, tally.bytes);
+      tally.hash.forEach((word, i) => view.setUint32(at + 22 + i * 4, word));
+      at += FATE_STORAGE;
     }
-    this.writer.put('meta', metaKey('x', this.xid), value);
+    known.changed = false;
+    this.writer.put('meta', metaKey('x', xid), value);
   }
 
   private commitProvisional(): void {
     const known = this.provisional.get(this.xid);
     if (!known) return;
     this.provisional.delete(this.xid);
-    this.saveFate(this.lsn, known.touched);
+    this.saveFate(this.xid, this.lsn, known);
     for (const [storage, tally] of known.tallies) {
+      if (tally.count === 0) continue;
       const info = this.info(storage);
       info.count += tally.count;
       info.bytes += tally.bytes;
@@ -430,7 +456,10 @@ export class Applier implements RowVisitor, IndexVisitor {
     }
   }
 
+  /** The fate record stays, as the sweeper's list of what to visit. */
   private abortProvisional(): void {
+    const known = this.provisional.get(this.xid);
+    if (known) this.saveFate(this.xid, 0 as Lsn, known);
     this.provisional.delete(this.xid);
   }
 
@@ -438,6 +467,7 @@ export class Applier implements RowVisitor, IndexVisitor {
     this.writer.put('meta', metaKey('d', this.lsn, storage), NO_TUPLE);
     this.writer.delete('storages', storagePrefix(storage));
     this.writer.delete('meta', metaKey('s', storage));
+    for (const known of this.provisional.values()) known.tallies.delete(storage);
     const info = this.infos.get(storage);
     if (info) this.dirty.delete(info);
     this.infos.delete(storage);
@@ -450,6 +480,7 @@ export class Applier implements RowVisitor, IndexVisitor {
       this.changed.add(info);
     }
     this.dirty.clear();
+    for (const [xid, known] of this.provisional) if (known.changed) this.saveFate(xid, 0 as Lsn, known);
     let replayFrom = this.applied;
     for (const parts of this.parts.values()) if (parts[0]!.lsn < replayFrom) replayFrom = parts[0]!.lsn;
     this.replayFrom = replayFrom;
@@ -463,5 +494,5 @@ export class Applier implements RowVisitor, IndexVisitor {
 
 function copyProvisional(known: Provisional): Provisional {
   const tallies = new Map([...known.tallies].map(([storage, tally]): [StorageId, Tally] => [storage, { ...tally, hash: tally.hash.slice() }]));
-  return { touched: new Set(known.touched), tallies };
+  return { tallies, changed: known.changed };
 }

@@ -1,5 +1,5 @@
 /** The applier on the thread that reads: in slices between events. Used by simulations, tests and memory engines. */
-import type { Lsn, StorageId } from '../ids.js';
+import type { Lsn, StorageId, Xid } from '../ids.js';
 import type { KeyValueStore } from '../kv/key-value-store.js';
 import { BATCH_HEADER } from '../log/batch.js';
 import type { Clock } from '../runtime.js';
@@ -106,6 +106,11 @@ export class InlineApplier implements ApplierDriver {
     }
     this.kv.refresh();
     return total;
+  }
+
+  async sweep(xid: Xid): Promise<void> {
+    while (!this.collector.sweep(xid, COLLECT_SLICE)) await new Promise<void>((resolve) => this.clock.after(0, resolve));
+    this.kv.refresh();
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
 /** Messages between the engine's thread and the applier's. */
-import type { Lsn, StorageId } from '../ids.js';
+import type { Lsn, StorageId, Xid } from '../ids.js';
 import type { RingMemory } from './ring.js';
 
 export interface ApplyWorkerData {
@@ -10,6 +10,7 @@ export interface ApplyWorkerData {
 export type ToApplier =
   | { readonly kind: 'sync'; readonly id: number }
   | { readonly kind: 'collect'; readonly id: number; readonly horizon: Lsn }
+  | { readonly kind: 'sweep'; readonly id: number; readonly xid: Xid }
   | { readonly kind: 'stop' };
 
 export type FromApplier =
@@ -28,4 +29,5 @@ export type FromApplier =
   | { readonly kind: 'stalled'; readonly message: string }
   | { readonly kind: 'synced'; readonly id: number; readonly replayFrom: Lsn }
   | { readonly kind: 'collected'; readonly id: number; readonly versions: number; readonly entries: number }
+  | { readonly kind: 'swept'; readonly id: number }
   | { readonly kind: 'failed'; readonly message: string };

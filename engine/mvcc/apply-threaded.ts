@@ -1,6 +1,6 @@
 /** The applier on its own thread, fed through the ring: what a server uses. */
 import { DatabaseError } from '../errors.js';
-import type { Lsn, StorageId } from '../ids.js';
+import type { Lsn, StorageId, Xid } from '../ids.js';
 import type { KeyValueStore } from '../kv/key-value-store.js';
 import { batchFirstLsn } from '../log/batch.js';
 import { compiledModule } from '../runtime-node.js';
@@ -144,6 +144,10 @@ export class ThreadedApplier implements ApplierDriver {
     if (answer.kind !== 'collected') return { versions: 0, entries: 0 };
     this.versionsCollected += answer.versions;
     return { versions: answer.versions, entries: answer.entries };
+  }
+
+  async sweep(xid: Xid): Promise<void> {
+    await this.request((id) => ({ kind: 'sweep', id, xid }));
   }
 
   async close(): Promise<void> {

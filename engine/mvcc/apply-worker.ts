@@ -109,6 +109,10 @@ async function serve(message: ToApplier): Promise<void> {
     }
     case 'collect':
       return collect(message.id, message.horizon);
+    case 'sweep':
+      while (!collector.sweep(message.xid, COLLECT_SLICE) && !stopping) await new Promise<void>((resolve) => setImmediate(resolve));
+      context.post({ kind: 'swept', id: message.id });
+      return;
     case 'stop':
       stopping = true;
       ring.wake();

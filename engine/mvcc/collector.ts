@@ -3,11 +3,11 @@
  * version, so everything below the horizon is one prefix; each entry names what else goes with it.
  * Dropped storages go range by range once the horizon has passed their drop.
  */
-import type { Lsn, StorageId } from '../ids.js';
+import type { Lsn, StorageId, Xid } from '../ids.js';
 import { compareBytes, readUint48 } from '../keycode.js';
 import type { Chunk, KeyValueStore, KeyValueWriter, Keyspace } from '../kv/key-value-store.js';
-import { metaKey } from './applier.js';
-import { Flag, HISTORY_KEY, historyKey, storagePrefix } from './row-format.js';
+import { FATE_STORAGE, metaKey } from './applier.js';
+import { Flag, HISTORY_KEY, historyKey, storagePrefix, xidOf } from './row-format.js';
 
 export interface Collected {
   versions: number;
@@ -55,6 +55,44 @@ export class Collector {
     if (value[0]! & Flag.death) writer.delete('deleted', key.subarray(6));
   }
 
+  /**
+   * One slice of removing what the aborted transaction `xid` loaded; true when nothing is left. Its
+   * fate record in meta names the storages, and goes last.
+   */
+  sweep(xid: Xid, max: number): boolean {
+    this.kv.refresh();
+    const fateKey = metaKey('x', xid);
+    const fate = this.kv.get('meta', fateKey)?.slice();
+    if (!fate || readUint48(fate, 0) !== 0) return true;
+    const { chunk } = this;
+    for (let at = 6; at < fate.length; at += FATE_STORAGE) {
+      const storage = readUint48(fate, at);
+      for (const space of ['heap', 'index'] as const) {
+        const position = `${xid} ${storage} ${space}`;
+        const from = this.sweepPositions.get(position) ?? storagePrefix(storage);
+        chunk.keys.length = 0;
+        chunk.values.length = 0;
+        const count = this.kv.scan(space, from, storagePrefix(storage + 1), false, max, chunk);
+        if (count === 0) continue;
+        const doomed = chunk.keys.filter((_, i) => loadedBy(space, chunk.values[i]!, xid));
+        if (doomed.length > 0)
+          this.kv.write((writer) => {
+            for (const key of doomed) writer.delete(space, key);
+          });
+        const last = chunk.keys[count - 1]!;
+        const next = new Uint8Array(last.length + 1);
+        next.set(last);
+        this.sweepPositions.set(position, next);
+        return false;
+      }
+    }
+    this.sweepPositions.clear();
+    this.kv.write((writer) => void writer.delete('meta', fateKey));
+    return true;
+  }
+
+  private readonly sweepPositions = new Map<string, Uint8Array>();
+
   private dropStorages(horizon: Lsn, max: number): boolean {
     const { chunk } = this;
     chunk.keys.length = 0;
@@ -78,4 +116,8 @@ export class Collector {
     this.kv.write((writer) => void writer.delete('meta', due));
     return false;
   }
+}
+
+function loadedBy(space: 'heap' | 'index', value: Uint8Array, xid: Xid): boolean {
+  return (value[0]! & Flag.provisional) !== 0 && (space === 'heap' ? xidOf(value) : readUint48(value, 1)) === xid;
 }

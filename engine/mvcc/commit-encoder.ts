@@ -78,8 +78,7 @@ function writeEntry(builder: BatchBuilder, write: IndexWrite): void {
 
 /**
  * Writes `writes` as records of `kind` (parts, or provisional ones), yielding the LSN of each so
- * that the caller can wait for the log in between. `born` names the storages that a provisional
- * transaction loads, in its first record.
+ * that the caller can wait for the log in between.
  */
 export function* writeParts(
   log: GroupCommit,
@@ -87,9 +86,8 @@ export function* writeParts(
   xid: Xid,
   writes: Iterable<Write>,
   messages: readonly Message[],
-  born: readonly StorageId[],
 ): Generator<Lsn> {
-  const part = new PartWriter(log, kind, xid, born);
+  const part = new PartWriter(log, kind, xid);
   for (const write of writes) {
     if (write.isRow && write.tuple && write.tuple.length > RECORD_TARGET) {
       for (let at = 0; at < write.tuple.length; at += RECORD_TARGET) {
@@ -126,7 +124,6 @@ class PartWriter {
     private readonly log: GroupCommit,
     private readonly kind: number,
     private readonly xid: Xid,
-    private born: readonly StorageId[],
   ) {}
 
   get full(): boolean {
@@ -137,12 +134,6 @@ class PartWriter {
     if (this.builder) return this.builder;
     const builder = this.log.open();
     this.lsn = builder.beginRecord(this.kind, 0, this.xid);
-    if (this.born.length > 0) {
-      builder.beginSection(Section.born);
-      for (const storage of this.born) builder.uint48(storage);
-      builder.endSection();
-      this.born = [];
-    }
     return (this.builder = builder);
   }
 

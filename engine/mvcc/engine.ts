@@ -18,7 +18,7 @@ import type { Runtime } from '../runtime.js';
 import type { CommitNotice, EngineSession, EngineStats, LockListing, SequenceStore, Storage, Transaction, TransactionOptions } from '../storage.js';
 import type { ApplierDriver } from './applier-driver.js';
 import { BulkLoad } from './bulk-load.js';
-import { SINGLE_RECORD_MAX, writeCommit, writeDrops, writeParts } from './commit-encoder.js';
+import { SINGLE_RECORD_MAX, writeCommit, writeParts } from './commit-encoder.js';
 import { Flag } from './row-format.js';
 import { Sequences } from './sequences.js';
 import { SessionState } from './session.js';
@@ -31,6 +31,8 @@ export interface EngineOptions {
   /** Bytes one transaction may keep in memory. */
   readonly transactionMemory: number;
   /** Collects garbage this often; 0: only when asked. */
+  /** Bytes of writes from which on inserts are written ahead of the commit. */
+  readonly bulkThreshold: number;
   readonly collectEveryMs: number;
   /** Bytes of log after which the state is synced and the log behind it trimmed. */
   readonly trimEveryBytes: number;
@@ -42,6 +44,8 @@ export interface Recovered {
   readonly nextStorageId: number;
   readonly lastCommitMicros: number;
   readonly nextRowIds: Map<StorageId, number>;
+  /** Transactions that were loading in bulk when the server went down. */
+  readonly unfinished: readonly Xid[];
 }
 
 /** Temporary storages have ids from here on. */
@@ -61,7 +65,7 @@ export class Engine implements Storage {
   readonly store: VersionStore;
   readonly temporary = new TemporaryStore();
   readonly sequences: SequenceStore;
-  readonly bulk = new BulkLoad();
+  readonly bulk: BulkLoad;
   /** Snapshots see everything at or before this: durable, or assigned by an asynchronous commit. */
   private visible: Lsn;
   private readonly active = new Set<EngineTransaction>();
@@ -109,8 +113,16 @@ export class Engine implements Storage {
     log.activeCount = () => this.active.size;
     log.onDurable = (batch, durable) => this.becameDurable(batch, durable);
     log.onFailure = (error) => this.fail(error);
-    applier.onApplied = (applied) => this.store.overlay.trim(applied);
+    this.bulk = new BulkLoad(this, applier);
+    applier.onApplied = (applied) => {
+      this.store.overlay.trim(applied);
+      this.bulk.trim(applied);
+    };
     applier.onFailure = (error) => this.fail(error);
+    for (const xid of recovered.unfinished) {
+      this.writeAbort(xid);
+      this.bulk.sweep(xid);
+    }
     this.scheduleCollection();
   }
 
@@ -230,7 +242,7 @@ export class Engine implements Storage {
   private async commitInParts(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
     try {
       let inFlight = 0;
-      for (const lsn of writeParts(this.log, RecordKind.part, transaction.assignXid(), final, transaction.messages, [])) {
+      for (const lsn of writeParts(this.log, RecordKind.part, transaction.assignXid(), final, transaction.messages)) {
         if (++inFlight < PARTS_IN_FLIGHT) continue;
         inFlight = 0;
         this.log.checkRoom(4 << 20);
@@ -256,7 +268,9 @@ export class Engine implements Storage {
         if (!write.born) this.noteRowDeath(write, lsn);
       } else if (!write.born) this.store.noteDeath(write.index, lsn);
     }
-    this.store.overlay.add(lsn, final);
+    const writes = provisional ? [...this.bulk.unapplied(transaction), ...final] : final;
+    for (const write of writes) write.xid = xid;
+    this.store.overlay.add(lsn, writes);
     for (const storage of drops) this.forget(storage);
     this.applyTemporary(temporary);
     this.commits++;
@@ -284,11 +298,10 @@ export class Engine implements Storage {
     (this.sequences as Sequences).forget(storage);
   }
 
-  /** Gives up storages that were loaded ahead of a commit that did not come. */
-  writeAbort(xid: Xid, drops: readonly StorageId[]): void {
+  /** Says that what was loaded ahead under `xid` will never be true. */
+  writeAbort(xid: Xid): void {
     const builder = this.log.open();
     const lsn = builder.beginRecord(RecordKind.abort, 0, xid);
-    writeDrops(builder, drops);
     builder.endRecord();
     this.log.wrote(lsn);
     this.log.flushSoon();

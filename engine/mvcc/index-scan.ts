@@ -3,10 +3,11 @@
  * the stored index, entries dead since the snapshot, the overlay, and the transaction's own. Each
  * fill reads a chunk of each anew; between fills only the position is kept.
  */
-import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
+import type { Lsn, RowId, StorageId } from '../ids.js';
 import { compareBytes, prefixSuccessor, readUint48 } from '../keycode.js';
 import type { IndexBlock, IndexCursor, KeyRange, Snapshot } from '../storage.js';
-import { storagePrefix } from './row-format.js';
+import type { RowResolver } from './heap-scan.js';
+import { Flag, storagePrefix } from './row-format.js';
 import { NEVER } from './version-store.js';
 import type { VersionStore } from './version-store.js';
 import type { IndexWrite, StorageWrites } from './write-set.js';
@@ -36,14 +37,12 @@ export class IndexScan implements IndexCursor {
   private readonly mine = source<IndexWrite>();
 
   constructor(
+    private readonly resolver: RowResolver,
     private readonly store: VersionStore,
     private readonly index: StorageId,
     private readonly snapshot: Snapshot,
     private readonly s: Lsn,
     private readonly own: StorageWrites | undefined,
-    private readonly xid: Xid,
-    /** First row id of a bulk load that the snapshot's command must not see. */
-    private readonly loadedBound: number,
     range: KeyRange,
   ) {
     this.prefix = storagePrefix(index);
@@ -141,9 +140,9 @@ export class IndexScan implements IndexCursor {
   private emitIfVisible(block: IndexBlock, key: Uint8Array, value: Uint8Array, deathLsn: number): boolean {
     // A dead entry's value is bound to the key it had while alive.
     const living = deathLsn === NEVER ? key : key.subarray(0, key.length - 6);
-    if (!this.store.entryVisible(living, value, deathLsn, this.s, this.xid)) return false;
+    if (!this.store.entryVisible(living, value, deathLsn, this.s, this.resolver.xid)) return false;
     const rowId = readUint48(living, living.length - 6) as RowId;
-    if (rowId >= this.loadedBound && readUint48(value, 1) === this.xid) return false;
+    if ((value[0]! & Flag.provisional) !== 0 && this.ownAndTooNew(rowId, value)) return false;
     push(block, living.subarray(6, living.length - 6), rowId, this.store.payload(value));
     return true;
   }
@@ -211,6 +210,11 @@ export class IndexScan implements IndexCursor {
       const key = dead.keys[at]!;
       if (!decided) decided = this.emitIfVisible(block, key, dead.values[at]!, readUint48(key, key.length - 6));
     }
+  }
+
+  /** Bulk-loaded by this transaction in a command that the snapshot does not see. */
+  private ownAndTooNew(rowId: RowId, value: Uint8Array): boolean {
+    return readUint48(value, 1) === this.resolver.xid && rowId >= this.resolver.loadedBound(this.index, this.snapshot);
   }
 
   private emitWrite(block: IndexBlock, entry: Uint8Array, write: IndexWrite): boolean {

@@ -14,6 +14,7 @@ import type {
   IndexCursor, IsolationLevel, KeyRange, Message, RowCursor, RowLockResult, RowLockStrength, RowVersion, Snapshot, SnapshotKind,
   TableLockMode, Transaction, TransactionOptions, WaitPolicy,
 } from '../storage.js';
+import type { LoadBounds, Streamed } from './bulk-load.js';
 import type { Engine } from './engine.js';
 import { HeapScan } from './heap-scan.js';
 import type { RowResolver } from './heap-scan.js';
@@ -69,8 +70,14 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   readonly messages: Message[] = [];
   readonly drops: StorageId[] = [];
   readonly created: StorageId[] = [];
-  /** Storages bulk-loaded ahead of the commit: per command the first row id it may not see. */
-  readonly loaded = new Map<StorageId, { command: CommandId; from: RowId }[]>();
+  /** Storages bulk-loaded ahead of the commit. */
+  readonly loaded = new Map<StorageId, LoadBounds>();
+  /** What was written ahead and is not applied yet. */
+  readonly streamed: Streamed[] = [];
+  /** Bytes of writes at which memory is to be relieved. */
+  relieveAt: number;
+  /** Oldest LSN that a scan under 'latest' reads at. */
+  private latestPin = FOREVER;
   private command = 1 as CommandId;
   private readonly savepoints: Savepoint[] = [];
   private nextSub = 2;
@@ -85,6 +92,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     readonly virtualId: number,
     options: TransactionOptions,
   ) {
+    this.relieveAt = engine.options.bulkThreshold;
     this.isolation = options.isolation ?? 'read committed';
     this.readOnly = options.readOnly ?? false;
     this.group = session.group;
@@ -132,6 +140,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   /** Oldest LSN this transaction still reads at. */
   oldestSnapshot(): Lsn {
     let oldest = this.fixedLsn ?? FOREVER;
+    if (this.latestPin < oldest) oldest = this.latestPin;
     for (const snapshot of this.snapshots) if (snapshot.lsn < oldest) oldest = snapshot.lsn;
     return oldest;
   }
@@ -167,10 +176,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   loadedBound(storage: StorageId, snapshot: Snapshot): number {
-    const bounds = this.loaded.get(storage);
-    if (!bounds) return Infinity;
-    for (const bound of bounds) if (bound.command >= snapshot.command) return bound.from;
-    return Infinity;
+    return this.loaded.get(storage)?.boundFor(snapshot.command) ?? Infinity;
   }
 
   /** Something newer than the durable mark was seen: what depends on it waits for it. */
@@ -188,22 +194,31 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     return until && new Pending(until, 'IO', 'WALSync');
   }
 
+  loadPending(): Pending | undefined {
+    return this.engine.bulk.pending(this);
+  }
+
   scan(storage: StorageId, snapshot: Snapshot, range?: { from?: RowId; to?: RowId }): RowCursor {
     const own = this.writes.find(storage);
     return new HeapScan(this, this.storeOf(storage), storage, snapshot, this.scanLsn(storage, snapshot), own, range?.from ?? 0, range?.to ?? Infinity);
   }
 
   scanIndex(index: StorageId, snapshot: Snapshot, range: KeyRange): IndexCursor {
-    const bound = this.loaded.size === 0 ? Infinity : this.loadedBound(index, snapshot);
-    return new IndexScan(this.storeOf(index), index, snapshot, this.scanLsn(index, snapshot), this.writes.find(index), this.xid, bound, range);
+    return new IndexScan(this, this.storeOf(index), index, snapshot, this.scanLsn(index, snapshot), this.writes.find(index), range);
   }
 
   /** A scan under 'latest' sees what is committed when it starts, throughout. */
   private scanLsn(storage: StorageId, snapshot: Snapshot): Lsn {
     if (this.engine.isTemporary(storage)) return FOREVER;
     if (snapshot.kind === 'at') return snapshot.lsn;
-    this.sawVersion(this.engine.log.assigned);
-    return this.engine.log.assigned;
+    const { assigned } = this.engine.log;
+    this.sawVersion(assigned);
+    // What the scan will read may be superseded while it runs: it must not be collected.
+    if (assigned < this.latestPin) {
+      this.latestPin = assigned;
+      this.engine.join(this);
+    }
+    return assigned;
   }
 
   // ---- writes
@@ -215,7 +230,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   private beforeWrite(): void {
     this.active();
     if (this.xid === NO_XID) this.assignXid();
-    if (this.writes.bytes > this.engine.options.transactionMemory) this.engine.bulk.relieve(this);
+    if (this.writes.bytes > this.relieveAt) this.engine.bulk.relieve(this);
   }
 
   get currentCommand(): CommandId {
@@ -301,6 +316,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
       this.sawVersion(hit.stamp);
       return DELETED;
     }
+    if (hit.xid === this.xid) return rowId < this.loadedBound(storage, snapshot) ? LOCKED : SELF_MODIFIED;
     if (hit.stamp <= snapshot.lsn) return LOCKED;
     this.sawVersion(hit.stamp);
     return { kind: 'updated', version: { rowId, tuple: hit.tuple, xmin: hit.xid, command: 0 as CommandId } };
@@ -329,7 +345,8 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
 
   probeUnique(index: StorageId, key: Uint8Array, except?: RowId): 'free' | { rowId: RowId } | Pending {
     if (this.xid === NO_XID) this.assignXid();
-    if (this.engine.isTemporary(index)) return this.findLive(index, key, except) ?? 'free';
+    // Nobody else can see a temporary index, or one that this transaction made.
+    if (this.engine.isTemporary(index) || this.created.includes(index)) return this.findLive(index, key, except) ?? 'free';
     const owner = this.lockOwner();
     const tagA = index * 8 + LockClass.uniqueKey;
     const tagB = hashKey(key);
@@ -487,8 +504,8 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   abort(): void {
-    for (const storage of this.created) this.engine.bulk.discard(this, storage);
     this.engine.bulk.abort(this);
+    for (const storage of this.created) this.engine.bulk.discard(this, storage);
     this.end('aborted');
   }
 
@@ -497,6 +514,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     this.state = state;
     this.snapshots.length = 0;
     this.fixedLsn = undefined;
+    this.latestPin = FOREVER;
     if (this.number >= 0) {
       this.engine.locks.unregister(this);
       this.number = -1;

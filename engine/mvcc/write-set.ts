@@ -11,6 +11,8 @@ export class RowWrite {
   readonly isRow = true;
   lsn = 0 as Lsn;
   xid = 0 as Xid;
+  /** Written to the log ahead of the commit (bulk-load.ts). */
+  streamed = false;
   constructor(
     readonly storage: StorageId,
     readonly rowId: RowId,
@@ -28,6 +30,7 @@ export class IndexWrite {
   readonly isRow = false;
   lsn = 0 as Lsn;
   xid = 0 as Xid;
+  streamed = false;
   constructor(
     readonly index: StorageId,
     /** key and row id, see entryKey. */
@@ -70,6 +73,15 @@ export class StorageWrites {
 /** What a write costs in memory beside its bytes, roughly. */
 const WRITE_OVERHEAD = 200;
 
+export function writeBytes(write: Write): number {
+  return WRITE_OVERHEAD + (write.isRow ? (write.tuple?.length ?? 0) : write.entry.length + (write.payload?.length ?? 0));
+}
+
+/** Cuts `write`, the oldest of the chain, off below `newest`. */
+function cut(newest: Write | undefined, write: Write): void {
+  for (let above: Write | undefined = newest; above; above = above.older) if (above.older === write) above.older = undefined;
+}
+
 export class WriteSet {
   readonly storages = new Map<StorageId, StorageWrites>();
   /** Every write in order. */
@@ -101,42 +113,62 @@ export class WriteSet {
   row(storage: StorageId, rowId: RowId, tuple: Uint8Array | undefined, command: CommandId, sub: SubId, insert: boolean): void {
     const { rows } = this.for(storage);
     const older = insert ? undefined : rows.get(rowId);
-    const write = new RowWrite(storage, rowId, tuple, command, sub, older ? older.born : insert, older);
+    const write = new RowWrite(storage, rowId, tuple, command, sub, older ? older.born && !older.streamed : insert, older);
     rows.set(rowId, write);
     this.order.push(write);
-    this.bytes += WRITE_OVERHEAD + (tuple ? tuple.length : 0);
+    this.bytes += writeBytes(write);
   }
 
   entry(index: StorageId, entry: Uint8Array, rowId: RowId, payload: Uint8Array | undefined, command: CommandId, sub: SubId): void {
     const { entries } = this.for(index);
     const older = entries.get(entry);
-    const write = new IndexWrite(index, entry, rowId, payload, command, sub, older ? older.born : payload !== undefined, older);
+    const write = new IndexWrite(index, entry, rowId, payload, command, sub, older ? older.born && !older.streamed : payload !== undefined, older);
     entries.set(entry, write);
     this.order.push(write);
-    this.bytes += WRITE_OVERHEAD + entry.length + (payload ? payload.length : 0);
+    this.bytes += writeBytes(write);
   }
 
   /** Undoes the writes after the first `length`. */
   undoTo(length: number): void {
     while (this.order.length > length) {
       const write = this.order.pop()!;
+      this.bytes -= writeBytes(write);
       if (write.isRow) {
         const { rows } = this.storages.get(write.storage)!;
         if (write.older) rows.set(write.rowId, write.older);
         else rows.delete(write.rowId);
-        this.bytes -= WRITE_OVERHEAD + (write.tuple ? write.tuple.length : 0);
       } else {
         const { entries } = this.storages.get(write.index)!;
         if (write.older) entries.set(write.entry, write.older);
         else entries.delete(write.entry);
-        this.bytes -= WRITE_OVERHEAD + write.entry.length + (write.payload ? write.payload.length : 0);
       }
     }
   }
 
+  forget(storage: StorageId): void {
+    this.storages.delete(storage);
+    this.lastId = -1 as StorageId;
+    this.last = undefined;
+  }
+
+  /** Forgets a streamed write that reads find in the key-value store now. */
+  settle(write: Write): void {
+    if (write.isRow) {
+      const rows = this.storages.get(write.storage)?.rows;
+      const newest = rows?.get(write.rowId);
+      if (newest === write) rows!.delete(write.rowId);
+      else cut(newest, write);
+      return;
+    }
+    const storage = this.storages.get(write.index);
+    const newest = storage?.entries.get(write.entry);
+    if (newest === write) storage!.entries.delete(write.entry);
+    else cut(newest, write);
+  }
+
   /** True when the write is the last word on its row or entry and says something new. */
   isFinal(write: Write): boolean {
-    if (write.isRow) return this.storages.get(write.storage)!.rows.get(write.rowId) === write && !(write.born && !write.tuple);
-    return this.storages.get(write.index)!.entries.get(write.entry) === write && !(write.born && !write.payload);
+    if (write.isRow) return this.storages.get(write.storage)?.rows.get(write.rowId) === write && !(write.born && !write.tuple);
+    return this.storages.get(write.index)?.entries.get(write.entry) === write && !(write.born && !write.payload);
   }
 }

@@ -102,7 +102,7 @@ class Run {
 
   private async open(): Promise<void> {
     if (this.powerCuts) this.log = new FileLogStore(this.runtime, { directory: 'log', segmentBytes: 2.5 * 2 ** 20 });
-    this.engine = await openParts(this.runtime, { kv: this.kv, log: this.log }, { collectEveryMs: this.below(2) * 50, trimEveryBytes: 1 << 20 });
+    this.engine = await openParts(this.runtime, { kv: this.kv, log: this.log }, { collectEveryMs: this.below(2) * 50, trimEveryBytes: 1 << 20, ...(this.random() < 0.6 ? { bulkThreshold: 4000 } : {}) });
   }
 
   /** Awaits something that needs the simulated clock to run. */
