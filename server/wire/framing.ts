@@ -29,6 +29,11 @@ export class Framing {
     return this.#buffered;
   }
 
+  /** First byte received and not consumed; undefined without one. */
+  get firstByte(): number | undefined {
+    return this.#chunks[0]?.[0];
+  }
+
   push(chunk: Buffer): void {
     this.#chunks.push(chunk);
     this.#buffered += chunk.length;

@@ -34,6 +34,7 @@ export function transformColumnRef(state: ParseState, ref: ColumnRef): Expr {
   if (names.length === 1) {
     const found = columnByName(state, names[0], location);
     if (found) return found;
+    if (names[0] === 'value' && state.domainValue) return { ...state.domainValue, location };
     const item = findItem(state, null, names[0], location);
     if (item) return wholeRow(state, item.item, item.levelsUp, location);
     throw missingColumn(state, null, names[0], location);

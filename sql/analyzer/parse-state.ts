@@ -90,6 +90,8 @@ export class ParseState {
   nextSubLinkId = 1;
   /** FOR UPDATE in an outer level names this subquery. */
   lockedFromParent = false;
+  /** What VALUE stands for in a domain's check. */
+  domainValue: Expr | null = null;
   /** Aggregates found at this level, with their location, for the grouping checks. */
   readonly aggregates: { location: number }[] = [];
 

@@ -16,4 +16,6 @@ export interface RowSource {
   /** At most `maxRows` rows if given. null is the end. */
   next(maxRows?: number): Batch | null | Pending;
   close(): void;
+  /** Asks for a turn of the event loop between batches; absent: never. */
+  timeIsUp?(): boolean;
 }

@@ -1,0 +1,80 @@
+/**
+ * The server's options: one row each, from which the command line, the environment (OXBOW_...), the
+ * help text and the defaults follow.
+ */
+export interface Config {
+  readonly data: string;
+  readonly host: string;
+  readonly port: number;
+  readonly opsPort: number;
+  readonly opsHost: string;
+  readonly auth: 'trust' | 'scram-sha-256';
+  readonly hostsFile: string | null;
+  readonly passwordFile: string | null;
+  readonly tlsCert: string | null;
+  readonly tlsKey: string | null;
+  readonly maxConnections: number;
+  readonly logLevel: string;
+  readonly logFormat: 'auto' | 'json' | 'pretty';
+  readonly shutdownGraceMs: number;
+  readonly set: readonly string[];
+}
+
+export interface OptionDefinition {
+  readonly name: keyof Config;
+  /** As commander wants it. */
+  readonly flags: string;
+  readonly environment: string;
+  readonly doc: string;
+  readonly default: string | null;
+  readonly choices?: readonly string[];
+  readonly integer?: { readonly min: number; readonly max: number };
+  /** May be given several times. */
+  readonly list?: true;
+}
+
+export const OPTIONS: readonly OptionDefinition[] = [
+  { name: 'data', flags: '--data <dir>', environment: 'OXBOW_DATA', doc: 'data directory; made on the first start', default: './oxbow-data' },
+  { name: 'host', flags: '--host <address>', environment: 'OXBOW_HOST', doc: 'address to listen on', default: '127.0.0.1' },
+  { name: 'port', flags: '--port <number>', environment: 'OXBOW_PORT', doc: 'port for clients; 0 takes a free one', default: '5432', integer: { min: 0, max: 65535 } },
+  { name: 'opsPort', flags: '--ops-port <number>', environment: 'OXBOW_OPS_PORT', doc: 'port for metrics and probes; 0 turns it off', default: '9090', integer: { min: 0, max: 65535 } },
+  { name: 'opsHost', flags: '--ops-host <address>', environment: 'OXBOW_OPS_HOST', doc: 'address of the ops port', default: '127.0.0.1' },
+  { name: 'auth', flags: '--auth <method>', environment: 'OXBOW_AUTH', doc: 'how loopback connections authenticate (all others use scram-sha-256)', default: 'trust', choices: ['trust', 'scram-sha-256'] },
+  { name: 'hostsFile', flags: '--hosts-file <file>', environment: 'OXBOW_HOSTS_FILE', doc: 'who may connect from where, in the syntax of pg_hba.conf', default: null },
+  { name: 'passwordFile', flags: '--password-file <file>', environment: 'OXBOW_PASSWORD_FILE', doc: "sets the superuser's password to the file's first line (or OXBOW_PASSWORD)", default: null },
+  { name: 'tlsCert', flags: '--tls-cert <file>', environment: 'OXBOW_TLS_CERT', doc: 'certificate (PEM); with --tls-key turns TLS on', default: null },
+  { name: 'tlsKey', flags: '--tls-key <file>', environment: 'OXBOW_TLS_KEY', doc: 'private key (PEM)', default: null },
+  { name: 'maxConnections', flags: '--max-connections <number>', environment: 'OXBOW_MAX_CONNECTIONS', doc: 'most sessions at once', default: '10000', integer: { min: 4, max: 262143 } },
+  { name: 'logLevel', flags: '--log-level <level>', environment: 'OXBOW_LOG_LEVEL', doc: 'least level that is logged', default: 'info', choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] },
+  { name: 'logFormat', flags: '--log-format <format>', environment: 'OXBOW_LOG_FORMAT', doc: 'json lines, pretty, or auto: pretty on a terminal', default: 'auto', choices: ['auto', 'json', 'pretty'] },
+  { name: 'shutdownGraceMs', flags: '--shutdown-grace-ms <number>', environment: 'OXBOW_SHUTDOWN_GRACE_MS', doc: 'how long running statements may go on after SIGTERM', default: '10000', integer: { min: 0, max: 3_600_000 } },
+  { name: 'set', flags: '--set <name=value>', environment: 'OXBOW_SET', doc: 'default of a setting (GUC) for all sessions; may be repeated', default: null, list: true },
+];
+
+export class ConfigError extends Error {}
+
+/** Checks raw values (command line first, then environment, then defaults) and brings them into their types. */
+export function makeConfig(given: Readonly<Record<string, unknown>>, environment: Readonly<Record<string, string | undefined>>): Config {
+  const out: Record<string, unknown> = {};
+  for (const option of OPTIONS) {
+    if (option.list) {
+      const fromEnvironment = environment[option.environment];
+      out[option.name] = (given[option.name] as string[] | undefined) ?? (fromEnvironment ? fromEnvironment.split(',') : []);
+      continue;
+    }
+    const raw = (given[option.name] as string | undefined) ?? environment[option.environment] ?? option.default;
+    if (raw === null || raw === undefined) {
+      out[option.name] = null;
+      continue;
+    }
+    if (option.choices && !option.choices.includes(raw)) throw new ConfigError(`${option.flags}: "${raw}" is not one of ${option.choices.join(', ')}`);
+    if (option.integer) {
+      const value = Number(raw);
+      if (!/^\d+$/.test(raw) || value < option.integer.min || value > option.integer.max) throw new ConfigError(`${option.flags}: "${raw}" is not a whole number from ${option.integer.min} to ${option.integer.max}`);
+      out[option.name] = value;
+    } else out[option.name] = raw;
+  }
+  const config = out as unknown as Config;
+  if ((config.tlsCert === null) !== (config.tlsKey === null)) throw new ConfigError('--tls-cert and --tls-key go together');
+  return config;
+}

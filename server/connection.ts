@@ -1,0 +1,409 @@
+/**
+ * One client connection: startup, authentication, then messages in their order. The session behind
+ * it knows no socket; this file knows no SQL.
+ *
+ * Output gathers in one buffer and leaves in one write when there is nothing left to process, or
+ * when it has grown large; a client that does not read holds its own session only.
+ */
+import type { Socket } from 'node:net';
+import { TLSSocket, type SecureContext } from 'node:tls';
+import type { Logger } from 'pino';
+import { DatabaseError } from '../engine/errors.js';
+import { toDatabaseError } from '../sql/session/internal-error.js';
+import { Session } from '../sql/session/session.js';
+import { REPORTED } from '../sql/session/settings-table.js';
+import type { CopyInStream } from '../sql/session/sink.js';
+import { authenticateScram } from './auth/authenticate.js';
+import { methodFor } from './auth/host-rules.js';
+import type { ServerState } from './server-state.js';
+import { startupSettings, type StartupRequest } from './startup.js';
+import * as backend from './wire/backend.js';
+import { Framing, type Frame } from './wire/framing.js';
+import { decodeFrontend, decodeStartup, type FrontendMessage } from './wire/frontend.js';
+import { WireWriter } from './wire/writer.js';
+import { WireSink } from './wire-sink.js';
+
+/** Output is sent early beyond this. */
+const FLUSH_BYTES = 64 * 1024;
+/** The session waits while the socket holds more than this. */
+const PRESSURE_BYTES = 256 * 1024;
+/** The socket is paused while this much input waits to be processed. */
+const INPUT_BYTES = 1024 * 1024;
+/** A client has this long to authenticate (authentication_timeout). */
+const STARTUP_TIMEOUT_MS = 60_000;
+/** Roles and databases are shared rows: any database shows them. */
+const TEMPLATE1 = 1;
+
+export class Connection {
+  readonly #framing = new Framing();
+  readonly #writer = new WireWriter();
+  #socket: Socket;
+  #tls = false;
+  #wake: (() => void) | null = null;
+  #drained: (() => void) | null = null;
+  #ended = false;
+  #busy = false;
+  #session: Session | null = null;
+  #log: Logger;
+  #secret = 0;
+  #idleTimer: (() => void) | null = null;
+  pid = 0;
+
+  constructor(socket: Socket, private readonly server: ServerState) {
+    this.#socket = socket;
+    this.#log = server.log;
+    this.#attach(socket);
+  }
+
+  get session(): Session | null {
+    return this.#session;
+  }
+
+  // ---- socket ----
+
+  #attach(socket: Socket): void {
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => {
+      this.#framing.push(chunk);
+      if (this.#busy && this.#framing.buffered > INPUT_BYTES) socket.pause();
+      this.#wake?.();
+    });
+    socket.on('drain', () => this.#drained?.());
+    socket.on('error', () => undefined);
+    socket.on('close', () => this.#gone());
+    socket.on('end', () => this.#gone());
+  }
+
+  #gone(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#idleTimer?.();
+    this.#wake?.();
+    this.#drained?.();
+    this.#session?.close();
+    this.#socket.destroy();
+    this.server.closed(this);
+  }
+
+  #flush(): void {
+    if (this.#writer.length > 0 && !this.#ended) this.#socket.write(this.#writer.take());
+  }
+
+  /** Flushes what is large; a promise while the client does not keep up. */
+  #relieve(): Promise<void> | undefined {
+    if (this.#writer.length < FLUSH_BYTES) return undefined;
+    this.#flush();
+    if (this.#socket.writableLength < PRESSURE_BYTES || this.#ended) return undefined;
+    return new Promise((resolve) => {
+      this.#drained = () => {
+        this.#drained = null;
+        resolve();
+      };
+    });
+  }
+
+  /** Next message, or null when the client is gone. Output is flushed before waiting. */
+  async #nextFrame(): Promise<Frame | null> {
+    for (;;) {
+      if (this.#ended) return null;
+      const frame = this.#framing.next();
+      if (frame) return frame;
+      this.#flush();
+      this.#busy = false;
+      if (this.#socket.isPaused()) this.#socket.resume();
+      await new Promise<void>((resolve) => {
+        this.#wake = () => {
+          this.#wake = null;
+          resolve();
+        };
+      });
+      this.#busy = true;
+    }
+  }
+
+  // ---- life ----
+
+  /** Runs the connection to its end. Never rejects. */
+  async run(): Promise<void> {
+    const stopTimer = this.server.runtime.clock.after(STARTUP_TIMEOUT_MS, () => {
+      if (!this.#session) this.#gone();
+    });
+    try {
+      const request = await this.#startup();
+      if (request) {
+        await this.#authenticate(request);
+        stopTimer();
+        await this.#serve();
+      }
+    } catch (error) {
+      this.#fatal(toDatabaseError(error, (fault) => this.#log.error({ err: fault }, 'internal fault in a connection')));
+    } finally {
+      stopTimer();
+      this.#gone();
+    }
+  }
+
+  #fatal(error: DatabaseError): void {
+    if (this.#ended) return;
+    const shown = error.severity === 'ERROR' ? new DatabaseError(error.sqlstate, error.message, { severity: 'FATAL', detail: error.detail, hint: error.hint }) : error;
+    this.#log.info({ sqlstate: shown.sqlstate, message: shown.message }, 'connection ended by an error');
+    backend.errorResponse(this.#writer, shown);
+    this.#flush();
+    this.#socket.end();
+  }
+
+  /** Ends the connection with a FATAL error (shutdown, pg_terminate_backend). */
+  terminate(error: DatabaseError): void {
+    this.#fatal(error);
+    setImmediate(() => this.#gone());
+  }
+
+  /** Negotiation before the startup packet: TLS, GSS, cancel. Null when that was all. */
+  async #startup(): Promise<StartupRequest | null> {
+    await this.#directTls();
+    for (;;) {
+      const frame = await this.#nextFrame();
+      if (!frame) return null;
+      const packet = decodeStartup(frame.body);
+      switch (packet.type) {
+        case 'ssl':
+          if (this.#framing.buffered > 0) throw new DatabaseError('08P01', 'received unencrypted data after SSL request', { severity: 'FATAL' });
+          if (this.server.secureContext && !this.#tls) {
+            this.#socket.write('S');
+            await this.#upgrade(this.server.secureContext, Buffer.alloc(0));
+          } else this.#socket.write('N');
+          break;
+        case 'gssenc':
+          this.#socket.write('N');
+          break;
+        case 'cancel':
+          this.server.cancel(packet.pid, packet.secret);
+          return null;
+        case 'startup':
+          if (packet.major !== 3) {
+            throw new DatabaseError('0A000', `unsupported frontend protocol ${packet.major}.${packet.minor}: server supports 3.0 to 3.0`, { severity: 'FATAL' });
+          }
+          return { parameters: packet.parameters, minor: packet.minor };
+      }
+    }
+  }
+
+  /** A TLS client hello as the first byte: TLS without SSLRequest, by ALPN "postgresql". */
+  async #directTls(): Promise<void> {
+    while (this.#framing.buffered === 0 && !this.#ended) {
+      await new Promise<void>((resolve) => {
+        this.#wake = () => {
+          this.#wake = null;
+          resolve();
+        };
+      });
+    }
+    if (this.#ended || this.#framing.firstByte !== 0x16) return;
+    if (!this.server.secureContext) throw new DatabaseError('08P01', 'TLS is not enabled on this server', { severity: 'FATAL' });
+    await this.#upgrade(this.server.secureContext, this.#framing.takeRest(), true);
+  }
+
+  async #upgrade(secureContext: SecureContext, received: Buffer, requireAlpn = false): Promise<void> {
+    const raw = this.#socket;
+    raw.removeAllListeners('data');
+    raw.removeAllListeners('end');
+    raw.pause();
+    if (received.length > 0) raw.unshift(received);
+    const secure = new TLSSocket(raw, { isServer: true, secureContext, ALPNProtocols: ['postgresql'] });
+    await new Promise<void>((resolve, reject) => {
+      secure.once('secure', resolve);
+      secure.once('error', (error: Error) => reject(new DatabaseError('08P01', `could not accept SSL connection: ${error.message}`, { severity: 'FATAL' })));
+      raw.once('close', () => reject(new DatabaseError('08006', 'connection lost during the TLS handshake', { severity: 'FATAL' })));
+    });
+    if (requireAlpn && secure.alpnProtocol !== 'postgresql') throw new DatabaseError('08P01', 'received direct SSL connection request without ALPN protocol negotiation extension', { severity: 'FATAL' });
+    this.#tls = true;
+    this.#socket = secure;
+    this.#attach(secure);
+  }
+
+  async #authenticate({ parameters, minor }: StartupRequest): Promise<void> {
+    this.#framing.startupDone = true;
+    const { cluster } = this.server;
+    const { user, database, settings, unknownOptions } = startupSettings(parameters);
+    if (minor > 0 || unknownOptions.length > 0) backend.negotiateProtocolVersion(this.#writer, 0, unknownOptions);
+    const address = this.#socket.remoteAddress ?? '';
+    const shared = cluster.catalogs.committed(TEMPLATE1);
+    const role = shared.roleNamed(user);
+    const method = methodFor(this.server.hostRules, address, this.#tls, user, database);
+    if (method === null || method === 'reject') {
+      throw new DatabaseError('28000', `no pg_hba.conf entry for host "${address}", user "${user}", database "${database}", ${this.#tls ? 'SSL encryption' : 'no encryption'}`, { severity: 'FATAL' });
+    }
+    if (method === 'scram-sha-256') {
+      await authenticateScram(
+        { writer: this.#writer, flush: () => this.#flush(), response: () => this.#authResponse(), random: (n) => this.server.runtime.random.bytes(n) },
+        user, role, this.server.mockSecret, this.server.runtime.clock.nowMicros() - 946_684_800_000_000,
+      );
+    }
+    if (!role) throw new DatabaseError('28000', `role "${user}" does not exist`, { severity: 'FATAL' });
+    if (!role.rolcanlogin) throw new DatabaseError('28000', `role "${user}" is not permitted to log in`, { severity: 'FATAL' });
+    const target = shared.databaseNamed(database);
+    if (!target) throw new DatabaseError('3D000', `database "${database}" does not exist`, { severity: 'FATAL' });
+    if (!target.datallowconn) throw new DatabaseError('55000', `database "${database}" is not currently accepting connections`, { severity: 'FATAL' });
+    this.server.admit(role.rolsuper);
+    this.pid = cluster.backends.allocatePid();
+    this.#secret = Buffer.from(this.server.runtime.random.bytes(4)).readInt32BE(0);
+    this.#log = this.server.log.child({ session: this.pid, user, database });
+    const sink = new WireSink(this.#writer, {
+      relieve: () => this.#relieve(), flush: () => this.#flush(), copyIn: () => this.#copyIn(),
+      typeLength: (oid) => this.#session?.catalog.type(oid)?.typlen ?? -1,
+    });
+    this.#session = new Session({
+      cluster, pid: this.pid, databaseOid: target.oid, databaseName: target.datname, userOid: role.oid, sink, client: { address, port: this.#socket.remotePort ?? -1 }, settings,
+      terminate: (error) => this.terminate(error),
+      onFault: (fault) => this.#log.error({ err: fault, sqlstate: 'XX000' }, 'internal fault'),
+    });
+    backend.authenticationOk(this.#writer);
+    for (const name of REPORTED) backend.parameterStatus(this.#writer, name, this.#session.settings.get(name) ?? '');
+    backend.backendKeyData(this.#writer, this.pid, this.#secret);
+    this.server.opened(this);
+    this.#log.debug({ address, tls: this.#tls }, 'session started');
+    this.#ready();
+  }
+
+  async #authResponse(): Promise<Buffer> {
+    const frame = await this.#nextFrame();
+    if (!frame) throw new DatabaseError('08006', 'connection to client lost', { severity: 'FATAL' });
+    const message = decodeFrontend(frame.code, frame.body);
+    if (message.type !== 'authentication') throw new DatabaseError('08P01', `expected SASL response, got message type ${frame.code}`, { severity: 'FATAL' });
+    return message.body;
+  }
+
+  /** Does a CancelRequest's key belong to this connection? */
+  cancelledBy(secret: number): boolean {
+    return secret === this.#secret;
+  }
+
+  // ---- messages ----
+
+  #ready(): void {
+    backend.readyForQuery(this.#writer, this.#session!.transaction.indicator);
+    this.#startIdleTimer();
+  }
+
+  /** idle_in_transaction_session_timeout and idle_session_timeout. */
+  #startIdleTimer(): void {
+    const session = this.#session!;
+    const inBlock = session.transaction.indicator !== 'I';
+    const timeoutMs = session.settings.number(inBlock ? 'idle_in_transaction_session_timeout' : 'idle_session_timeout');
+    if (timeoutMs <= 0) return;
+    this.#idleTimer = this.server.runtime.clock.after(timeoutMs, () => {
+      this.terminate(inBlock
+        ? new DatabaseError('25P03', 'terminating connection due to idle-in-transaction timeout', { severity: 'FATAL' })
+        : new DatabaseError('57P05', 'terminating connection due to idle-session timeout', { severity: 'FATAL' }));
+    });
+  }
+
+  async #serve(): Promise<void> {
+    for (;;) {
+      const frame = await this.#nextFrame();
+      if (!frame) return;
+      this.#idleTimer?.();
+      this.#idleTimer = null;
+      let message: FrontendMessage;
+      try {
+        message = decodeFrontend(frame.code, frame.body);
+      } catch (error) {
+        // a body that does not fit its format costs one error; a wrong code costs the connection
+        if (error instanceof DatabaseError && error.severity === 'FATAL') throw error;
+        await this.#malformed(frame.code, error);
+        continue;
+      }
+      if (message.type === 'terminate') return;
+      await this.#handle(message);
+    }
+  }
+
+  async #malformed(code: number, error: unknown): Promise<void> {
+    const session = this.#session!;
+    if (code === 0x51) {
+      await session.reject(error);
+      this.#ready();
+    } else {
+      await session.extended(() => {
+        throw error;
+      });
+    }
+  }
+
+  async #handle(message: FrontendMessage): Promise<void> {
+    const session = this.#session!;
+    const writer = this.#writer;
+    switch (message.type) {
+      case 'query':
+        await session.simpleQuery(message.text);
+        this.#ready();
+        return;
+      case 'parse':
+        if (await session.extended(() => session.parse(message.name, message.text, message.parameterTypes))) backend.parseComplete(writer);
+        return;
+      case 'bind':
+        if (await session.extended(() => session.bind(message.portal, message.statement, message.parameterFormats, message.parameters, message.resultFormats))) backend.bindComplete(writer);
+        return;
+      case 'describe':
+        await session.extended(() => this.#describe(message.what, message.name));
+        return;
+      case 'execute':
+        await session.extended(() => session.execute(message.portal, message.maxRows));
+        return;
+      case 'close':
+        if (await session.extended(() => (message.what === 'statement' ? session.closeStatement(message.name) : session.closePortal(message.name)))) backend.closeComplete(writer);
+        return;
+      case 'sync':
+        await session.sync();
+        this.#ready();
+        return;
+      case 'flush':
+        this.#flush();
+        return;
+      case 'copyData': case 'copyDone': case 'copyFail':
+        // left over from a COPY that failed
+        return;
+      case 'functionCall':
+        await session.reject(new DatabaseError('0A000', 'fastpath function calls are not supported'));
+        this.#ready();
+        return;
+      default:
+        throw new DatabaseError('08P01', `unexpected message type "${message.type}"`, { severity: 'FATAL' });
+    }
+  }
+
+  #describe(what: 'statement' | 'portal', name: string): void {
+    const session = this.#session!;
+    const writer = this.#writer;
+    if (what === 'statement') {
+      const { parameterTypes, columns } = session.describeStatement(name);
+      backend.parameterDescription(writer, parameterTypes);
+      if (columns) session.sink.rowDescription(columns, []);
+      else backend.noData(writer);
+    } else {
+      const { columns, formats } = session.describePortal(name);
+      if (columns) session.sink.rowDescription(columns, formats);
+      else backend.noData(writer);
+    }
+  }
+
+  /** Messages of COPY FROM STDIN, until CopyDone or CopyFail. */
+  #copyIn(): CopyInStream {
+    return {
+      next: async () => {
+        for (;;) {
+          const frame = await this.#nextFrame();
+          if (!frame) throw new DatabaseError('08006', 'connection to client lost', { severity: 'FATAL' });
+          const message = decodeFrontend(frame.code, frame.body);
+          switch (message.type) {
+            case 'copyData': return message.data;
+            case 'copyDone': return null;
+            case 'copyFail': throw new DatabaseError('57014', `COPY from stdin failed: ${message.reason}`);
+            case 'flush': case 'sync': break;
+            default: throw new DatabaseError('08P01', `unexpected message type 0x${frame.code.toString(16).toUpperCase()} during COPY from stdin`, { severity: 'FATAL' });
+          }
+        }
+      },
+    };
+  }
+}

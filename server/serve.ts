@@ -1,0 +1,97 @@
+/** Starts a server from its configuration, and stops it. */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
+import type { Logger } from 'pino';
+import { nodeRuntime } from '../engine/runtime-node.js';
+import { openEngine } from '../engine/open.js';
+import { Cluster } from '../sql/session/cluster.js';
+import { defaultHostRules, isLoopback, parseHostRules } from './auth/host-rules.js';
+import { ConfigError, type Config } from './config.js';
+import { Listener } from './listener.js';
+import { Metrics } from './ops/metrics.js';
+import { OpsServer } from './ops/ops-server.js';
+import { ServerState } from './server-state.js';
+import { setSuperuserPassword, rolesWithoutPassword } from './superuser-password.js';
+
+export interface RunningServer {
+  readonly port: number;
+  readonly opsPort: number;
+  readonly url: string;
+  readonly opsUrl: string | null;
+  /** Drains sessions, checkpoints and closes. */
+  stop(): Promise<void>;
+}
+
+function settingsOf(config: Config): Map<string, string> {
+  const settings = new Map<string, string>();
+  for (const assignment of config.set) {
+    const at = assignment.indexOf('=');
+    if (at <= 0) throw new ConfigError(`--set ${assignment}: expected name=value`);
+    settings.set(assignment.slice(0, at).trim(), assignment.slice(at + 1).trim());
+  }
+  settings.set('port', String(config.port));
+  settings.set('listen_addresses', config.host);
+  settings.set('max_connections', String(config.maxConnections));
+  settings.set('data_directory', config.data);
+  return settings;
+}
+
+function passwordOf(config: Config, environment: Readonly<Record<string, string | undefined>>): string | null {
+  if (config.passwordFile !== null) return readFileSync(config.passwordFile, 'utf8').split(/\r?\n/)[0];
+  return environment.OXBOW_PASSWORD ?? null;
+}
+
+export async function startServer(config: Config, log: Logger, environment: Readonly<Record<string, string | undefined>>): Promise<RunningServer> {
+  const runtime = nodeRuntime();
+  let notReady: string | null = 'recovering';
+  let started = false;
+  const ops = config.opsPort === 0 && config.opsHost === '' ? null : new OpsServer({ started: () => started, notReady: () => notReady });
+  const opsPort = config.opsPort === 0 ? 0 : await ops!.listen(config.opsHost, config.opsPort);
+
+  const begun = runtime.clock.monotonicMs();
+  const storage = await openEngine(runtime, { directory: config.data });
+  storage.onFatal((error) => {
+    notReady = 'the commit log cannot be written';
+    log.fatal({ err: error }, 'the engine cannot go on; the process ends and recovers at its next start');
+    process.exit(70);
+  });
+  const cluster = await Cluster.open(runtime, storage, settingsOf(config));
+  const password = passwordOf(config, environment);
+  if (password !== null) await setSuperuserPassword(cluster, password);
+
+  const hostRules = config.hostsFile !== null ? parseHostRules(readFileSync(config.hostsFile, 'utf8')) : defaultHostRules(config.auth);
+  if (!isLoopback(config.host)) {
+    const open = rolesWithoutPassword(cluster);
+    if (open.length > 0) {
+      await storage.close();
+      throw new ConfigError(`refusing to listen on ${config.host}: role ${open.map((name) => `"${name}"`).join(', ')} can log in and has no password (use --password-file or OXBOW_PASSWORD)`);
+    }
+  }
+  const secureContext = config.tlsCert !== null ? createSecureContext({ cert: readFileSync(config.tlsCert), key: readFileSync(config.tlsKey!) }) : null;
+  const mockSecret = createHash('sha256').update(runtime.random.bytes(32)).digest();
+  const state = new ServerState(runtime, cluster, log, hostRules, secureContext, config.maxConnections, mockSecret);
+  const metrics = new Metrics(storage, state);
+  cluster.metrics = metrics;
+  if (ops) ops.metrics = metrics;
+  const listener = new Listener(state);
+  const port = await listener.listen(config.host, config.port);
+  started = true;
+  notReady = null;
+  log.info({ port, opsPort, data: config.data, startMs: Math.round(runtime.clock.monotonicMs() - begun) }, 'ready');
+
+  let stopping: Promise<void> | null = null;
+  const host = config.host.includes(':') ? `[${config.host}]` : config.host;
+  return {
+    port, opsPort, url: `postgresql://postgres@${host}:${port}/postgres`, opsUrl: opsPort ? `http://${config.opsHost}:${opsPort}` : null,
+    stop: () => (stopping ??= (async () => {
+      notReady = 'draining';
+      log.info({ sessions: state.sessionCount }, 'draining');
+      await listener.drain(config.shutdownGraceMs);
+      await storage.checkpoint();
+      await storage.close();
+      ops?.close();
+      log.info('stopped');
+    })()),
+  };
+}

@@ -1,0 +1,54 @@
+/** From batches to fields: one encoder per result column, chosen by type and format. */
+import { DatabaseError } from '../../engine/errors.js';
+import type { Batch, Vector } from '../executor/batch.js';
+import type { ResultColumn } from '../executor/row-source.js';
+import type { EvalContext } from '../functions/context.js';
+import type { Datum } from '../types/datum.js';
+import type { RowWriter } from './sink.js';
+
+type FieldEncoder = (vector: Vector, row: number, writer: RowWriter) => void;
+
+export class RowEncoder {
+  readonly #encoders: FieldEncoder[];
+
+  /** `formats`: none (all text), one for all, or one per column. */
+  constructor(columns: readonly ResultColumn[], readonly formats: readonly number[], context: EvalContext) {
+    this.#encoders = columns.map((column, i) => fieldEncoder(column, formats[i] ?? 0, context));
+  }
+
+  write(batch: Batch, writer: RowWriter): void {
+    const { selection, length, columns } = batch;
+    const encoders = this.#encoders;
+    for (let i = 0; i < length; i++) {
+      const row = selection ? selection[i] : i;
+      writer.beginRow(encoders.length);
+      for (let c = 0; c < encoders.length; c++) encoders[c](columns[c], row, writer);
+      writer.endRow();
+    }
+  }
+}
+
+/** Expands the client's format list to one format per column. */
+export function expandFormats(formats: readonly number[], columns: number): number[] {
+  if (formats.length === 0) return Array<number>(columns).fill(0);
+  if (formats.length === 1) return Array<number>(columns).fill(formats[0]);
+  if (formats.length !== columns) throw new DatabaseError('08P01', `bind message has ${formats.length} result formats but query has ${columns} columns`);
+  return [...formats];
+}
+
+function fieldEncoder(column: ResultColumn, format: number, context: EvalContext): FieldEncoder {
+  const type = context.catalog.dataType(column.typeOid);
+  const one = format === 1
+    ? (value: Datum, writer: RowWriter): void => writer.bytesField(type.send(value, context))
+    : (value: Datum, writer: RowWriter): void => writer.textField(type.output(value, context));
+  return (vector, row, writer) => {
+    if (vector.kind === 'any') {
+      const value = vector.data[row];
+      if (value === null || value === undefined) writer.nullField();
+      else one(value, writer);
+      return;
+    }
+    if (vector.nulls !== null && vector.nulls[row] === 1) writer.nullField();
+    else one(vector.kind === 'bool' ? vector.data[row] === 1 : vector.data[row], writer);
+  };
+}

@@ -1,0 +1,624 @@
+/**
+ * One client's session, without a socket: simple and extended queries, portals, the transaction
+ * around them. Messages come one at a time; every answer goes to the sink.
+ *
+ *   parse -> prepared statement -> bind -> portal -> execute -> rows into the sink
+ *
+ * Invariant: after an error the implicit transaction is gone and a block is failed; the session
+ * itself goes on.
+ */
+import { DatabaseError } from '../../engine/errors.js';
+import { Pending } from '../../engine/pending.js';
+import type { EngineSession, Transaction } from '../../engine/storage.js';
+import type { TransactionStmt } from '@pgsql/types';
+import type { Catalog } from '../catalog/catalog.js';
+import { SliceInterrupts } from '../executor/interrupts.js';
+import type { BackendInfo } from '../functions/context.js';
+import { parse, parserReady } from '../parser/parse.js';
+import type { Datum } from '../types/datum.js';
+import { POSTGRES_EPOCH_MICROS } from './backends.js';
+import type { Cluster } from './cluster.js';
+import { drain, settleWait, type DriverHooks } from './driver.js';
+import { startQuery } from './execute-query.js';
+import { toDatabaseError } from './internal-error.js';
+import { closePortal, type Portal } from './portal.js';
+import { ensureAnalyzed, prepareStatement, queryTag, type PreparedStatement } from './prepared.js';
+import { expandFormats, RowEncoder } from './row-encoder.js';
+import { SessionContext } from './session-context.js';
+import { SessionSettings } from './session-settings.js';
+import type { NoticeFields, Sink } from './sink.js';
+import { timeZoneName } from './time-zone-name.js';
+import { SessionTransaction } from './transaction.js';
+import { endsFailedBlock, runTransactionStatement } from './transaction-statement.js';
+import { describeUtility, runUtility } from './utility.js';
+
+export interface ClientInfo { readonly address: string | null; readonly port: number }
+
+export interface SessionOptions {
+  readonly cluster: Cluster;
+  readonly pid: number;
+  readonly databaseOid: number;
+  readonly databaseName: string;
+  readonly userOid: number;
+  readonly sink: Sink;
+  readonly client: ClientInfo;
+  /** Settings from the startup packet. */
+  readonly settings: ReadonlyMap<string, string>;
+  /** Ends the connection (pg_terminate_backend). */
+  readonly terminate: (error: DatabaseError) => void;
+  /** Internal faults, for the log. */
+  readonly onFault?: (error: unknown) => void;
+}
+
+/** A backend's role: what pg_stat_activity calls its state. */
+type Activity = BackendInfo['state'];
+
+export class Session {
+  readonly cluster: Cluster;
+  readonly pid: number;
+  readonly databaseOid: number;
+  readonly databaseName: string;
+  readonly client: ClientInfo;
+  readonly sink: Sink;
+  readonly settings: SessionSettings;
+  readonly context: SessionContext;
+  readonly transaction: SessionTransaction;
+  readonly engineSession: EngineSession;
+  /** The role that logged in, which SET SESSION AUTHORIZATION goes back to. */
+  readonly authenticatedUser: number;
+  sessionUser: { oid: number; name: string };
+  currentUser: { oid: number; name: string; superuser: boolean };
+
+  readonly prepared = new Map<string, PreparedStatement>();
+  readonly portals = new Map<string, Portal>();
+  /** Work for the end of the transaction, by key (deferred constraints, temporary tables, listens). */
+  readonly beforeCommit = new Map<string, () => Promise<void> | void>();
+  readonly onTransactionEnd = new Set<(committed: boolean) => void>();
+
+  #interrupt: DatabaseError | null = null;
+  #activity: Activity = 'idle';
+  #query = '';
+  #queryStart = 0;
+  #stateChange: number;
+  #backendStart: number;
+  #waiting: Pending | null = null;
+  #statementTimer: (() => void) | null = null;
+  readonly #slices: SliceInterrupts;
+  /** Plans of simple queries by text. */
+  readonly #textCache = new Map<string, PreparedStatement>();
+  #skipToSync = false;
+  #closed = false;
+
+  constructor(private readonly options: SessionOptions) {
+    this.cluster = options.cluster;
+    this.pid = options.pid;
+    this.databaseOid = options.databaseOid;
+    this.databaseName = options.databaseName;
+    this.client = options.client;
+    this.sink = options.sink;
+    this.engineSession = this.cluster.storage.openSession(this.pid, this.databaseOid);
+    const role = this.cluster.catalogs.committed(this.databaseOid).role(options.userOid);
+    if (!role) throw new DatabaseError('28000', 'role does not exist', { severity: 'FATAL' });
+    this.authenticatedUser = role.oid;
+    this.sessionUser = { oid: role.oid, name: role.rolname };
+    this.currentUser = { oid: role.oid, name: role.rolname, superuser: role.rolsuper };
+    this.#backendStart = this.#now();
+    this.#stateChange = this.#backendStart;
+    this.settings = new SessionSettings(
+      {
+        timeZone: timeZoneName,
+        roleExists: (name) => this.catalog.roleNamed(name) !== undefined,
+        reported: (name, value) => this.sink.parameterStatus(name, value),
+      },
+      new Map([...this.cluster.serverSettings, ['session_authorization', role.rolname], ['is_superuser', role.rolsuper ? 'on' : 'off']]),
+    );
+    for (const [name, value] of options.settings) this.settings.setStartup(name, value);
+    this.transaction = new SessionTransaction(this.cluster, this.databaseOid, this.engineSession, this.settings, {
+      beforeCommit: () => this.#runBeforeCommit(),
+      ended: (committed) => this.#transactionEnded(committed),
+      rolledBackTo: () => this.#dropPortals((portal) => portal.cursor === null),
+      warning: (sqlstate, message) => this.notice({ severity: 'WARNING', sqlstate, message }),
+    });
+    this.context = new SessionContext(this);
+    this.#slices = new SliceInterrupts(() => this.cluster.runtime.clock.monotonicMs(), () => this.checkInterrupt());
+    this.cluster.backends.add({
+      pid: this.pid, info: () => this.info(), cancel: () => this.cancel(),
+      terminate: () => this.#terminate(),
+    });
+  }
+
+  // ---- what contexts ask ----
+
+  get catalog(): Catalog {
+    return this.transaction.current?.catalog ?? this.cluster.catalogs.committed(this.databaseOid);
+  }
+
+  get engineTransaction(): Transaction {
+    return this.transaction.engine;
+  }
+
+  get interrupts(): SliceInterrupts {
+    return this.#slices;
+  }
+
+  notice(notice: NoticeFields): void {
+    const levels = ['debug5', 'debug4', 'debug3', 'debug2', 'debug1', 'log', 'notice', 'warning', 'error'];
+    const rank = notice.severity === 'DEBUG' ? 4 : notice.severity === 'LOG' ? 5 : notice.severity === 'NOTICE' ? 6 : notice.severity === 'WARNING' ? 7 : 9;
+    const wanted = levels.indexOf(this.settings.stored('client_min_messages') ?? 'notice');
+    if (notice.severity === 'INFO' || rank >= wanted) this.sink.notice(notice);
+  }
+
+  readonly driver: DriverHooks = {
+    check: () => this.checkInterrupt(),
+    beginSlice: () => this.#slices.beginSlice(),
+    waiting: (event) => this.#setWaiting(event),
+    backPressure: () => this.sink.backPressure(),
+    floor: () => this.transaction.current?.transaction.state === 'active' ? this.transaction.current.transaction.floorPending() : undefined,
+  };
+
+  checkInterrupt(): void {
+    if (this.#interrupt) {
+      const error = this.#interrupt;
+      this.#interrupt = null;
+      throw error;
+    }
+  }
+
+  /** Waits for a Pending with cancel and lock_timeout. */
+  wait(pending: Pending): Promise<void> {
+    return settleWait(pending, this.driver);
+  }
+
+  #setWaiting(event: Pending | null): void {
+    this.#waiting = event;
+    this.#lockTimer?.();
+    this.#lockTimer = null;
+    if (event?.waitEventType !== 'Lock') return;
+    const timeoutMs = this.settings.number('lock_timeout');
+    if (timeoutMs > 0) {
+      this.#lockTimer = this.cluster.runtime.clock.after(timeoutMs, () =>
+        this.#interruptWith(new DatabaseError('55P03', 'canceling statement due to lock timeout')));
+    }
+  }
+  #lockTimer: (() => void) | null = null;
+
+  // ---- cancel, terminate ----
+
+  /** CancelRequest or pg_cancel_backend: only while a statement runs. */
+  cancel(): void {
+    if (this.#activity === 'active') this.#interruptWith(new DatabaseError('57014', 'canceling statement due to user request'));
+  }
+
+  #interruptWith(error: DatabaseError): void {
+    this.#interrupt = error;
+    const current = this.transaction.current?.transaction;
+    if (current?.state === 'active' && current.cancelWaits(error)) this.#interrupt = null;
+  }
+
+  #terminate(): void {
+    const error = new DatabaseError('57P01', 'terminating connection due to administrator command', { severity: 'FATAL' });
+    if (this.#activity === 'active') this.#interruptWith(error);
+    else this.options.terminate(error);
+  }
+
+  // ---- activity ----
+
+  #now(): number {
+    return this.cluster.runtime.clock.nowMicros() - POSTGRES_EPOCH_MICROS;
+  }
+
+  #setActivity(state: Activity): void {
+    this.#activity = state;
+    this.#stateChange = this.#now();
+  }
+
+  info(): BackendInfo {
+    return {
+      pid: this.pid, databaseOid: this.databaseOid, databaseName: this.databaseName, userOid: this.sessionUser.oid, userName: this.sessionUser.name,
+      applicationName: this.settings.stored('application_name') ?? '', clientAddress: this.client.address, clientPort: this.client.port,
+      backendStart: this.#backendStart, transactionStart: this.transaction.active ? this.transaction.startMicros - POSTGRES_EPOCH_MICROS : null,
+      queryStart: this.#queryStart || null, stateChange: this.#stateChange, state: this.#activity, query: this.#query,
+      waitEventType: this.#waiting?.waitEventType ?? (this.#activity === 'active' ? null : 'Client'), waitEvent: this.#waiting?.waitEvent ?? (this.#activity === 'active' ? null : 'ClientRead'),
+      xid: this.transaction.current?.transaction.xid ?? 0,
+    };
+  }
+
+  /** Begins a statement: timestamps, timeout, pg_stat_activity. */
+  #beginStatement(text: string): void {
+    this.#query = text;
+    this.#queryStart = this.#now();
+    this.context.statementTimestamp = this.#queryStart;
+    this.#setActivity('active');
+    if (this.#statementTimer === null) {
+      const timeoutMs = this.settings.number('statement_timeout');
+      if (timeoutMs > 0) {
+        this.#statementTimer = this.cluster.runtime.clock.after(timeoutMs, () =>
+          this.#interruptWith(new DatabaseError('57014', 'canceling statement due to statement timeout')));
+      }
+    }
+  }
+
+  #endStatement(): void {
+    this.#statementTimer?.();
+    this.#statementTimer = null;
+    this.#interrupt = null;
+    const { status } = this.transaction;
+    this.#setActivity(status === 'block' ? 'idle in transaction' : status === 'failed' ? 'idle in transaction (aborted)' : 'idle');
+  }
+
+  // ---- simple protocol ----
+
+  /** Query: all statements of the text, in one implicit transaction block. Ends before ReadyForQuery. */
+  async simpleQuery(text: string): Promise<void> {
+    this.#skipToSync = false;
+    this.#dropStatement('');
+    const started = this.cluster.runtime.clock.monotonicMs();
+    let kind = '';
+    try {
+      this.#beginStatement(text);
+      const statements = await this.#statementsOf(text);
+      if (statements.length === 0) {
+        await this.transaction.commit();
+        this.sink.emptyQuery();
+      }
+      for (let i = 0; i < statements.length; i++) {
+        kind = statements[i].tag;
+        await this.#runSimple(statements[i], i === statements.length - 1, statements.length > 1);
+      }
+      this.#metrics(kind, 'ok', started);
+    } catch (error) {
+      this.#failed(error);
+      this.#metrics(kind, 'error', started);
+    } finally {
+      this.#endStatement();
+      this.settings.report();
+    }
+  }
+
+  #metrics(kind: string, outcome: 'ok' | 'error', started: number): void {
+    this.cluster.metrics.statement(kind, outcome, this.cluster.runtime.clock.monotonicMs() - started);
+  }
+
+  async #statementsOf(text: string): Promise<PreparedStatement[]> {
+    const cached = this.#textCache.get(text);
+    if (cached) return [cached];
+    await parserReady();
+    const parsed = parse(text);
+    const statements = parsed.statements.map((_, i) => prepareStatement(parsed, i, [], false));
+    if (statements.length === 1 && text.length < 10_000 && CACHEABLE.has(statements[0].tag)) {
+      if (this.#textCache.size >= 256) this.#textCache.delete(this.#textCache.keys().next().value!);
+      this.#textCache.set(text, statements[0]);
+    }
+    return statements;
+  }
+
+  async #runSimple(statement: PreparedStatement, isLast: boolean, several: boolean): Promise<void> {
+    this.#refuseInFailedBlock(statement);
+    if (statement.tag === 'TransactionStmt') {
+      const tag = await this.#transactionStatement(statement);
+      this.sink.commandComplete(tag);
+      return;
+    }
+    this.#ensureTransaction(several);
+    const portal = this.#makePortal('', statement, [], []);
+    let tag: string;
+    try {
+      await this.#start(portal);
+      if (portal.columns) this.sink.rowDescription(portal.columns, expandFormats(portal.formats, portal.columns.length));
+      tag = await this.#drainPortal(portal);
+    } finally {
+      closePortal(portal);
+    }
+    // the answer leaves only when the implicit transaction is safe
+    if (isLast && this.transaction.status === 'implicit') await this.transaction.commit();
+    else await this.#settleFloor();
+    this.sink.commandComplete(tag);
+  }
+
+  async #settleFloor(): Promise<void> {
+    const pending = this.driver.floor();
+    if (pending) await this.wait(pending);
+  }
+
+  /** In a failed block only its end is allowed (25P02). */
+  #refuseInFailedBlock(statement: PreparedStatement): void {
+    if (this.transaction.status !== 'failed' || statement.node === null) return;
+    if (statement.tag === 'TransactionStmt' && endsFailedBlock((statement.node as { TransactionStmt: TransactionStmt }).TransactionStmt)) return;
+    throw new DatabaseError('25P02', 'current transaction is aborted, commands ignored until end of transaction block');
+  }
+
+  async #transactionStatement(statement: PreparedStatement): Promise<string> {
+    return runTransactionStatement((statement.node as { TransactionStmt: TransactionStmt }).TransactionStmt, this.transaction);
+  }
+
+  /** True while several statements of one message share the implicit transaction. */
+  inMultiStatementMessage = false;
+
+  #ensureTransaction(several = false): void {
+    this.inMultiStatementMessage = several;
+    if (!this.transaction.active) this.transaction.begin('implicit');
+    if (this.context.transactionTimestamp === 0) this.context.transactionTimestamp = this.transaction.startMicros - POSTGRES_EPOCH_MICROS;
+  }
+
+  /** A message that could not even be read: as a failed simple query. */
+  async reject(error: unknown): Promise<void> {
+    this.#skipToSync = false;
+    this.#failed(error);
+    this.#endStatement();
+    this.settings.report();
+  }
+
+  // ---- extended protocol ----
+
+  /** Runs a step of the extended protocol; errors are sent and skip to Sync. False: skipped. */
+  async extended(step: () => Promise<void> | void): Promise<boolean> {
+    if (this.#skipToSync) return false;
+    try {
+      const result = step();
+      if (result) await result;
+      return true;
+    } catch (error) {
+      this.#skipToSync = true;
+      this.#failed(error);
+      return false;
+    }
+  }
+
+  async parse(name: string, text: string, parameterTypes: readonly number[]): Promise<void> {
+    this.#beginStatement(text);
+    if (name === '') this.#dropStatement('');
+    else if (this.prepared.has(name)) throw new DatabaseError('42P05', `prepared statement "${name}" already exists`);
+    await parserReady();
+    const parsed = parse(text);
+    if (parsed.statements.length > 1) throw new DatabaseError('42601', 'cannot insert multiple commands into a prepared statement');
+    const statement = prepareStatement(parsed, 0, parameterTypes, true);
+    this.#refuseInFailedBlock(statement);
+    if (statement.tag !== 'TransactionStmt' && statement.node) {
+      this.#ensureTransaction();
+      ensureAnalyzed(statement, this.context);
+    }
+    this.prepared.set(name, statement);
+  }
+
+  /** `parameters` in the client's formats; they are decoded by the statement's parameter types. */
+  bind(portalName: string, statementName: string, parameterFormats: readonly number[], parameters: readonly (Uint8Array | null)[], resultFormats: readonly number[]): void {
+    const statement = this.statement(statementName);
+    this.#refuseInFailedBlock(statement);
+    const count = statement.parameterTypes.length;
+    if (parameters.length !== count)
+      throw new DatabaseError('08P01', `bind message supplies ${parameters.length} parameters, but prepared statement "${statementName}" requires ${count}`);
+    if (portalName === '') this.closePortal('');
+    else if (this.portals.has(portalName)) throw new DatabaseError('42P03', `portal "${portalName}" already exists`);
+    if (statement.tag !== 'TransactionStmt' && statement.node) {
+      this.#ensureTransaction();
+      ensureAnalyzed(statement, this.context);
+    }
+    const params = parameters.map((bytes, i): Datum => {
+      if (bytes === null) return null;
+      const format = parameterFormats.length === 0 ? 0 : parameterFormats.length === 1 ? parameterFormats[0] : parameterFormats[i];
+      const type = this.catalog.dataType(statement.parameterTypes[i]);
+      return format === 1 ? type.receive(bytes, -1, this.context) : type.input(decodeParameter(bytes), -1, this.context);
+    });
+    if (statement.columns) expandFormats(resultFormats, statement.columns.length);
+    this.portals.set(portalName, this.#makePortal(portalName, statement, params, resultFormats));
+  }
+
+  statement(name: string): PreparedStatement {
+    const statement = this.prepared.get(name);
+    if (!statement) throw new DatabaseError('26000', name === '' ? 'unnamed prepared statement does not exist' : `prepared statement "${name}" does not exist`);
+    return statement;
+  }
+
+  portal(name: string): Portal {
+    const portal = this.portals.get(name);
+    if (!portal) throw new DatabaseError('34000', `portal "${name}" does not exist`);
+    return portal;
+  }
+
+  /** Describe of a statement: its parameters, and its columns or null. */
+  describeStatement(name: string): { parameterTypes: readonly number[]; columns: PreparedStatement['columns'] } {
+    const statement = this.statement(name);
+    if (statement.node && statement.tag !== 'TransactionStmt' && this.transaction.status !== 'failed') {
+      this.#ensureTransaction();
+      ensureAnalyzed(statement, this.context);
+      this.#describeUtility(statement);
+    }
+    return { parameterTypes: statement.parameterTypes, columns: statement.columns };
+  }
+
+  describePortal(name: string): { columns: PreparedStatement['columns']; formats: readonly number[] } {
+    const portal = this.portal(name);
+    this.#describeUtility(portal.statement);
+    const columns = portal.columns ?? portal.statement.columns;
+    return { columns, formats: columns ? expandFormats(portal.formats, columns.length) : [] };
+  }
+
+  #describeUtility(statement: PreparedStatement): void {
+    if (statement.query === null && statement.columns === null && statement.node) statement.columns = describeUtility(this, statement);
+  }
+
+  /** Execute: up to maxRows rows (0: all), then CommandComplete, PortalSuspended or EmptyQueryResponse. */
+  async execute(name: string, maxRows: number): Promise<void> {
+    const portal = this.portal(name);
+    const { statement } = portal;
+    this.#beginStatement(statement.text);
+    if (statement.node === null) {
+      this.sink.emptyQuery();
+      return;
+    }
+    this.#refuseInFailedBlock(statement);
+    const started = this.cluster.runtime.clock.monotonicMs();
+    if (statement.tag === 'TransactionStmt') {
+      if (portal.finished) throw new DatabaseError('55000', `portal "${name}" cannot be run`);
+      portal.finished = true;
+      this.sink.commandComplete(await this.#transactionStatement(statement));
+      return;
+    }
+    this.#ensureTransaction();
+    if (portal.finished) {
+      // a portal that ran to its end answers again with nothing
+      if (portal.columns === null && portal.source === null) throw new DatabaseError('55000', `portal "${name}" cannot be run`);
+      this.sink.commandComplete(portal.tag(0));
+      return;
+    }
+    if (portal.source === null && !portal.finished) await this.#start(portal);
+    const tag = await this.#drainPortal(portal, maxRows);
+    await this.#settleFloor();
+    if (tag === '') this.sink.portalSuspended();
+    else this.sink.commandComplete(tag);
+    this.#metrics(statement.tag, 'ok', started);
+  }
+
+  closeStatement(name: string): void {
+    this.#dropStatement(name);
+  }
+
+  closePortal(name: string): void {
+    const portal = this.portals.get(name);
+    if (!portal) return;
+    closePortal(portal);
+    this.portals.delete(name);
+  }
+
+  #dropStatement(name: string): void {
+    this.prepared.delete(name);
+  }
+
+  /** Sync: the implicit transaction ends here. The caller then sends ReadyForQuery. */
+  async sync(): Promise<void> {
+    this.#skipToSync = false;
+    try {
+      if (this.transaction.status === 'implicit') {
+        await this.transaction.commit();
+      }
+    } catch (error) {
+      this.#failed(error);
+    }
+    this.#endStatement();
+    this.settings.report();
+  }
+
+  // ---- portals ----
+
+  #makePortal(name: string, statement: PreparedStatement, params: readonly Datum[], formats: readonly number[]): Portal {
+    return {
+      name, statement, params, formats, source: null, columns: statement.columns, encoder: null, snapshot: null, tag: () => '', rowsSent: 0, finished: false,
+      cursor: null, buffer: null, position: 0, createdAt: this.context.statementTimestamp,
+    };
+  }
+
+  /** Starts a portal: a query gets its plan and snapshot, a utility statement runs. */
+  async #start(portal: Portal): Promise<void> {
+    const { statement } = portal;
+    if (statement.node === null) return;
+    ensureAnalyzed(statement, this.context);
+    if (statement.query) {
+      this.startQueryPortal(portal);
+      return;
+    }
+    this.transaction.markStarted();
+    const result = await runUtility(this, statement, portal.params);
+    portal.columns = result.rows?.columns ?? null;
+    portal.source = result.rows ?? null;
+    portal.tag = (rows) => result.tag(rows);
+    if (this.transaction.current?.transaction.state === 'active') this.transaction.engine.advanceCommand();
+  }
+
+  /** Plan, snapshot and row source of a SELECT or DML portal. */
+  startQueryPortal(portal: Portal): void {
+    const { statement } = portal;
+    const query = statement.query!;
+    this.transaction.markStarted();
+    const running = startQuery(this, statement, portal.params);
+    portal.snapshot = running.snapshot;
+    portal.source = running.source;
+    portal.columns = statement.columns;
+    portal.tag = (rows) => queryTag(query, query.commandType === 'select' ? rows : running.rowsAffected());
+  }
+
+  /** Sends rows. Answers the command tag, or '' when suspended by maxRows. */
+  async #drainPortal(portal: Portal, maxRows = 0): Promise<string> {
+    if (portal.statement.node === null) return '';
+    const { source } = portal;
+    if (source === null) {
+      portal.finished = true;
+      return portal.tag(0);
+    }
+    if (portal.columns && portal.encoder === null) {
+      portal.encoder = new RowEncoder(portal.columns, expandFormats(portal.formats, portal.columns.length), this.context);
+    }
+    const { encoder } = portal;
+    const outcome = drain(source, portal.columns ? maxRows : 0, (batch) => encoder?.write(batch, this.sink.rows), this.driver);
+    const { rows, done } = outcome instanceof Promise ? await outcome : outcome;
+    portal.rowsSent += rows;
+    this.cluster.metrics.rows(rows);
+    if (!done) return '';
+    portal.finished = true;
+    if (portal.statement.query && portal.statement.query.commandType !== 'select' && this.transaction.current?.transaction.state === 'active') {
+      this.transaction.engine.advanceCommand();
+    }
+    portal.snapshot?.release();
+    portal.snapshot = null;
+    return portal.tag(portal.statement.query?.commandType === 'select' || !portal.statement.query ? rows : portal.rowsSent);
+  }
+
+  #dropPortals(which: (portal: Portal) => boolean): void {
+    for (const [name, portal] of this.portals) {
+      if (!which(portal)) continue;
+      closePortal(portal);
+      this.portals.delete(name);
+    }
+  }
+
+  // ---- transaction ends ----
+
+  async #runBeforeCommit(): Promise<void> {
+    for (const work of this.beforeCommit.values()) await work();
+  }
+
+  #transactionEnded(committed: boolean): void {
+    this.beforeCommit.clear();
+    this.#dropPortals((portal) => !(portal.cursor?.hold && portal.buffer && portal.source === null));
+    this.context.transactionTimestamp = 0;
+    for (const listener of this.onTransactionEnd) listener(committed);
+  }
+
+  #failed(error: unknown): void {
+    const shown = toDatabaseError(error, (fault) => this.options.onFault?.(fault));
+    for (const portal of this.portals.values()) if (!portal.finished && portal.source && portal.cursor === null) closePortal(portal);
+    this.transaction.fail();
+    if (this.transaction.status !== 'failed') this.#dropPortals((portal) => !(portal.cursor?.hold && portal.source === null));
+    this.cluster.metrics.statement('', 'error', 0);
+    if (shown.severity === 'FATAL') this.options.terminate(shown);
+    else this.sink.error(shown);
+  }
+
+  /** After the connection is gone: everything is undone and given back. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#statementTimer?.();
+    this.#lockTimer?.();
+    this.#dropPortals(() => true);
+    const gone = new DatabaseError('08006', 'connection to client lost', { severity: 'FATAL' });
+    this.#interrupt = gone;
+    this.transaction.current?.transaction.cancelWaits(gone);
+    if (this.transaction.active) this.transaction.rollback();
+    this.cluster.backends.remove(this.pid);
+    this.engineSession.close();
+  }
+}
+
+const CACHEABLE = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'TransactionStmt']);
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+function decodeParameter(bytes: Uint8Array): string {
+  let text: string;
+  try {
+    text = utf8.decode(bytes);
+  } catch {
+    throw new DatabaseError('22021', 'invalid byte sequence for encoding "UTF8"');
+  }
+  if (text.includes('\0')) throw new DatabaseError('22021', 'invalid byte sequence for encoding "UTF8": 0x00');
+  return text;
+}

@@ -1,0 +1,281 @@
+/**
+ * A session's transaction: none, the implicit one around a message, a block, or a failed block.
+ * BEGIN to RELEASE stand here as PostgreSQL's transaction block state machine has them (xact.c).
+ */
+import { DatabaseError } from '../../engine/errors.js';
+import type { SubId } from '../../engine/ids.js';
+import type { EngineSession, IsolationLevel, Transaction } from '../../engine/storage.js';
+import { CatalogTransaction } from '../catalog/catalog-store.js';
+import type { Cluster } from './cluster.js';
+import type { SessionSettings } from './session-settings.js';
+
+/** idle; implicit: around one message; block: after BEGIN; failed: a block that only ROLLBACK ends. */
+export type TransactionStatus = 'idle' | 'implicit' | 'block' | 'failed';
+
+interface Savepoint {
+  readonly name: string;
+  readonly sub: SubId;
+  readonly catalogMark: number;
+  readonly settingsMark: number;
+}
+
+export interface TransactionModes {
+  isolation?: IsolationLevel;
+  readOnly?: boolean;
+  deferrable?: boolean;
+}
+
+/** Work that others want done at the ends of a transaction: deferred constraints, cursors, temporary tables. */
+export interface TransactionHooks {
+  /** Before the commit record: may raise and so undo everything. */
+  beforeCommit(): Promise<void> | void;
+  ended(committed: boolean): void;
+  /** A savepoint was rolled back. */
+  rolledBackTo(sub: SubId): void;
+  warning(sqlstate: string, message: string): void;
+}
+
+export class SessionTransaction {
+  status: TransactionStatus = 'idle';
+  #catalog: CatalogTransaction | null = null;
+  #savepoints: Savepoint[] = [];
+  #modes: Required<TransactionModes> = { isolation: 'read committed', readOnly: false, deferrable: false };
+  #started = false;
+  /** Wall clock microseconds since the Unix epoch when it began. */
+  startMicros = 0;
+
+  constructor(
+    private readonly cluster: Cluster,
+    private readonly databaseOid: number,
+    private readonly engineSession: EngineSession,
+    private readonly settings: SessionSettings,
+    private readonly hooks: TransactionHooks,
+  ) {}
+
+  get active(): boolean {
+    return this.#catalog !== null;
+  }
+
+  /** The running transaction; one is begun if there is none (implicit). */
+  get changes(): CatalogTransaction {
+    if (!this.#catalog) this.begin('implicit');
+    return this.#catalog!;
+  }
+
+  get current(): CatalogTransaction | null {
+    return this.#catalog;
+  }
+
+  get engine(): Transaction {
+    return this.changes.transaction;
+  }
+
+  /** 'I', 'T' or 'E' for ReadyForQuery. */
+  get indicator(): 'I' | 'T' | 'E' {
+    return this.status === 'block' ? 'T' : this.status === 'failed' ? 'E' : 'I';
+  }
+
+  get isolation(): IsolationLevel {
+    return this.#modes.isolation;
+  }
+
+  get readOnly(): boolean {
+    return this.#modes.readOnly;
+  }
+
+  begin(status: 'implicit' | 'block', modes: TransactionModes = {}): void {
+    const isolation = this.settings.stored('default_transaction_isolation') ?? 'read committed';
+    this.#modes = {
+      isolation: modes.isolation ?? normalIsolation(isolation),
+      readOnly: modes.readOnly ?? this.settings.boolean('default_transaction_read_only'),
+      deferrable: modes.deferrable ?? this.settings.boolean('default_transaction_deferrable'),
+    };
+    this.#open();
+    this.status = status;
+    this.startMicros = this.cluster.runtime.clock.nowMicros();
+    this.settings.beginTransaction();
+    this.#publishModes();
+  }
+
+  #open(): void {
+    const transaction = this.cluster.storage.begin({ ...this.#modes, session: this.engineSession });
+    this.#catalog = new CatalogTransaction(this.cluster.catalogs, this.databaseOid, transaction);
+    this.#savepoints = [];
+    this.#started = false;
+  }
+
+  #publishModes(): void {
+    this.settings.setInternal('transaction_isolation', this.#modes.isolation);
+    this.settings.setInternal('transaction_read_only', this.#modes.readOnly ? 'on' : 'off');
+    this.settings.setInternal('transaction_deferrable', this.#modes.deferrable ? 'on' : 'off');
+  }
+
+  /** A statement took a snapshot: the isolation level is fixed from now on. */
+  markStarted(): void {
+    this.#started = true;
+  }
+
+  /** SET TRANSACTION */
+  setModes(modes: TransactionModes): void {
+    if (this.#started && modes.isolation && modes.isolation !== this.#modes.isolation)
+      throw new DatabaseError('25001', 'SET TRANSACTION ISOLATION LEVEL must be called before any query');
+    if (this.#savepoints.length > 0 && modes.isolation && modes.isolation !== this.#modes.isolation)
+      throw new DatabaseError('25001', 'SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction');
+    if (this.#started && this.#modes.readOnly && modes.readOnly === false)
+      throw new DatabaseError('25001', 'transaction read-write mode must be set before any query');
+    const next = { ...this.#modes, ...Object.fromEntries(Object.entries(modes).filter(([, value]) => value !== undefined)) };
+    if (!this.#started && this.#catalog) {
+      // nothing has been read or written yet: begin anew with the right modes
+      this.#catalog.transaction.rollback();
+      this.#modes = next;
+      this.#open();
+    } else this.#modes = next;
+    this.#publishModes();
+  }
+
+  /** BEGIN / START TRANSACTION */
+  beginBlock(modes: TransactionModes): void {
+    if (this.status === 'block' || this.status === 'failed') {
+      this.hooks.warning('25001', 'there is already a transaction in progress');
+      if (Object.keys(modes).length > 0) this.setModes(modes);
+      return;
+    }
+    if (this.status === 'implicit') {
+      // earlier statements of the same message become part of the block
+      this.status = 'block';
+      if (modes.isolation !== undefined || modes.readOnly !== undefined || modes.deferrable !== undefined) this.setModes(modes);
+      return;
+    }
+    this.begin('block', modes);
+  }
+
+  /** COMMIT. Answers the command tag: a failed block rolls back. */
+  async commitBlock(chain: boolean): Promise<string> {
+    const modes = this.#modes;
+    if (this.status === 'failed') {
+      this.rollback();
+      if (chain) this.begin('block', modes);
+      return 'ROLLBACK';
+    }
+    if (this.status !== 'block') {
+      if (chain) throw new DatabaseError('25P01', 'COMMIT AND CHAIN can only be used in transaction blocks');
+      this.hooks.warning('25P01', 'there is no transaction in progress');
+    }
+    await this.commit();
+    if (chain) this.begin('block', modes);
+    return 'COMMIT';
+  }
+
+  /** ROLLBACK */
+  rollbackBlock(chain: boolean): void {
+    const modes = this.#modes;
+    if (this.status !== 'block' && this.status !== 'failed') {
+      if (chain) throw new DatabaseError('25P01', 'ROLLBACK AND CHAIN can only be used in transaction blocks');
+      this.hooks.warning('25P01', 'there is no transaction in progress');
+    }
+    this.rollback();
+    if (chain) this.begin('block', modes);
+  }
+
+  /** Commits whatever is open. On error everything is undone and the error raised. */
+  async commit(): Promise<void> {
+    const catalog = this.#catalog;
+    if (!catalog) {
+      this.status = 'idle';
+      return;
+    }
+    try {
+      await this.hooks.beforeCommit();
+      await catalog.commit({ synchronous: this.settings.stored('synchronous_commit') !== 'off' });
+    } catch (error) {
+      this.rollback();
+      throw error;
+    }
+    this.#catalog = null;
+    this.#savepoints = [];
+    this.status = 'idle';
+    this.settings.commit();
+    this.cluster.metrics.transaction('commit');
+    this.hooks.ended(true);
+  }
+
+  rollback(): void {
+    const catalog = this.#catalog;
+    this.#catalog = null;
+    this.#savepoints = [];
+    this.status = 'idle';
+    if (!catalog) return;
+    if (catalog.transaction.state === 'active') {
+      catalog.rollbackTo(0);
+      catalog.transaction.rollback();
+    }
+    this.settings.rollback();
+    this.cluster.metrics.transaction('rollback');
+    this.hooks.ended(false);
+  }
+
+  /** After an error: an implicit transaction is gone, a block waits for ROLLBACK [TO]. */
+  fail(): void {
+    if (this.status === 'implicit' || this.status === 'idle') {
+      this.rollback();
+      return;
+    }
+    if (this.status === 'failed') return;
+    this.status = 'failed';
+    const last = this.#savepoints[this.#savepoints.length - 1];
+    if (last && this.#catalog?.transaction.state === 'active') {
+      this.#undoTo(last);
+      return;
+    }
+    // nothing can bring it back: give up its locks and writes now, as PostgreSQL does
+    if (this.#catalog?.transaction.state === 'active') {
+      this.#catalog.rollbackTo(0);
+      this.#catalog.transaction.rollback();
+    }
+    this.settings.rollbackTo(0);
+  }
+
+  savepoint(name: string): void {
+    this.#requireBlock('SAVEPOINT');
+    const catalog = this.changes;
+    this.#savepoints.push({ name, sub: catalog.transaction.savepoint(), catalogMark: catalog.mark, settingsMark: this.settings.mark });
+  }
+
+  releaseSavepoint(name: string): void {
+    this.#requireBlock('RELEASE SAVEPOINT');
+    const index = this.#find(name);
+    this.changes.transaction.release(this.#savepoints[index].sub);
+    this.#savepoints.length = index;
+  }
+
+  rollbackToSavepoint(name: string): void {
+    this.#requireBlock('ROLLBACK TO SAVEPOINT');
+    const index = this.#find(name);
+    const savepoint = this.#savepoints[index];
+    this.#undoTo(savepoint);
+    this.#savepoints.length = index + 1;
+    this.status = 'block';
+  }
+
+  #undoTo(savepoint: Savepoint): void {
+    const catalog = this.changes;
+    catalog.transaction.rollbackTo(savepoint.sub);
+    catalog.rollbackTo(savepoint.catalogMark);
+    this.settings.rollbackTo(savepoint.settingsMark);
+    this.hooks.rolledBackTo(savepoint.sub);
+  }
+
+  #requireBlock(what: string): void {
+    if (this.status === 'idle' || this.status === 'implicit') throw new DatabaseError('25P01', `${what} can only be used in transaction blocks`);
+  }
+
+  #find(name: string): number {
+    for (let i = this.#savepoints.length - 1; i >= 0; i--) if (this.#savepoints[i].name === name) return i;
+    throw new DatabaseError('3B001', `savepoint "${name}" does not exist`);
+  }
+}
+
+export function normalIsolation(level: string): IsolationLevel {
+  if (level === 'serializable') return 'serializable';
+  return level === 'repeatable read' ? 'repeatable read' : 'read committed';
+}
