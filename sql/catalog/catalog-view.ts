@@ -183,6 +183,19 @@ export class CatalogView implements Catalog {
     return row && buildConstraint(row);
   }
 
+  constraintsNamed(name: string): readonly Constraint[] {
+    return this.rows.rows('pg_constraint', 'conname', name).map((row) => buildConstraint(row));
+  }
+
+  isMemberOf(member: Oid, role: Oid): boolean {
+    const seen = new Set<Oid>([member]);
+    for (const current of seen) {
+      if (current === role) return true;
+      for (const row of this.rows.rows('pg_auth_members', 'member', current)) seen.add(row[1] as Oid);
+    }
+    return false;
+  }
+
   comment(classOid: Oid, objectOid: Oid, subId: number): string | undefined {
     for (const row of this.rows.rows('pg_description', 'objoid,classoid', objectOid, classOid)) if (row[2] === subId) return row[3] as string;
     if (subId === 0) return this.rows.one('pg_shdescription', 'objoid,classoid', objectOid, classOid)?.[2] as string | undefined;

@@ -308,6 +308,9 @@ export interface Catalog {
   databaseNamed(name: string): PgDatabase | undefined;
 
   constraint(oid: Oid): Constraint | undefined;
+  constraintsNamed(name: string): readonly Constraint[];
+  /** Is `member` the role itself, or a direct or indirect member of it? */
+  isMemberOf(member: Oid, role: Oid): boolean;
   /** pg_description / pg_shdescription. */
   comment(classOid: Oid, objectOid: Oid, subId: number): string | undefined;
   /** The sequence an identity column depends on (pg_depend, internal); 0 without one. */

@@ -38,7 +38,7 @@ const INDEXES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   pg_namespace: [['nspname']],
   pg_collation: [['collname']],
   pg_index: [['indexrelid'], ['indrelid']],
-  pg_constraint: [['conrelid'], ['confrelid'], ['contypid'], ['conindid'], ['connamespace']],
+  pg_constraint: [['conname'], ['conrelid'], ['confrelid'], ['contypid'], ['conindid'], ['connamespace']],
   pg_attrdef: [['adrelid']],
   pg_depend: [['classid', 'objid'], ['refclassid', 'refobjid']],
   pg_shdepend: [['dbid', 'classid', 'objid'], ['refclassid', 'refobjid']],

@@ -3,7 +3,8 @@ import type { Snapshot } from '../../engine/storage.js';
 import { DatabaseError } from '../../engine/errors.js';
 import type { RowSource } from '../executor/row-source.js';
 import { startPlan } from '../executor/execute.js';
-import { planQuery, type PhysicalPlan } from '../planner/plan.js';
+import { planQuery, type PlanOptions } from '../planner/plan.js';
+import type { PhysicalPlan } from '../planner/plan-node.js';
 import type { Query } from '../analyzer/query-tree.js';
 import type { Datum } from '../types/datum.js';
 import { checkPermissions } from './permissions.js';
@@ -22,8 +23,8 @@ export function planOf(session: Session, statement: PreparedStatement): Physical
   return (statement.plan ??= planQuery(statement.query!, planEnvironment(session)));
 }
 
-export function planEnvironment(session: Session) {
-  return { catalog: session.catalog, settings: session.settings, context: session.context, storage: session.cluster.storage };
+export function planEnvironment(session: Session): PlanOptions {
+  return { catalog: session.catalog, context: session.context };
 }
 
 export function startQuery(session: Session, statement: PreparedStatement, params: readonly Datum[]): RunningQuery {

@@ -5,7 +5,7 @@ import { analyzeStatement, isAnalyzable } from '../analyzer/analyze.js';
 import { ParameterTypes } from '../analyzer/parameters.js';
 import type { Query, TargetEntry } from '../analyzer/query-tree.js';
 import type { ResultColumn } from '../executor/row-source.js';
-import type { PhysicalPlan } from '../planner/plan.js';
+import type { PhysicalPlan } from '../planner/plan-node.js';
 import { nodeTag, type ParsedText, type SourceText } from '../parser/parse.js';
 import type { EvalContext } from '../functions/context.js';
 

@@ -12,7 +12,9 @@ import { Pending } from '../../engine/pending.js';
 import type { EngineSession, Transaction } from '../../engine/storage.js';
 import type { TransactionStmt } from '@pgsql/types';
 import type { Catalog } from '../catalog/catalog.js';
+import { startDeferredConstraints } from '../executor/execute.js';
 import { SliceInterrupts } from '../executor/interrupts.js';
+import type { RowSource } from '../executor/row-source.js';
 import type { BackendInfo } from '../functions/context.js';
 import { parse, parserReady } from '../parser/parse.js';
 import type { Datum } from '../types/datum.js';
@@ -164,10 +166,32 @@ export class Session {
     }
   }
 
+  /** Runs a source that yields no rows of interest (constraint checks). */
+  async drainQuietly(source: RowSource | undefined): Promise<void> {
+    if (!source) return;
+    try {
+      await drain(source, 0, () => undefined, this.driver);
+    } finally {
+      source.close();
+    }
+  }
+
   /** Waits for a Pending with cancel and lock_timeout. */
   wait(pending: Pending): Promise<void> {
     return settleWait(pending, this.driver);
   }
+
+  /** For long loops outside operators: checks for cancel, and now and then gives others a turn. */
+  breathe(): Promise<void> | undefined {
+    this.checkInterrupt();
+    const now = this.cluster.runtime.clock.monotonicMs();
+    if (now - this.#lastBreath < 5) return undefined;
+    return new Promise((resolve) => setImmediate(() => {
+      this.#lastBreath = this.cluster.runtime.clock.monotonicMs();
+      resolve();
+    }));
+  }
+  #lastBreath = 0;
 
   #setWaiting(event: Pending | null): void {
     this.#waiting = event;
@@ -554,9 +578,6 @@ export class Session {
     this.cluster.metrics.rows(rows);
     if (!done) return '';
     portal.finished = true;
-    if (portal.statement.query && portal.statement.query.commandType !== 'select' && this.transaction.current?.transaction.state === 'active') {
-      this.transaction.engine.advanceCommand();
-    }
     portal.snapshot?.release();
     portal.snapshot = null;
     return portal.tag(portal.statement.query?.commandType === 'select' || !portal.statement.query ? rows : portal.rowsSent);
@@ -573,6 +594,8 @@ export class Session {
   // ---- transaction ends ----
 
   async #runBeforeCommit(): Promise<void> {
+    const transaction = this.transaction.current?.transaction;
+    if (transaction) await this.drainQuietly(startDeferredConstraints(transaction, this.context, this.#slices));
     for (const work of this.beforeCommit.values()) await work();
   }
 

@@ -2,7 +2,8 @@
 import type { Node, VariableSetStmt } from '@pgsql/types';
 import { DatabaseError, notSupported } from '../../engine/errors.js';
 import type { ResultColumn } from '../executor/row-source.js';
-import { setConstraintsMode } from '../executor/constraints/deferred.js';
+import { constraintQueue } from '../executor/constraints/queue.js';
+import { startDueConstraints } from '../executor/execute.js';
 import { ArrayRows, textColumn } from './array-rows.js';
 import type { Session } from './session.js';
 import { settingDefinition } from './settings-table.js';
@@ -200,10 +201,13 @@ export async function setConstraints(session: Session, node: { constraints?: Nod
   if (session.transaction.status !== 'block') session.notice({ severity: 'WARNING', sqlstate: '25P01', message: 'SET CONSTRAINTS can only be used in transaction blocks' });
   const deferred = node.deferred ?? false;
   const names = (node.constraints ?? []).map((item) => (item as { RangeVar: { schemaname?: string; relname?: string } }).RangeVar);
-  if (names.length === 0) {
-    await setConstraintsMode(session.context, 'all', deferred);
+  const transaction = session.engineTransaction;
+  const change = async (constraints: readonly number[] | null): Promise<UtilityResult> => {
+    constraintQueue(transaction).setMode(constraints, deferred);
+    if (!deferred) await session.drainQuietly(startDueConstraints(transaction, session.context, session.interrupts));
     return tagged('SET CONSTRAINTS');
-  }
+  };
+  if (names.length === 0) return change(null);
   const oids: number[] = [];
   for (const { schemaname, relname } of names) {
     const found = session.catalog.constraintsNamed(relname ?? '').filter((c) => !schemaname || session.catalog.namespace(c.connamespace)?.nspname === schemaname);
@@ -212,6 +216,5 @@ export async function setConstraints(session: Session, node: { constraints?: Nod
     if (deferrable.length === 0) throw new DatabaseError('42809', `constraint "${relname}" is not deferrable`);
     oids.push(...deferrable.map((c) => c.oid));
   }
-  await setConstraintsMode(session.context, oids, deferred);
-  return tagged('SET CONSTRAINTS');
+  return change(oids);
 }

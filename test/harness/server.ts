@@ -1,0 +1,65 @@
+/** A server of the compiled build as a child process, on a free port and a directory of its own. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export interface TestServer {
+  readonly port: number;
+  readonly opsPort: number;
+  readonly directory: string;
+  readonly process: ChildProcess;
+  /** Everything the server logged so far. */
+  log(): string;
+  /** SIGTERM and wait; answers the exit code. */
+  stop(): Promise<number | null>;
+  /** SIGKILL and wait. */
+  kill(): Promise<void>;
+}
+
+export interface TestServerOptions {
+  readonly directory?: string;
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Removes the directory when the server stops. */
+  readonly keep?: boolean;
+}
+
+const entry = fileURLToPath(new URL('../../dist/server/cli/main.js', import.meta.url)).replace('/dist/dist/', '/dist/');
+
+export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
+  const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'oxbow-test-'));
+  const child = spawn(process.execPath, [entry, 'serve', '--data', directory, '--port', '0', '--ops-port', '0', '--log-format', 'json', ...(options.args ?? [])], {
+    stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env },
+  });
+  let logged = '';
+  let out = '';
+  child.stderr!.on('data', (chunk: Buffer) => (logged += chunk.toString()));
+  const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+  const ready = await new Promise<RegExpExecArray>((resolve, reject) => {
+    child.stdout!.on('data', (chunk: Buffer) => {
+      out += chunk.toString();
+      const match = /^oxbow ready postgresql:\/\/\S+?:(\d+)\/\S*(?: ops http:\/\/\S+?:(\d+))?/m.exec(out);
+      if (match) resolve(match);
+    });
+    void exited.then((code) => reject(new Error(`the server ended with ${code} before it was ready:\n${logged}`)));
+  });
+  const cleanup = (): void => {
+    if (!options.keep && !options.directory) rmSync(directory, { recursive: true, force: true });
+  };
+  return {
+    port: Number(ready[1]), opsPort: Number(ready[2] ?? 0), directory, process: child, log: () => logged,
+    async stop() {
+      child.kill('SIGTERM');
+      const code = await exited;
+      cleanup();
+      return code;
+    },
+    async kill() {
+      child.kill('SIGKILL');
+      await exited;
+      cleanup();
+    },
+  };
+}
