@@ -1,6 +1,6 @@
 /** The superuser's password, set at start; and which roles could log in without one. */
 import { CatalogTransaction } from '../sql/catalog/catalog-store.js';
-import { scramVerifier } from '../sql/commands/scram-verifier.js';
+import { scramVerifier } from '../sql/catalog/scram.js';
 import type { Cluster } from '../sql/session/cluster.js';
 
 const TEMPLATE1 = 1;
@@ -10,7 +10,7 @@ export async function setSuperuserPassword(cluster: Cluster, password: string): 
   const transaction = cluster.storage.begin();
   const changes = new CatalogTransaction(cluster.catalogs, TEMPLATE1, transaction);
   const entry = [...changes.catalog.scan('pg_authid')].find((candidate) => candidate.values![0] === BOOTSTRAP_SUPERUSER)!;
-  changes.update('pg_authid', entry, { rolpassword: scramVerifier(password, cluster.runtime.random) });
+  changes.update('pg_authid', entry, { rolpassword: scramVerifier(password, cluster.runtime.random.bytes(16)) });
   await changes.commit();
 }
 

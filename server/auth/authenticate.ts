@@ -5,7 +5,8 @@ import type { PgRole } from '../../sql/catalog/catalog.js';
 import * as backend from '../wire/backend.js';
 import { MessageReader } from '../wire/reader.js';
 import type { WireWriter } from '../wire/writer.js';
-import { parseVerifier, ScramExchange, type Verifier } from './scram.js';
+import { parseScramVerifier, type ScramVerifier } from '../../sql/catalog/scram.js';
+import { ScramExchange } from './scram.js';
 
 export interface AuthTransport {
   readonly writer: WireWriter;
@@ -16,8 +17,8 @@ export interface AuthTransport {
 }
 
 /** A verifier that no password fits, stable per user, so that absent users look like others. */
-function mockVerifier(user: string, secret: Buffer): Verifier {
-  const salt = createHmac('sha256', secret).update(user).digest().subarray(0, 16).toString('base64');
+function mockVerifier(user: string, secret: Buffer): ScramVerifier {
+  const salt = createHmac('sha256', secret).update(user).digest().subarray(0, 16);
   return { iterations: 4096, salt, storedKey: Buffer.alloc(32), serverKey: Buffer.alloc(32) };
 }
 
@@ -25,7 +26,7 @@ function mockVerifier(user: string, secret: Buffer): Verifier {
 export async function authenticateScram(transport: AuthTransport, user: string, role: PgRole | undefined, mockSecret: Buffer, nowMicros: number): Promise<void> {
   const failed = new DatabaseError('28P01', `password authentication failed for user "${user}"`, { severity: 'FATAL' });
   const expired = role?.rolvaliduntil !== null && role?.rolvaliduntil !== undefined && Number(role.rolvaliduntil) < nowMicros;
-  const verifier = role?.rolpassword && !expired ? parseVerifier(role.rolpassword) : null;
+  const verifier = role?.rolpassword && !expired ? (parseScramVerifier(role.rolpassword) ?? null) : null;
   const exchange = new ScramExchange(verifier, mockVerifier(user, mockSecret), Buffer.from(transport.random(18)).toString('base64'));
   backend.saslMechanisms(transport.writer, ['SCRAM-SHA-256']);
   transport.flush();

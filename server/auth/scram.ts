@@ -4,20 +4,9 @@
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { DatabaseError } from '../../engine/errors.js';
+import type { ScramVerifier } from '../../sql/catalog/scram.js';
 
-export interface Verifier {
-  readonly iterations: number;
-  readonly salt: string;
-  readonly storedKey: Buffer;
-  readonly serverKey: Buffer;
-}
-
-export function parseVerifier(text: string): Verifier | null {
-  const match = /^SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+):([A-Za-z0-9+/=]+)$/.exec(text);
-  return match && { iterations: Number(match[1]), salt: match[2], storedKey: Buffer.from(match[3], 'base64'), serverKey: Buffer.from(match[4], 'base64') };
-}
-
-function hmac(key: Buffer, data: string): Buffer {
+function hmac(key: Uint8Array, data: string): Buffer {
   return createHmac('sha256', key).update(data).digest();
 }
 
@@ -37,8 +26,8 @@ export class ScramExchange {
   #gs2 = '';
 
   constructor(
-    private readonly verifier: Verifier | null,
-    private readonly mock: Verifier,
+    private readonly verifier: ScramVerifier | null,
+    private readonly mock: ScramVerifier,
     private readonly serverNonce: string,
   ) {}
 
@@ -55,7 +44,7 @@ export class ScramExchange {
     const clientNonce = attribute(parts[1], 'r');
     const verifier = this.verifier ?? this.mock;
     this.#nonce = clientNonce + this.serverNonce;
-    this.#serverFirst = `r=${this.#nonce},s=${verifier.salt},i=${verifier.iterations}`;
+    this.#serverFirst = `r=${this.#nonce},s=${Buffer.from(verifier.salt).toString('base64')},i=${verifier.iterations}`;
     return this.#serverFirst;
   }
 

@@ -14,7 +14,6 @@ import { closeCursor, declareCursor, describeFetch, fetchCursor } from './cursor
 import { describeExplain, explainStatement } from './explain-statement.js';
 import { deallocate, describeExecute, executePrepared, prepareNamed } from './prepare-statement.js';
 import type { PreparedStatement } from './prepared.js';
-import { readOnlyError } from './execute-query.js';
 import type { Session } from './session.js';
 import { describeShow, discard, setStatement, showStatement, setConstraints } from './set-statement.js';
 
@@ -55,14 +54,10 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   NotifyStmt: { run: () => { throw notSupported('NOTIFY'); } },
 };
 
-/** Commands that a read-only transaction refuses; tags follow PostgreSQL's CreateCommandTag. */
-const READ_ONLY_ALLOWED = new Set(['LockStmt', 'CheckPointStmt', 'VacuumStmt']);
-
 export async function runUtility(session: Session, statement: PreparedStatement, params: readonly Datum[]): Promise<UtilityResult> {
   const node = (statement.node as unknown as Record<string, unknown>)[statement.tag];
   const handler = HANDLERS[statement.tag];
   if (handler) return handler.run(session, node as never, statement, params);
-  if (session.transaction.readOnly && !READ_ONLY_ALLOWED.has(statement.tag)) throw readOnlyError(statement.tag.replace(/Stmt$/, '').replace(/([a-z])([A-Z])/g, '$1 $2').toUpperCase());
   const tag = await executeCommand(statement.node as Node, makeCommandContext(session, statement));
   return { tag: (rows) => (tag.includes('%') ? tag.replace('%', String(rows)) : tag) };
 }
