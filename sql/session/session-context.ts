@@ -1,4 +1,4 @@
-/** The EvalContext of a session: what types and functions see. */
+/** The EvalContext of a session: what types and functions see. Commands derive objects from it (Object.create), so it has no #private fields. */
 import type { Runtime } from '../../engine/runtime.js';
 import type { Storage, Transaction } from '../../engine/storage.js';
 import type { Catalog } from '../catalog/catalog.js';
@@ -7,9 +7,9 @@ import { lookupSearchPath } from './search-path.js';
 import type { Session } from './session.js';
 
 export class SessionContext implements EvalContext, SessionInfo {
-  #state = new Map<string, unknown>();
-  #pathKey = '';
-  #path: readonly number[] = [];
+  private readonly states = new Map<string, unknown>();
+  private pathKey = '';
+  private path: readonly number[] = [];
   /** Microseconds since 2000-01-01. */
   transactionTimestamp = 0;
   statementTimestamp = 0;
@@ -63,11 +63,11 @@ export class SessionContext implements EvalContext, SessionInfo {
   get searchPathOids(): readonly number[] {
     const { catalog } = this.owner;
     const key = `${catalog.version}:${this.owner.settings.searchPathVersion}:${this.owner.currentUser.oid}`;
-    if (key !== this.#pathKey) {
-      this.#path = lookupSearchPath(catalog, this.owner.settings.searchPath, this.owner.currentUser.name, this.owner.pid);
-      this.#pathKey = key;
+    if (key !== this.pathKey) {
+      this.path = lookupSearchPath(catalog, this.owner.settings.searchPath, this.owner.currentUser.name, this.owner.pid);
+      this.pathKey = key;
     }
-    return this.#path;
+    return this.path;
   }
 
   setSetting(name: string, value: string, local: boolean): string {
@@ -75,15 +75,15 @@ export class SessionContext implements EvalContext, SessionInfo {
   }
 
   state<T>(key: string, make: () => T): T {
-    let value = this.#state.get(key) as T | undefined;
-    if (value === undefined) this.#state.set(key, (value = make()));
+    let value = this.states.get(key) as T | undefined;
+    if (value === undefined) this.states.set(key, (value = make()));
     return value;
   }
 
   /** DISCARD ALL and DISCARD SEQUENCES. */
   forgetState(key?: string): void {
-    if (key === undefined) this.#state.clear();
-    else this.#state.delete(key);
+    if (key === undefined) this.states.clear();
+    else this.states.delete(key);
   }
 
   notice(severity: 'DEBUG' | 'LOG' | 'INFO' | 'NOTICE' | 'WARNING', message: string, fields: { sqlstate?: string; detail?: string; hint?: string } = {}): void {

@@ -36,7 +36,16 @@ const DEFAULTS: Readonly<Record<string, string>> = {
   max_connections: '10000', shared_buffers: '16384', dynamic_shared_memory_type: 'posix',
 };
 
+/** Settings that PostgreSQL leaves out of pg_settings (GUC_NO_SHOW_ALL), so they are not among the facts. */
+function hidden(name: string, type: SettingType, context: SettingContext, bootValue: string): SettingDefinition {
+  return { name, category: 'Ungrouped', shortDescription: '', extraDescription: null, context, type, unit: null, min: null, max: null, enumValues: null, bootValue, flags: ['NO_SHOW_ALL', 'NO_RESET_ALL'] };
+}
+
 const OWN: readonly SettingDefinition[] = [
+  hidden('session_authorization', 'string', 'user', ''),
+  hidden('role', 'string', 'user', 'none'),
+  hidden('is_superuser', 'bool', 'internal', 'off'),
+  hidden('seed', 'real', 'user', '0'),
   {
     name: 'oxbow.transaction_memory', category: 'Resource Usage / Memory', shortDescription: 'Sets the most memory one transaction\'s writes may take.', extraDescription: null,
     context: 'user', type: 'integer', unit: 'kB', min: 1024, max: 2147483647, enumValues: null, bootValue: '1048576', flags: [],
