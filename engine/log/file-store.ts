@@ -70,6 +70,9 @@ export class FileLogStore implements LogStore {
     const { files } = this.runtime;
     if (!files.exists(this.directory)) files.mkdir(this.directory);
     this.term = this.nextTerm();
+    this.current?.close();
+    this.segments = [];
+    this.spares = [];
     this.findSegments();
     if (this.segments.length > 0) this.recover();
     else await this.beginSegment(1);
@@ -232,12 +235,12 @@ export class FileLogStore implements LogStore {
   /** Keeps spare segments ready, off the commit's path. A failure shows in `hasRoom`. */
   private prepareSpare(): void {
     if (this.preparing || this.closed || this.spares.length >= SPARES) return;
-    this.preparing = this.createSpare()
-      .catch(() => undefined)
-      .finally(() => {
-        this.preparing = undefined;
-        if (this.spares.length === 1) this.prepareSpare();
-      });
+    const done = (again: boolean) => (): void => {
+      this.preparing = undefined;
+      if (again) this.prepareSpare();
+    };
+    // After a failure (a full disk) the next look for room tries again.
+    this.preparing = this.createSpare().then(done(true), done(false));
   }
 
   private async createSpare(): Promise<void> {

@@ -106,15 +106,8 @@ class Run {
   }
 
   /** Awaits something that needs the simulated clock to run. */
-  private async engineDo<T>(promise: Promise<T>): Promise<T> {
-    let done = false;
-    const watched = promise.finally(() => (done = true));
-    watched.catch(() => undefined);
-    while (!done) {
-      await new Promise<void>((resolve) => setImmediate(resolve));
-      this.runtime.clock.step(60);
-    }
-    return watched;
+  private engineDo<T>(promise: Promise<T>): Promise<T> {
+    return this.runtime.clock.drive(promise);
   }
 
   private settle(): Promise<void> {

@@ -56,6 +56,20 @@ export class SimulatedClock implements Clock {
     return true;
   }
 
+  /** Runs timers until `promise` is settled. */
+  async drive<T>(promise: Promise<T>): Promise<T> {
+    let done = false;
+    promise.then(
+      () => (done = true),
+      () => (done = true),
+    );
+    while (!done) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      this.step(60);
+    }
+    return promise;
+  }
+
   /** Lets promises settle and timers run until nothing is due within `withinMs`. */
   async settle(withinMs = 5): Promise<void> {
     for (let idle = 0; idle < 3; ) {
