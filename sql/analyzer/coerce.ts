@@ -388,7 +388,7 @@ export function coerceType(state: ParseState, expr: Expr, target: Oid, typmod: n
     const resolved = baseTypeAndTypmod(catalog, target, typmod);
     if (path.kind !== 'relabel') {
       const result = applyPath(state, path, expr, resolved.type, resolved.typmod, context, form, location);
-      return target === resolved.type ? result : coerceToDomain(state, result, target, form, location);
+      return target === resolved.type ? result : coerceToDomain(state, hideCoercion(result), target, form, location);
     }
     const relabeled = coerceToDomain(state, expr, target, form, location);
     if (relabeled !== expr) return relabeled;
@@ -440,6 +440,16 @@ function applyPath(state: ParseState, path: CoercionPath, expr: Expr, target: Oi
       if (!elementExpr) throw state.error('42846', `cannot cast type ${formatType(catalog, expr.type)} to ${formatType(catalog, target)}`, location);
       return { kind: 'ArrayCoerceExpr', arg: expr, elementExpr, form, ...base(target, typmod, collation, location) };
     }
+    default:
+      return expr;
+  }
+}
+
+/** A cast that is only a step to another one is not printed. */
+function hideCoercion(expr: Expr): Expr {
+  switch (expr.kind) {
+    case 'FuncExpr': case 'RelabelType': case 'CoerceViaIO': case 'ArrayCoerceExpr':
+      return { ...expr, form: 'implicit cast' };
     default:
       return expr;
   }

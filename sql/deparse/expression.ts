@@ -29,6 +29,8 @@ export interface DeparseContext {
   readonly qualify: boolean;
   /** Columns of indentation of the query that is printed; -1 prints everything on one line. */
   readonly indent: number;
+  /** Output names matter (top level, FROM): unnamed columns say so. False inside sublinks. */
+  readonly namesHidden?: boolean;
   /** Text for VALUE in domain checks and for $n, where wanted. */
   readonly param?: (id: number) => string;
 }
@@ -161,10 +163,9 @@ const SQL_VALUES: Readonly<Record<Extract<Expr, { kind: 'SQLValueFunction' }>['o
   current_role: 'CURRENT_ROLE', current_user: 'CURRENT_USER', user: 'USER', session_user: 'SESSION_USER', current_catalog: 'CURRENT_CATALOG', current_schema: 'CURRENT_SCHEMA',
 };
 
-/** A literal in quotes, E'' where it has backslashes. */
+/** A literal in quotes, as standard_conforming_strings reads it. */
 export function literal(text: string): string {
-  const quoted = `'${text.replaceAll("'", "''")}'`;
-  return text.includes('\\') ? `E${quoted.replaceAll('\\', '\\\\')}` : quoted;
+  return `'${text.replaceAll("'", "''")}'`;
 }
 
 /** get_const_expr; showType -1 leaves the label out, 1 always shows it. */
@@ -317,19 +318,19 @@ function scalarArray(expr: Extract<Expr, { kind: 'ScalarArrayOpExpr' }>, context
   return paren(`${operand(left, context, expr)} ${operatorName(context, expr.operator)} ${expr.useOr ? 'ANY' : 'ALL'} (${inner})`, context);
 }
 
+/** In an indented query CASE starts a line of its own; the spaces before it are taken away by `trimLines`. */
 function caseExpression(expr: Extract<Expr, { kind: 'CaseExpr' }>, context: DeparseContext): string {
-  const step = context.indent >= 0 ? `\n${' '.repeat(context.indent + 8 > 0 ? context.indent + 8 : 8)}` : ' ';
-  const close = context.indent >= 0 ? `\n${' '.repeat(context.indent + 4)}` : ' ';
-  let out = 'CASE';
-  if (expr.arg) out += ` ${render(expr.arg, context, false)}`;
+  const at = (extra: number): string => (context.indent < 0 ? ' ' : `\n${' '.repeat(context.indent + extra)}`);
+  const inner: DeparseContext = context.indent < 0 ? context : { ...context, indent: context.indent + 4 };
+  let out = context.indent < 0 ? 'CASE' : `${at(8)}CASE`;
+  if (expr.arg) out += ` ${render(expr.arg, inner, false)}`;
   for (const when of expr.whens) {
     let condition = when.condition;
     if (expr.arg && condition.kind === 'OpExpr' && condition.args.length === 2 && contextHasCaseTest(condition.args[0])) condition = condition.args[1];
-    out += `${step}WHEN ${render(condition, context, false)} THEN ${render(when.result, context, false)}`;
+    out += `${at(12)}WHEN ${render(condition, inner, false)} THEN ${render(when.result, inner, false)}`;
   }
-  const otherwise = expr.otherwise ?? null;
-  out += `${step}ELSE ${otherwise ? render(otherwise, context, false) : 'NULL'}`;
-  return `${out}${close}END`;
+  out += `${at(12)}ELSE ${expr.otherwise ? render(expr.otherwise, inner, false) : 'NULL'}`;
+  return `${out}${at(8)}END`;
 }
 
 function contextHasCaseTest(expr: Expr): boolean {
@@ -344,18 +345,26 @@ function rowExpression(expr: Extract<Expr, { kind: 'RowExpr' }>, context: Depars
 function fieldName(context: DeparseContext, arg: Expr, field: number): string {
   const type = context.catalog.type(arg.type);
   if (type?.typrelid) return context.catalog.relation(type.typrelid)?.attributes[field - 1]?.attname ?? `f${field}`;
-  if (arg.kind === 'RowExpr') return arg.fieldNames[field - 1] ?? `f${field}`;
-  if (arg.kind === 'Var' && arg.attno === 0) return context.levels[arg.levelsUp]?.rangeTable[arg.varno - 1]?.columns[field - 1]?.name ?? `f${field}`;
+  return recordFieldName(context, arg, field, context.levels.map((level) => level.rangeTable)) ?? `f${field}`;
+}
+
+/** Name of a field of a RECORD, followed through subqueries to the row or function it comes from. */
+function recordFieldName(context: DeparseContext, arg: Expr, field: number, tables: readonly (readonly RangeTableEntry[])[]): string | undefined {
+  if (arg.kind === 'RowExpr') return arg.fieldNames[field - 1];
   if (arg.kind === 'FuncExpr') {
     const proc = context.catalog.proc(arg.func);
-    const outs = proc?.proargmodes?.flatMap((mode, i) => (mode === 'o' || mode === 't' || mode === 'b' ? [proc.proargnames?.[i] ?? ''] : []));
-    return outs?.[field - 1] ?? `f${field}`;
+    return proc?.proargmodes?.flatMap((mode, i) => (mode === 'o' || mode === 't' || mode === 'b' ? [proc.proargnames?.[i] ?? ''] : []))[field - 1];
   }
-  return `f${field}`;
+  if (arg.kind !== 'Var') return undefined;
+  const entry = tables[arg.levelsUp]?.[arg.varno - 1];
+  if (arg.attno === 0) return entry?.columns[field - 1]?.name;
+  if (entry?.kind !== 'subquery') return undefined;
+  const target = entry.query.targetList.filter((t) => !t.junk)[arg.attno - 1];
+  return target && recordFieldName(context, target.expr, field, [entry.query.rangeTable, ...tables.slice(arg.levelsUp)]);
 }
 
 function subLink(expr: SubLink, context: DeparseContext): string {
-  const query = (prefix: string, suffix = ')'): string => `${prefix}${deparseQuery(expr.subquery, { ...context, indent: context.indent < 0 ? -1 : context.indent + 8 }, true)}${suffix}`;
+  const query = (prefix: string, suffix = ')'): string => `${prefix}${deparseQuery(expr.subquery, { ...context, indent: context.indent < 0 ? -1 : context.indent + 8, namesHidden: true })}${suffix}`;
   switch (expr.subLinkType) {
     case 'exists': return `(EXISTS ${query('(')})`;
     case 'array': return `ARRAY${query('(')}`;
@@ -372,24 +381,20 @@ function subLink(expr: SubLink, context: DeparseContext): string {
   }
 }
 
-/** ORDER BY items inside an aggregate or window. */
-export function sortItems(clauses: readonly SortGroupClause[], targets: readonly TargetEntry[], context: DeparseContext, numbers = false): string {
+/** ORDER BY and GROUP BY items (get_rule_sortgroupclause): calls get parentheses, operators have their own. */
+export function sortItems(clauses: readonly SortGroupClause[], targets: readonly TargetEntry[], context: DeparseContext): string {
   return clauses.map((clause) => {
-    const target = targets.find((t) => t.sortGroupRef === clause.ref)!;
-    const expr = target.expr;
-    let text = numbers && !target.junk && expr.kind !== 'Var' ? render(expr, context, false) : render(expr, context, false);
+    const { expr } = targets.find((t) => t.sortGroupRef === clause.ref)!;
+    let text: string;
     if (expr.kind === 'Const') text = constant(expr, context, 1);
-    else if (needsSortParens(expr)) text = `(${text})`.replace(/^\(\((.*)\)\)$/s, '($1)');
-    if (clause.descending) text += clause.nullsFirst ? ' DESC' : ' DESC NULLS LAST';
-    else if (clause.nullsFirst) text += ' NULLS FIRST';
-    return text;
+    else {
+      text = render(expr, context, false);
+      const parens = expr.kind !== 'Var' && (context.pretty || (expr.kind === 'FuncExpr' && expr.form === 'call') || expr.kind === 'Aggref' || expr.kind === 'WindowFunc' || (expr.kind === 'FuncExpr' && expr.form !== 'implicit cast'));
+      if (parens) text = `(${text})`;
+    }
+    if (clause.descending) return `${text} DESC${clause.nullsFirst ? '' : ' NULLS LAST'}`;
+    return clause.nullsFirst ? `${text} NULLS FIRST` : text;
   }).join(', ');
-}
-
-/** get_rule_sortgroupclause: anything but a variable or a function call gets parentheses. */
-function needsSortParens(expr: Expr): boolean {
-  return !['Var', 'FuncExpr', 'Aggref', 'WindowFunc', 'Const', 'Param', 'CoalesceExpr', 'MinMaxExpr', 'NullIfExpr', 'SQLValueFunction', 'GroupingFunc'].includes(stripImplicit(expr).kind)
-    || (expr.kind === 'FuncExpr' && expr.form === 'explicit cast');
 }
 
 function aggregate(expr: Aggref, context: DeparseContext): string {

@@ -8,9 +8,9 @@ import { deparseExpr, relationName, sortItems, windowSpecification, type Deparse
 import { typeText } from './type-text.js';
 
 /** The whole text without a final semicolon. `isSubquery`: printed inside parentheses of another query. */
-export function deparseQuery(query: Query, outer: DeparseContext, isSubquery = false): string {
+export function deparseQuery(query: Query, outer: DeparseContext): string {
   const level: DeparseLevel = { rangeTable: query.rangeTable, names: uniqueNames(query, outer), windows: query.windowClause, targetList: query.targetList };
-  const context: DeparseContext = { ...outer, levels: [level, ...outer.levels], qualify: query.rangeTable.length !== 1 || outer.levels.length > (isSubquery ? 0 : 0) && needsQualify(query, outer) };
+  const context: DeparseContext = { ...outer, levels: [level, ...outer.levels], qualify: outer.levels.length > 0 || query.rangeTable.length !== 1 };
   const out: string[] = [];
   if (query.ctes.length > 0) out.push(withClause(query, context));
   if (query.commandType !== 'select') throw new Error('only SELECT is deparsed');
@@ -20,7 +20,7 @@ export function deparseQuery(query: Query, outer: DeparseContext, isSubquery = f
     const text = query.setOperations
       ? sortClause.map((clause) => {
           const target = query.targetList.find((t) => t.sortGroupRef === clause.ref)!;
-          return quoteIdentifier(target.name ?? '') + (clause.descending ? (clause.nullsFirst ? ' DESC' : ' DESC NULLS LAST') : clause.nullsFirst ? ' NULLS FIRST' : '');
+          return String(target.resno) + (clause.descending ? (clause.nullsFirst ? ' DESC' : ' DESC NULLS LAST') : clause.nullsFirst ? ' NULLS FIRST' : '');
         }).join(', ')
       : sortItems(sortClause, query.targetList, context);
     out.push(`${line(context, 2)}ORDER BY ${text}`);
@@ -35,11 +35,12 @@ export function deparseQuery(query: Query, outer: DeparseContext, isSubquery = f
     const policy = { wait: '', nowait: ' NOWAIT', skip: ' SKIP LOCKED' }[mark.policy];
     out.push(`${line(context, 1)}FOR ${strength} OF ${quoteIdentifier(level.names[mark.rtindex - 1])}${policy}`);
   }
-  return out.join('');
+  return trimLines(out.join(''));
 }
 
-function needsQualify(_query: Query, outer: DeparseContext): boolean {
-  return outer.levels.some((level) => level.rangeTable.length > 0);
+/** No spaces stand before a line that CASE began. */
+function trimLines(text: string): string {
+  return text.replace(/ +(?=\n +CASE\b)/g, '');
 }
 
 /** A new line with `extra` columns more than the query's indentation; a space when all is on one line. */
@@ -60,13 +61,13 @@ function uniqueNames(query: Query, outer: DeparseContext): string[] {
 }
 
 function withClause(query: Query, context: DeparseContext): string {
-  const inner: DeparseContext = { ...context, indent: context.indent < 0 ? -1 : context.indent + 8 };
+  const inner: DeparseContext = { ...context, indent: context.indent < 0 ? -1 : context.indent + 8, namesHidden: false };
   const items = query.ctes.map((cte: CommonTableExpr) => {
     const names = cte.query.targetList.filter((t) => !t.junk).map((t) => t.name);
     const renamed = cte.recursive || cte.columns.some((c, i) => c.name !== names[i]);
     const columns = renamed ? `(${cte.columns.map((c) => quoteIdentifier(c.name)).join(', ')})` : '';
     const materialized = cte.materialized === 'always' ? ' MATERIALIZED' : cte.materialized === 'never' ? ' NOT MATERIALIZED' : '';
-    return `${quoteIdentifier(cte.name)}${columns} AS${materialized} (${line(inner, 0)}${deparseQuery(cte.query, inner, true)}${line(context, 8 - 0)})`;
+    return `${quoteIdentifier(cte.name)}${columns} AS${materialized} (${line(inner, 0)}${deparseQuery(cte.query, inner)}${line(context, 8)})`;
   });
   return ` WITH ${query.hasRecursive ? 'RECURSIVE ' : ''}${items.join(', ')}${context.indent < 0 ? '' : '\n'}`;
 }
@@ -77,9 +78,9 @@ function selectText(query: Query, context: DeparseContext): string {
   if (only?.kind === 'values' && query.targetList.every((t) => t.expr.kind === 'Var') && query.jointree.quals === null && query.groupClause.length === 0) return valuesText(only, context);
   let distinct = '';
   if (query.distinctClause.length > 0) {
-    distinct = query.hasDistinctOn ? `DISTINCT ON (${query.distinctClause.map((c) => sortItems([{ ...c, descending: false, nullsFirst: false }], query.targetList, context)).join(', ')}) ` : 'DISTINCT ';
+    distinct = query.hasDistinctOn ? ` DISTINCT ON (${query.distinctClause.map((c) => sortItems([{ ...c, descending: false, nullsFirst: false }], query.targetList, context)).join(', ')})` : ' DISTINCT';
   }
-  let out = ` SELECT ${distinct}${targetListText(query.targetList, context)}`;
+  let out = ` SELECT${distinct}${targetListText(query.targetList, context)}`;
   if (query.jointree.from.length > 0) out += `${line(context, 3)}FROM ${query.jointree.from.map((node) => fromItem(node, context)).join(`,${line(context, 4)}`)}`;
   if (query.jointree.quals) out += `${line(context, 2)}WHERE ${deparseExpr(query.jointree.quals, context)}`;
   if (query.groupClause.length > 0 || query.groupingSets) out += `${line(context, 2)}GROUP BY ${groupText(query, context)}`;
@@ -99,10 +100,11 @@ function groupText(query: Query, context: DeparseContext): string {
 function targetListText(list: readonly TargetEntry[], context: DeparseContext): string {
   return list.filter((t) => !t.junk).map((target) => {
     const text = deparseExpr(target.expr, context);
-    const own = target.expr.kind === 'Var' && target.expr.attno > 0 ? context.levels[target.expr.levelsUp]?.rangeTable[target.expr.varno - 1]?.columns[target.expr.attno - 1]?.name : null;
-    const alias = target.name !== null && target.name !== own && !(own === null && target.name === '?column?') ? ` AS ${quoteIdentifier(target.name)}` : own === null && target.name === '?column?' ? ' AS "?column?"' : '';
+    const column = target.expr.kind === 'Var' && target.expr.attno > 0 ? context.levels[target.expr.levelsUp]?.rangeTable[target.expr.varno - 1]?.columns[target.expr.attno - 1]?.name : undefined;
+    const implied = column ?? (context.namesHidden ? '?column?' : null);
+    const alias = target.name !== null && target.name !== implied ? ` AS ${quoteIdentifier(target.name)}` : '';
     return text + alias;
-  }).join(`,${line(context, 4)}`);
+  }).reduce((all, item, i) => (i === 0 ? (item.startsWith('\n') ? item : ` ${item}`) : `${all},${item.startsWith('\n') ? item : line(context, 4) + item}`), '');
 }
 
 function valuesText(entry: Extract<RangeTableEntry, { kind: 'values' }>, context: DeparseContext): string {
@@ -140,7 +142,7 @@ function tableText(rtindex: number, context: DeparseContext): string {
   const level = context.levels[0];
   const entry = level.rangeTable[rtindex - 1];
   const name = level.names[rtindex - 1];
-  const lateral = entry.lateral && entry.kind !== 'function' ? 'LATERAL ' : '';
+  const lateral = entry.lateral ? 'LATERAL ' : '';
   const alias = (own: string, columns: readonly string[] | null): string => {
     const list = columns === null || columns.join() === entry.columns.map((c) => c.name).join() ? '' : columnAliases(entry.columns, columns);
     return name !== own || list !== '' ? ` ${quoteIdentifier(name)}${list}` : '';
@@ -156,10 +158,10 @@ function tableText(rtindex: number, context: DeparseContext): string {
         const view = context.catalog.relation(entry.view);
         return `${relationName(context.catalog, context.eval, entry.view)}${alias(view?.relname ?? '', view?.attributes.map((a) => a.attname) ?? null)}`;
       }
-      const inner: DeparseContext = { ...context, indent: context.indent < 0 ? -1 : context.indent + 8, levels: context.levels.slice(1) };
+      const inner: DeparseContext = { ...context, indent: context.indent < 0 ? -1 : context.indent + 8, namesHidden: false };
       const own = entry.query.targetList.filter((t) => !t.junk).map((t) => t.name ?? '?column?');
       const list = entry.columns.map((c) => c.name).join() === own.join() ? '' : columnAliases(entry.columns, own);
-      return `${lateral}(${deparseQuery(entry.query, entry.lateral ? { ...context, indent: inner.indent } : inner, true)}) ${quoteIdentifier(name)}${list}`;
+      return `${lateral}(${deparseQuery(entry.query, inner)}) ${quoteIdentifier(name)}${list}`;
     }
     case 'cte': return `${quoteIdentifier(entry.cteName)}${name !== entry.cteName ? ` ${quoteIdentifier(name)}` : ''}`;
     case 'values': return `(${valuesText(entry, context)}) ${quoteIdentifier(name)}(${entry.columns.map((c) => quoteIdentifier(c.name)).join(', ')})`;
@@ -171,7 +173,7 @@ function tableText(rtindex: number, context: DeparseContext): string {
       const columns = record
         ? `(${entry.columns.map((c) => `${quoteIdentifier(c.name)} ${typeText(context, c.type, c.typmod)}`).join(', ')})`
         : `(${entry.columns.map((c) => quoteIdentifier(c.name)).join(', ')})`;
-      return `${entry.lateral && calls.length === 0 ? 'LATERAL ' : ''}${text}${entry.ordinality ? ' WITH ORDINALITY' : ''} ${quoteIdentifier(name)}${columns}`;
+      return `${lateral}${text}${entry.ordinality ? ' WITH ORDINALITY' : ''} ${quoteIdentifier(name)}${columns}`;
     }
     default: return quoteIdentifier(name);
   }
@@ -183,7 +185,7 @@ function setOperationText(node: SetOperationNode, query: Query, context: Deparse
     if (entry.kind !== 'subquery') throw new Error('set operation over a non-subquery');
     const inner = entry.query;
     const needsParens = inner.ctes.length > 0 || inner.sortClause.length > 0 || inner.limitCount !== null || inner.limitOffset !== null || inner.rowMarks.length > 0 || inner.setOperations !== null;
-    const text = deparseQuery(inner, { ...context, levels: context.levels.slice(1) }, true);
+    const text = deparseQuery(inner, context);
     return needsParens ? `(${text})` : text;
   }
   const name = `${node.op.toUpperCase()}${node.all ? ' ALL' : ''}`;
