@@ -92,6 +92,7 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
   const group = new GroupCommit(log, lead, runtime.clock, batches + Math.floor(runtime.random.uniform() * 2 ** 30));
   const driver = parts.statePath === undefined ? new InlineApplier(kv, applier, runtime.clock) : await startThread(runtime, kv, parts.statePath, applier);
   const engineOptions: EngineOptions = {
+    directory: options.directory,
     transactionMemory: options.transactionMemory ?? 1 << 30,
     bulkThreshold: options.bulkThreshold ?? 32 << 20,
     collectEveryMs: options.collectEveryMs ?? 1000,

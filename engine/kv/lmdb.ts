@@ -9,6 +9,8 @@
  * - values backed by shared memory are copied before a put (LMDB's binding crashes on them);
  * - the buffer that a get returns has a forged length: it is wrapped anew with the true one;
  * - the keyspaces are a fixed list opened before the first write, so that no open blocks later;
+ * - a transaction that fails (a full disk) is aborted and may be tried again; when LMDB itself is in
+ *   doubt, it refuses every later one, and the process must end and replay;
  * - no iterator survives a call; `refresh` ends this thread's read transaction;
  * - the map is sized once, sparse and large; the environment is left open until the process ends
  *   unless `close` is asked for after a sync.
@@ -37,7 +39,6 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
   private readonly root: RootDatabase<Uint8Array, Uint8Array>;
   private readonly spaces: Record<Keyspace, Binary>;
   private writing = false;
-  private poisoned: unknown;
 
   constructor(options: LmdbOptions) {
     const settings = {
@@ -85,18 +86,12 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
 
   write(action: (writer: KeyValueWriter) => void): void {
     assert(!this.writing, 'write transactions do not nest');
-    if (this.poisoned) throw this.poisoned;
     this.writing = true;
     try {
       this.root.transactionSync(() => {
         const result = action(this) as unknown;
         assert(result === undefined, 'a write action must be synchronous and return nothing');
       }, TRANSACTION_FLAGS);
-    } catch (error) {
-      // A full disk or map aborts the transaction and the environment goes on. Any other failure leaves it in doubt:
-      // only reopening and replaying helps.
-      if (!/ENOSPC|No space left|MAP_FULL|mapsize/i.test(String(error))) this.poisoned = error;
-      throw error;
     } finally {
       this.writing = false;
     }

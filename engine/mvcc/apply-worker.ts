@@ -6,7 +6,7 @@
 import type { Lsn } from '../ids.js';
 import { LmdbKeyValueStore } from '../kv/lmdb.js';
 import { BATCH_HEADER, batchFirstLsn } from '../log/batch.js';
-import { workerContext } from '../runtime-node.js';
+import { nodeRuntime, workerContext } from '../runtime-node.js';
 import { Applier } from './applier.js';
 import type { ApplyWorkerData, FromApplier, ToApplier } from './apply-protocol.js';
 import { Collector } from './collector.js';
@@ -17,6 +17,9 @@ const MAX_BYTES = 4 << 20;
 const MAX_MS = 50;
 const COLLECT_SLICE = 2000;
 const RETRY_MS = 500;
+const LOW_SPACE = 64 << 20;
+
+const { files } = nodeRuntime();
 
 const context = workerContext<ApplyWorkerData, ToApplier, FromApplier>();
 const kv = new LmdbKeyValueStore({ path: context.data.path });
@@ -58,7 +61,12 @@ function applySlice(): void {
   context.post({ kind: 'applied', applied: applier.applied, end: position, historyCount: applier.historyCount, infos, bytes });
 }
 
-const isFullDisk = (error: unknown): boolean => /ENOSPC|No space left|MAP_FULL|mapsize/i.test(String(error));
+/** LMDB reports a write cut short by a full disk as an I/O error. */
+function isFullDisk(error: unknown): boolean {
+  const text = String(error);
+  if (/ENOSPC|No space left|MAP_FULL|mapsize/i.test(text)) return true;
+  return /EIO|Input\/output error/i.test(text) && files.freeBytes(context.data.path) < LOW_SPACE;
+}
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function applyLoop(): Promise<void> {

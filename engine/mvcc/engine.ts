@@ -28,6 +28,8 @@ import { VersionStore } from './version-store.js';
 import type { Write } from './write-set.js';
 
 export interface EngineOptions {
+  /** Where the state lies, to watch the free space; undefined in memory. */
+  readonly directory: string | undefined;
   /** Bytes one transaction may keep in memory. */
   readonly transactionMemory: number;
   /** Collects garbage this often; 0: only when asked. */
@@ -59,6 +61,9 @@ const PARTS_IN_FLIGHT = 8;
 const STALLED_MAX = 16 << 20;
 /** With a slow applier, committers wait while this much does. */
 const LAG_MAX = 64 << 20;
+/** Free space that commits leave to the applier. */
+const RESERVED_BYTES = 40 << 20;
+const DISK_CHECK_MS = 20;
 
 export class Engine implements Storage {
   readonly locks: LockManager;
@@ -90,6 +95,8 @@ export class Engine implements Storage {
   private closing = false;
   private trimming = false;
   private sinceTrim = 0;
+  private diskCheckedMs = -Infinity;
+  private diskLow = false;
 
   constructor(
     private readonly runtime: Runtime,
@@ -232,11 +239,23 @@ export class Engine implements Storage {
 
   commit(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
     this.log.checkRoom(Math.min(transaction.writes.bytes, 4 << 20));
-    if (this.applier.stalled && this.applier.queuedBytes > STALLED_MAX)
+    if ((this.applier.stalled && this.applier.queuedBytes > STALLED_MAX) || this.diskIsLow())
       throw new DatabaseError('53100', 'could not extend the state file: No space left on device', { hint: 'Check free disk space.' });
     if (transaction.writes.bytes > SINGLE_RECORD_MAX || messageBytes(transaction) > SINGLE_RECORD_MAX)
       return this.commitInParts(transaction, final, temporary, synchronous);
     return this.finishCommit(transaction, final, temporary, synchronous, false);
+  }
+
+  /** Whether there is less room than what was acknowledged and not applied may need. Looked up every few milliseconds. */
+  private diskIsLow(): boolean {
+    const { directory } = this.options;
+    if (directory === undefined) return false;
+    const now = this.runtime.clock.monotonicMs();
+    if (now - this.diskCheckedMs > DISK_CHECK_MS) {
+      this.diskCheckedMs = now;
+      this.diskLow = this.runtime.files.freeBytes(directory) < RESERVED_BYTES;
+    }
+    return this.diskLow;
   }
 
   private async commitInParts(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
