@@ -10,7 +10,7 @@ import { bornTable } from '../catalog/born-rows.js';
 import type { Oid, Relation } from '../catalog/catalog.js';
 import { ClassOid } from '../catalog/class-oids.js';
 import { address, addressKey, deleteDependenciesOf, deleteSharedDependencies, dependenciesOf, dependentsOf, isPinned, type ObjectAddress } from '../catalog/dependency.js';
-import { quoteIdentifier, quoteQualified } from '../catalog/identifiers.js';
+import { describeCatalogObject, visibleRelationName } from '../catalog/describe-object.js';
 import type { CommandContext } from './command.js';
 import { removeComments } from './comment.js';
 import { checkOwner, currentUser, KIND_NAMES, lockRelation, nameEnvironment, nameList, openRelationIfExists, qualifiedName, rangeOf, refuseCatalog } from './names.js';
@@ -18,58 +18,12 @@ import { attributeEntry, classEntry, updateClass } from './relation-rows.js';
 
 /** Name as in messages: qualified unless the search path finds it. */
 export function relationName(context: CommandContext, oid: Oid): string {
-  const row = context.catalog.rows.one('pg_class', 'oid', oid);
-  if (!row) return `relation ${oid}`;
-  const name = row[1] as string;
-  const namespace = row[2] as Oid;
-  for (const schema of relationSearchPath(nameEnvironment(context))) {
-    const found = context.catalog.relationOid(schema, name);
-    if (found === oid) return quoteIdentifier(name);
-    if (found !== undefined) break;
-  }
-  return quoteQualified(context.catalog.namespace(namespace)?.nspname ?? null, name);
+  return visibleRelationName(context.catalog, relationSearchPath(nameEnvironment(context)), oid);
 }
 
-function typeName(context: CommandContext, oid: Oid): string {
-  return formatType(context.catalog, oid);
-}
-
-/** getObjectDescription for the kinds of objects there are. */
+/** getObjectDescription for what messages mention. */
 export function describeObject(context: CommandContext, object: ObjectAddress): string {
-  const { rows } = context.catalog;
-  switch (object.classId) {
-    case ClassOid.pg_class: {
-      const row = rows.one('pg_class', 'oid', object.objectId);
-      const kind = KIND_NAMES[row?.[16] as string] ?? 'relation';
-      const name = `${kind === 'type' ? 'composite type' : kind} ${relationName(context, object.objectId)}`;
-      if (object.subId === 0) return name;
-      const column = rows.rows('pg_attribute', 'attrelid', object.objectId).find((candidate) => candidate[4] === object.subId);
-      return `column ${quoteIdentifier((column?.[1] as string | undefined) ?? '')} of ${name}`;
-    }
-    case ClassOid.pg_constraint: {
-      const constraint = context.catalog.constraint(object.objectId);
-      if (!constraint) return `constraint ${object.objectId}`;
-      if (constraint.conrelid) return `constraint ${quoteIdentifier(constraint.conname)} on ${describeObject(context, address(ClassOid.pg_class, constraint.conrelid))}`;
-      return `constraint ${quoteIdentifier(constraint.conname)} on type ${typeName(context, constraint.contypid)}`;
-    }
-    case ClassOid.pg_attrdef: {
-      const row = rows.one('pg_attrdef', 'oid', object.objectId);
-      return row ? `default value for ${describeObject(context, address(ClassOid.pg_class, row[1] as Oid, row[2] as number))}` : `default ${object.objectId}`;
-    }
-    case ClassOid.pg_rewrite: {
-      const row = rows.one('pg_rewrite', 'oid', object.objectId);
-      return row ? `rule ${quoteIdentifier(row[1] as string)} on ${describeObject(context, address(ClassOid.pg_class, row[2] as Oid))}` : `rule ${object.objectId}`;
-    }
-    case ClassOid.pg_type: return `type ${typeName(context, object.objectId)}`;
-    case ClassOid.pg_namespace: return `schema ${quoteIdentifier(context.catalog.namespace(object.objectId)?.nspname ?? String(object.objectId))}`;
-    case ClassOid.pg_proc: {
-      const proc = context.catalog.proc(object.objectId);
-      return proc ? `function ${quoteIdentifier(proc.proname)}(${proc.proargtypes.map((type) => typeName(context, type)).join(',')})` : `function ${object.objectId}`;
-    }
-    case ClassOid.pg_extension: return `extension ${rows.one('pg_extension', 'oid', object.objectId)?.[1] as string}`;
-    case ClassOid.pg_default_acl: return 'default privileges';
-    default: return `object ${object.objectId}`;
-  }
+  return describeCatalogObject(context.catalog, relationSearchPath(nameEnvironment(context)), object) ?? `object ${object.objectId}`;
 }
 
 interface Doomed { readonly object: ObjectAddress; readonly original: boolean; readonly silent: boolean }

@@ -4,7 +4,15 @@
  */
 import type { Catalog, PgProc } from '../catalog/catalog.js';
 import { PG_CATALOG_NAMESPACE } from '../catalog/catalog.js';
+import { FIRST_NORMAL_OID } from '../catalog/relation-builder.js';
 import { aggregateFunctions } from './aggregates.js';
+import { catalogAclFunctions } from './catalog-acl.js';
+import { catalogDefinitionFunctions } from './catalog-definitions.js';
+import { catalogObjectFunctions } from './catalog-objects.js';
+import { catalogSizeFunctions } from './catalog-sizes.js';
+import { catalogStatisticsFunctions } from './catalog-statistics.js';
+import { informationSchemaFunctions } from './catalog-information-schema.js';
+import { sequenceFunctions } from './catalog-sequences.js';
 import { castFunctions } from './casts.js';
 import { comparisonFunctions } from './comparisons.js';
 import { dateTimeFunctions } from './date-time-operators.js';
@@ -23,6 +31,13 @@ const FAMILIES: readonly (readonly SqlFunction[])[] = [
   dateTimeFunctions,
   aggregateFunctions,
   windowFunctions,
+  catalogAclFunctions,
+  catalogDefinitionFunctions,
+  catalogObjectFunctions,
+  catalogSizeFunctions,
+  catalogStatisticsFunctions,
+  informationSchemaFunctions,
+  sequenceFunctions,
 ];
 
 function build(): Map<string, SqlFunction> {
@@ -55,7 +70,7 @@ export function signatureOf(proc: PgProc, catalog: Pick<Catalog, 'type'>): strin
 
 /** The implementation of a born function, or undefined (calls of it raise 0A000). */
 export function implementationOf(proc: PgProc, catalog: Pick<Catalog, 'type'>): SqlFunction | undefined {
-  if (proc.pronamespace !== PG_CATALOG_NAMESPACE) return undefined;
+  if (proc.pronamespace !== PG_CATALOG_NAMESPACE && proc.oid >= FIRST_NORMAL_OID) return undefined;
   const signature = signatureOf(proc, catalog);
   return signature === undefined ? undefined : FUNCTIONS.get(signature);
 }

@@ -4,6 +4,7 @@
  */
 import type { Catalog, PgType } from '../catalog/catalog.js';
 import { PG_CATALOG_NAMESPACE } from '../catalog/catalog.js';
+import { aclItemType } from './acl-item.js';
 import { arrayType, vectorType } from './array.js';
 import { boolType } from './bool.js';
 import { byteaType } from './bytea.js';
@@ -30,7 +31,7 @@ export const BORN_TYPES: ReadonlyMap<string, DataType> = new Map(
     float4Type, float8Type, numericType,
     textType, varcharType, bpcharType, nameType, charType, unknownType, cstringType, refcursorType, pgNodeTreeType,
     dateType, timeType, timetzType, timestampDataType, timestamptzDataType, intervalType,
-    byteaType, uuidType, jsonType, jsonbType, voidType,
+    aclItemType, byteaType, uuidType, jsonType, jsonbType, voidType,
     vectorType('int2vector', 21, int2Type), vectorType('oidvector', 26, oidType),
     ...regTypes,
     ...ARRAY_PSEUDO_TYPES.map(anyArrayType),
