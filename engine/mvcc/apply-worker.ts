@@ -19,7 +19,7 @@ const COLLECT_SLICE = 2000;
 const RETRY_MS = 500;
 const LOW_SPACE = 64 << 20;
 
-const { files } = nodeRuntime();
+const { files, clock } = nodeRuntime();
 
 const context = workerContext<ApplyWorkerData, ToApplier, FromApplier>();
 const kv = new LmdbKeyValueStore({ path: context.data.path });
@@ -47,9 +47,9 @@ function takeFromRing(): void {
 }
 
 function applySlice(): void {
-  const end = performance.now() + MAX_MS;
+  const end = clock.monotonicMs() + MAX_MS;
   let records = 0;
-  const at = applier.applyAll(batches, offset, () => (++records & 63) === 0 && performance.now() >= end);
+  const at = applier.applyAll(batches, offset, () => (++records & 63) === 0 && clock.monotonicMs() >= end);
   let bytes = 0;
   let position = 0;
   for (const done of batches.splice(0, at.batch)) {

@@ -183,6 +183,11 @@ export class CatalogView implements Catalog {
     return row && buildConstraint(row);
   }
 
+  viewOfRule(rule: Oid): Relation | undefined {
+    const row = this.rows.one('pg_rewrite', 'oid', rule);
+    return row && this.relation(row[bornTable('pg_rewrite').def.position.ev_class] as Oid);
+  }
+
   constraintsNamed(name: string): readonly Constraint[] {
     return this.rows.rows('pg_constraint', 'conname', name).map((row) => buildConstraint(row));
   }

@@ -308,6 +308,8 @@ export interface Catalog {
   databaseNamed(name: string): PgDatabase | undefined;
 
   constraint(oid: Oid): Constraint | undefined;
+  /** The view that a pg_rewrite row belongs to. */
+  viewOfRule(rule: Oid): Relation | undefined;
   constraintsNamed(name: string): readonly Constraint[];
   /** Is `member` the role itself, or a direct or indirect member of it? */
   isMemberOf(member: Oid, role: Oid): boolean;

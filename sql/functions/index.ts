@@ -16,6 +16,7 @@ import { sequenceFunctions } from './catalog-sequences.js';
 import { castFunctions } from './casts.js';
 import { comparisonFunctions } from './comparisons.js';
 import { dateTimeFunctions } from './date-time-operators.js';
+import { deparseFunctions } from './deparse-functions.js';
 import { floatFunctions } from './floats.js';
 import type { SqlFunction } from './function.js';
 import { integerFunctions } from './integers.js';
@@ -38,6 +39,7 @@ const FAMILIES: readonly (readonly SqlFunction[])[] = [
   catalogStatisticsFunctions,
   informationSchemaFunctions,
   sequenceFunctions,
+  deparseFunctions,
 ];
 
 function build(): Map<string, SqlFunction> {
