@@ -96,7 +96,7 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
     transactionMemory: options.transactionMemory ?? 1 << 30,
     bulkThreshold: options.bulkThreshold ?? 32 << 20,
     collectEveryMs: options.collectEveryMs ?? 1000,
-    trimEveryBytes: options.trimEveryBytes ?? 24 << 20,
+    trimEveryBytes: options.trimEveryBytes ?? 16 << 20,
   };
   return new Engine(runtime, engineOptions, kv, log, group, driver, store, recovered, parts.onClose);
 }
