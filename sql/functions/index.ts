@@ -13,6 +13,7 @@ import { catalogSizeFunctions } from './catalog-sizes.js';
 import { catalogStatisticsFunctions } from './catalog-statistics.js';
 import { informationSchemaFunctions } from './catalog-information-schema.js';
 import { sequenceFunctions } from './catalog-sequences.js';
+import { bytesFunctions } from './bytes.js';
 import { castFunctions } from './casts.js';
 import { comparisonFunctions } from './comparisons.js';
 import { dateTimeFunctions } from './date-time-operators.js';
@@ -20,7 +21,10 @@ import { deparseFunctions } from './deparse-functions.js';
 import { floatFunctions } from './floats.js';
 import type { SqlFunction } from './function.js';
 import { integerFunctions } from './integers.js';
+import { likeFunctions } from './like.js';
 import { numericFunctions } from './numerics.js';
+import { regexFunctions } from './regex-functions.js';
+import { stringFunctions } from './strings.js';
 import { windowFunctions } from './windows.js';
 
 const FAMILIES: readonly (readonly SqlFunction[])[] = [
@@ -29,6 +33,10 @@ const FAMILIES: readonly (readonly SqlFunction[])[] = [
   numericFunctions,
   comparisonFunctions,
   castFunctions,
+  likeFunctions,
+  regexFunctions,
+  stringFunctions,
+  bytesFunctions,
   dateTimeFunctions,
   aggregateFunctions,
   windowFunctions,
