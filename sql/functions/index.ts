@@ -13,6 +13,7 @@ import { catalogSizeFunctions } from './catalog-sizes.js';
 import { catalogStatisticsFunctions } from './catalog-statistics.js';
 import { informationSchemaFunctions } from './catalog-information-schema.js';
 import { sequenceFunctions } from './catalog-sequences.js';
+import { arrayFunctions } from './arrays.js';
 import { bytesFunctions } from './bytes.js';
 import { castFunctions } from './casts.js';
 import { comparisonFunctions } from './comparisons.js';
@@ -21,9 +22,11 @@ import { deparseFunctions } from './deparse-functions.js';
 import { floatFunctions } from './floats.js';
 import type { SqlFunction } from './function.js';
 import { integerFunctions } from './integers.js';
+import { jsonFunctions } from './json-functions.js';
 import { likeFunctions } from './like.js';
 import { numericFunctions } from './numerics.js';
 import { regexFunctions } from './regex-functions.js';
+import { seriesFunctions } from './series.js';
 import { stringFunctions } from './strings.js';
 import { windowFunctions } from './windows.js';
 
@@ -37,6 +40,9 @@ const FAMILIES: readonly (readonly SqlFunction[])[] = [
   regexFunctions,
   stringFunctions,
   bytesFunctions,
+  arrayFunctions,
+  seriesFunctions,
+  jsonFunctions,
   dateTimeFunctions,
   aggregateFunctions,
   windowFunctions,
