@@ -6,7 +6,7 @@ import { quoteIdentifier } from '../types/identifier.js';
 import { trimBlanks } from '../types/text.js';
 import { characterLength, isBasicPlane, sliceCharacters, utf8Length } from '../types/utf8.js';
 import type { EvalContext } from './context.js';
-import { f, fbc, fc, set } from './define.js';
+import { f, fbc, set } from './define.js';
 import type { FunctionCall, SqlFunction } from './function.js';
 import { lowerText, upperText } from './like.js';
 
@@ -411,7 +411,6 @@ export const stringFunctions: readonly SqlFunction[] = [
     const suffix = `_${oid}`;
     return name.slice(0, Math.min(name.length, 63 - suffix.length)) + suffix;
   }),
-  fc('pg_client_encoding()', (context: EvalContext) => context.settings.get('client_encoding') ?? 'UTF8'),
 ];
 
 /** What a cast to text gives: booleans in words, character types as they are. */
