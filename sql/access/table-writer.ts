@@ -38,6 +38,7 @@ export class TableWriter {
   readonly access: TableAccess;
   private readonly indexes: readonly IndexAccess[];
   private readonly entries: (Entry | null)[];
+  private inserts = 0;
 
   constructor(readonly relation: Relation, private readonly context: WriterContext) {
     this.access = tableAccess(relation, context.catalog);
@@ -47,6 +48,11 @@ export class TableWriter {
 
   /** Inserts a row (values by attnum - 1). */
   insert(values: readonly Datum[]): RowId | Pending {
+    // A bulk load goes no faster than the engine can apply it.
+    if ((++this.inserts & 1023) === 0) {
+      const behind = this.context.transaction.loadPending();
+      if (behind) return behind;
+    }
     const deferred: DeferredUniqueCheck[] = [];
     for (let i = 0; i < this.indexes.length; i++) {
       const entry = this.entryOf(this.indexes[i]!, values);
@@ -79,7 +85,8 @@ export class TableWriter {
         if (probed) return probed;
       }
       writes.push(() => {
-        if (old && !sameKey) transaction.deleteIndexEntry(access.index.storage, old.key, rowId);
+        // Also under the same key: the entry with the old payload stays for older snapshots.
+        if (old) transaction.deleteIndexEntry(access.index.storage, old.key, rowId);
         this.put(access, next, rowId, after);
       });
     }
