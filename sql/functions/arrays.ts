@@ -3,7 +3,7 @@ import { DatabaseError } from '../../engine/errors.js';
 import { MAX_DIMENSIONS, checkArraySize, equalityOf, makeArray } from '../types/array.js';
 import type { ArrayValue, Datum } from '../types/datum.js';
 import type { EvalContext } from './context.js';
-import { f, fb, fbc, fc, set, setbc } from './define.js';
+import { f, fb, fbc, fc, set } from './define.js';
 import type { FunctionCall, SqlFunction } from './function.js';
 import { uniform } from './floats.js';
 
@@ -256,5 +256,4 @@ export const arrayFunctions: readonly SqlFunction[] = [
     const compare = call.type(call.argTypes[0]!).compare as (a: Datum, b: Datum) => number;
     return (operand: Datum, thresholds: ArrayValue) => widthBucket(operand, thresholds, compare);
   }),
-  setbc('_pg_expandarray(anyarray)', () => (array: ArrayValue) => array.elements.map((item, i) => [item, i + (array.lowerBounds[0] ?? 1) - (array.lowerBounds[0] ?? 1) + 1])),
 ];
