@@ -301,6 +301,7 @@ export class CatalogTransaction {
 
   delete(table: string, entry: CatalogEntry): void {
     const { def } = bornTable(table);
+    this.layer();
     this.touch(table, def, entry.values!);
     this.write(table, def, entry, null);
   }

@@ -10,7 +10,7 @@ import { ClassOid } from '../catalog/class-oids.js';
 import { address, deleteDependenciesOf, dependentsOf } from '../catalog/dependency.js';
 import type { Datum } from '../types/datum.js';
 import { parseExpression } from '../parser/parse.js';
-import { positionOf, type CommandContext } from './command.js';
+import type { CommandContext } from './command.js';
 import { columnCollation, planColumn, type ConstraintPlan } from './column-definition.js';
 import { addConstraint, current, dropDefault, findColumn, setDefault, storeDefault, validateCheck, validateForeignKey, validateNotNull } from './constraints.js';
 import { columnSequence, finishColumns } from './create-table.js';
@@ -52,7 +52,7 @@ export async function alterTable(statement: AlterTableStmt, context: CommandCont
   const range = statement.relation!;
   const relation = await openRelationIfExists(context, range, 'AccessExclusiveLock');
   if (!relation) {
-    if (!statement.missing_ok) throw new DatabaseError('42P01', `relation "${qualifiedName(range)}" does not exist`, { position: positionOf(context, range.location) });
+    if (!statement.missing_ok) throw new DatabaseError('42P01', `relation "${qualifiedName(range)}" does not exist`);
     context.notice('NOTICE', `relation "${range.relname}" does not exist, skipping`, { sqlstate: '00000' });
     return tag;
   }

@@ -79,7 +79,7 @@ export function planColumn(context: CommandContext, tableName: string, definitio
         notNull = notNullWritten = true;
         break;
       case 'CONSTR_DEFAULT':
-        if (defaultNode || serial) throw new DatabaseError('42601', `multiple default values specified for column "${name}" of table "${tableName}"`, position(constraint.location));
+        if (defaultNode || serial) throw new DatabaseError('42601', `multiple default values specified for column "${name}" of table "${tableName}"`, serial ? {} : position(constraint.location));
         defaultNode = constraint.raw_expr ?? null;
         break;
       case 'CONSTR_IDENTITY':

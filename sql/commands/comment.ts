@@ -35,13 +35,15 @@ const RELATION_KINDS: Readonly<Record<string, readonly [string, string]>> = {
 
 export async function commentOn(statement: CommentStmt, context: CommandContext): Promise<string> {
   const target = await findTarget(statement, context);
+  if (!target) return 'COMMENT';
   setComment(context, target.classOid, target.oid, target.subId ?? 0, statement.comment ?? null, target.shared ?? false);
   return 'COMMENT';
 }
 
 interface Target { classOid: Oid; oid: Oid; subId?: number; shared?: boolean }
 
-async function findTarget(statement: CommentStmt, context: CommandContext): Promise<Target> {
+/** null: a warning was enough. */
+async function findTarget(statement: CommentStmt, context: CommandContext): Promise<Target | null> {
   const { catalog } = context;
   const object = statement.object as Node;
   const names = nameList(object);
@@ -75,7 +77,10 @@ async function findTarget(statement: CommentStmt, context: CommandContext): Prom
     }
     case 'OBJECT_DATABASE': {
       const database = catalog.databaseNamed(names[0]!);
-      if (!database) throw new DatabaseError('3D000', `database "${names[0]}" does not exist`);
+      if (!database) {
+        context.notice('WARNING', `database "${names[0]}" does not exist`, { sqlstate: '3D000' });
+        return null;
+      }
       if (!ownsAs(catalog, currentUser(context).oid, database.datdba)) throw mustBeOwner('database', database.datname);
       return { classOid: ClassOid.pg_database, oid: database.oid, shared: true };
     }

@@ -12,7 +12,7 @@ import { quoteIdentifier, quoteQualified } from '../catalog/identifiers.js';
 import type { Datum } from '../types/datum.js';
 import { positionOf, type CommandContext } from './command.js';
 import { constraintNameUsed, defaultOpclass, defineIndex, joinColumnNames } from './define-index.js';
-import { isImmutable, recordExpressionDependencies, references } from './expression-references.js';
+import { columnLocation, isImmutable, recordExpressionDependencies, references } from './expression-references.js';
 import { chooseName, currentUser, lockRelation, nameList, openRelation } from './names.js';
 import { attributeEntry, updateClass } from './relation-rows.js';
 import { forEachRow } from './row-scan.js';
@@ -38,7 +38,7 @@ export function setDefault(context: CommandContext, relation: Relation, attnum: 
     for (const used of references(analyzed.expr).columns) {
       if (used > 0 && relation.attributes[used - 1]!.attgenerated !== '') {
         throw new DatabaseError('42P17', `cannot use generated column "${relation.attributes[used - 1]!.attname}" in column generation expression`, {
-          detail: 'A generated column cannot reference another generated column.',
+          detail: 'A generated column cannot reference another generated column.', position: positionOf(context, columnLocation(analyzed.expr, used)),
         });
       }
     }
@@ -102,6 +102,7 @@ async function addCheck(context: CommandContext, relation: Relation, node: Const
   const analyzed = context.hooks.analyzeExpression(node.raw_expr!, { kind: 'check constraint', relation, target: { type: 16, typmod: -1 } }, context.eval, context.source);
   const used = [...references(analyzed.expr).columns].filter((attnum) => attnum > 0).sort((a, b) => a - b);
   let name = node.conname;
+  if (name && fresh && relation.constraints.some((constraint) => constraint.conname === name)) throw new DatabaseError('42710', `check constraint "${name}" already exists`);
   if (name) checkConstraintName(context, relation, name);
   else {
     const only = used.length === 1 ? relation.attributes[used[0]! - 1]!.attname : null;
@@ -156,7 +157,7 @@ export async function validateNotNull(context: CommandContext, relation: Relatio
 async function addKey(context: CommandContext, relation: Relation, node: Constraint, column: string | null, fresh: boolean): Promise<void> {
   const primary = node.contype === 'CONSTR_PRIMARY';
   if (primary && relation.constraints.some((constraint) => constraint.contype === 'p')) {
-    throw new DatabaseError('42P16', `multiple primary keys for table "${relation.relname}" are not allowed`, { position: positionOf(context, node.location) });
+    throw new DatabaseError('42P16', `multiple primary keys for table "${relation.relname}" are not allowed`, fresh ? { position: positionOf(context, node.location) } : {});
   }
   if (node.indexname) return addKeyUsingIndex(context, relation, node, primary);
   const names = column !== null && !node.keys?.length ? [column] : nameList((node.keys ?? []) as Node[]);

@@ -134,7 +134,7 @@ async function addConstraints(context: CommandContext, oid: Oid, constraints: re
 }
 
 async function planLike(context: CommandContext, clause: TableLikeClause, firstColumn: number): Promise<LikePlan> {
-  const source = await openRelation(context, clause.relation!, 'AccessShareLock');
+  const source = await openRelation(context, clause.relation!, 'AccessShareLock', true);
   if (!['r', 'v', 'm', 'c', 'f', 'p'].includes(source.relkind)) {
     throw new DatabaseError('42809', `relation "${source.relname}" is invalid in LIKE clause`);
   }

@@ -42,6 +42,12 @@ export async function createDatabase(statement: CreatedbStmt, context: CommandCo
   const ownerName = optionText(options.get('owner'));
   const owner = ownerName === undefined ? me : context.catalog.roleNamed(ownerName);
   if (!owner) throw new DatabaseError('42704', `role "${ownerName}" does not exist`);
+  await reserveName(context, ClassOid.pg_database, 0, name);
+  if (context.catalog.databaseNamed(name)) throw new DatabaseError('42P04', `database "${name}" already exists`);
+  const templateName = optionText(options.get('template')) ?? 'template1';
+  const template = context.catalog.databaseNamed(templateName);
+  if (!template) throw new DatabaseError('3D000', `template database "${templateName}" does not exist`);
+  if (!template.datistemplate && !ownsAs(context.catalog, me.oid, template.datdba)) throw new DatabaseError('42501', `permission denied to copy database "${templateName}"`);
   const encoding = optionText(options.get('encoding'));
   if (encoding !== undefined && !/^utf-?8$|^unicode$|^6$/i.test(encoding)) {
     if (/^[a-z]/i.test(encoding) && !/^(sql_ascii|latin\d*|win\d+|iso[-_0-9]+|euc_\w+|koi8.*|mule_internal|big5|gbk|gb18030|sjis|uhc|johab)$/i.test(encoding)) throw new DatabaseError('42704', `${encoding} is not a valid encoding name`);
@@ -52,12 +58,6 @@ export async function createDatabase(statement: CreatedbStmt, context: CommandCo
     if (locale !== undefined && !OUR_LOCALES.test(locale)) throw new DatabaseError('42809', `invalid locale name: "${locale}"`);
   }
   if (optionText(options.get('locale_provider')) && optionText(options.get('locale_provider')) !== 'libc') throw notSupported('locale provider other than libc');
-  await reserveName(context, ClassOid.pg_database, 0, name);
-  if (context.catalog.databaseNamed(name)) throw new DatabaseError('42P04', `database "${name}" already exists`);
-  const templateName = optionText(options.get('template')) ?? 'template1';
-  const template = context.catalog.databaseNamed(templateName);
-  if (!template) throw new DatabaseError('3D000', `template database "${templateName}" does not exist`);
-  if (!template.datistemplate && !ownsAs(context.catalog, me.oid, template.datdba)) throw new DatabaseError('42501', `permission denied to copy database "${templateName}"`);
   const others = context.otherSessions(template.oid);
   if (others > 0) throw new DatabaseError('55006', `source database "${templateName}" is being accessed by other users`, { detail: `There ${others === 1 ? 'is 1 other session' : `are ${others} other sessions`} using the database.` });
   const oid = context.changes.newOid();

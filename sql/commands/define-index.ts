@@ -57,7 +57,6 @@ export async function defineIndex(context: CommandContext, relation: Relation, r
   const method = statement.accessMethod || 'btree';
   const accessMethod = context.catalog.accessMethodNamed(method);
   if (!accessMethod) throw new DatabaseError('42704', `access method "${method}" does not exist`);
-  if (accessMethod.oid !== BTREE_AM && accessMethod.oid !== HASH_AM) throw notSupported(`access method ${method}`);
   const elements = (statement.indexParams ?? []).map((node) => (node as { IndexElem: IndexElem }).IndexElem);
   const includes = (statement.indexIncludingParams ?? []).map((node) => (node as { IndexElem: IndexElem }).IndexElem);
   if (accessMethod.oid === HASH_AM) {
@@ -67,6 +66,7 @@ export async function defineIndex(context: CommandContext, relation: Relation, r
   }
   if (elements.length + includes.length > MAX_KEYS) throw new DatabaseError('54011', `cannot use more than ${MAX_KEYS} columns in an index`);
   const keys = elements.map((element) => planKey(context, relation, element, accessMethod.oid, method, request.constraint));
+  if (accessMethod.oid !== BTREE_AM && accessMethod.oid !== HASH_AM) throw notSupported(`access method ${method}`);
   const included = includes.map((element) => {
     if (element.expr) throw new DatabaseError('0A000', 'expressions are not supported in included columns');
     return columnNumber(relation, element.name!, request.constraint !== null);

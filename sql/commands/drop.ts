@@ -9,7 +9,7 @@ import { mustBeOwner, ownsAs } from '../catalog/acl.js';
 import { bornTable } from '../catalog/born-rows.js';
 import type { Oid, Relation } from '../catalog/catalog.js';
 import { ClassOid } from '../catalog/class-oids.js';
-import { address, addressKey, deleteDependenciesOf, deleteSharedDependencies, dependenciesOf, dependentsOf, isPinned, type ObjectAddress } from '../catalog/dependency.js';
+import { address, addressKey, deleteDependenciesOf, deleteSharedDependencies, dependenciesOf, dependentsOf, isPinned, type Dependency, type ObjectAddress } from '../catalog/dependency.js';
 import { describeCatalogObject, visibleRelationName } from '../catalog/describe-object.js';
 import type { CommandContext } from './command.js';
 import { removeComments } from './comment.js';
@@ -32,58 +32,55 @@ interface Doomed { readonly object: ObjectAddress; readonly original: boolean; r
 function collect(context: CommandContext, targets: readonly ObjectAddress[], cascade: boolean): Doomed[] {
   const { rows } = context.catalog;
   const originals = new Set(targets.map(addressKey));
-  const ordered: Doomed[] = [];
-  const seen = new Map<string, 'visiting' | 'done'>();
-  const blockers: { dependent: ObjectAddress; needs: ObjectAddress }[] = [];
-  const auto = new Map<string, boolean>();
+  const ordered: ObjectAddress[] = [];
+  /** What made an object go first, and whether something took it along silently. */
+  const visited = new Map<string, { because: ObjectAddress | null; silent: boolean }>();
   for (const target of targets) {
     const owner = dependenciesOf(rows, target).find((dependency) => dependency.kind === 'i' && dependency.dependent.subId === target.subId);
     if (!owner || originals.has(addressKey(owner.referenced))) continue;
     const needed = describeObject(context, owner.referenced);
     throw new DatabaseError('2BP01', `cannot drop ${describeObject(context, target)} because ${needed} requires it`, { hint: `You can drop ${needed} instead.` });
   }
-  const visit = (object: ObjectAddress, silent: boolean): void => {
-    const key = addressKey(object);
+  const visit = (object: ObjectAddress, because: ObjectAddress | null, silent: boolean): void => {
     // A column of a table that goes as a whole goes with it.
-    if (object.subId !== 0 && (originals.has(addressKey({ ...object, subId: 0 })) || seen.has(addressKey({ ...object, subId: 0 })))) return;
-    if (seen.has(key)) {
-      if (silent) auto.set(key, true);
+    const whole = { ...object, subId: 0 };
+    if (object.subId !== 0 && (originals.has(addressKey(whole)) || visited.has(addressKey(whole)))) return;
+    const key = addressKey(object);
+    const before = visited.get(key);
+    if (before) {
+      before.silent ||= silent;
       return;
     }
-    seen.set(key, 'visiting');
-    auto.set(key, silent);
-    for (const dependency of dependentsOf(rows, object)) {
+    visited.set(key, { because, silent });
+    for (const dependency of newestFirst(dependentsOf(rows, object))) {
+      const { kind } = dependency;
       let { dependent } = dependency;
-      // Part of something else (an index of a constraint, a rule of a view): that one stands for it.
-      let internal = dependency.kind === 'i';
-      if (!internal) {
-        const owner = dependenciesOf(rows, dependent).find((candidate) => candidate.kind === 'i' && addressKey(candidate.referenced) !== key && candidate.dependent.subId === dependent.subId);
-        if (owner) {
-          dependent = owner.referenced;
-          internal = false;
-        }
+      if (kind !== 'i') {
+        // Part of something else (an index of a constraint, a rule of a view): that one stands for it.
+        const owner = dependenciesOf(rows, dependent).find((candidate) => candidate.kind === 'i' && candidate.dependent.subId === dependent.subId && addressKey(candidate.referenced) !== key);
+        if (owner) dependent = owner.referenced;
       }
-      if (addressKey(dependent) === key) continue;
-      const goesAlong = dependency.kind === 'a' || internal;
-      if (!goesAlong && !originals.has(addressKey(dependent)) && !originals.has(addressKey({ ...dependent, subId: 0 }))) {
-        if (!seen.has(addressKey(dependent))) blockers.push({ dependent, needs: object });
-      }
-      visit(dependent, goesAlong);
+      if (addressKey(dependent) !== key) visit(dependent, object, kind !== 'n');
     }
-    seen.set(key, 'done');
-    ordered.push({ object, original: originals.has(key), silent });
+    ordered.push(object);
   };
-  for (const target of targets) visit(target, false);
-  const doomed = ordered.map((item) => ({ ...item, silent: auto.get(addressKey(item.object)) ?? item.silent }));
-  const real = blockers.filter((blocker) => !auto.get(addressKey(blocker.dependent)));
-  if (!cascade && real.length > 0) {
+  for (const target of targets) visit(target, null, false);
+  const partOfOther = (object: ObjectAddress): boolean => object.subId !== 0 && visited.has(addressKey({ ...object, subId: 0 }));
+  const doomed = ordered.filter((object) => !partOfOther(object)).map((object) => ({ object, original: originals.has(addressKey(object)), silent: visited.get(addressKey(object))!.silent }));
+  const blockers = doomed.filter((item) => !item.original && !item.silent).reverse();
+  if (!cascade && blockers.length > 0) {
     const subject = targets.length === 1 ? `cannot drop ${describeObject(context, targets[0]!)} because other objects depend on it` : 'cannot drop desired object(s) because other objects depend on them';
     throw new DatabaseError('2BP01', subject, {
-      detail: real.map(({ dependent, needs }) => `${describeObject(context, dependent)} depends on ${describeObject(context, needs)}`).join('\n'),
+      detail: blockers.map(({ object }) => `${describeObject(context, object)} depends on ${describeObject(context, visited.get(addressKey(object))!.because!)}`).join('\n'),
       hint: 'Use DROP ... CASCADE to drop the dependent objects too.',
     });
   }
   return doomed;
+}
+
+/** PostgreSQL's order, which shows in messages: by OID, newest first. */
+function newestFirst(dependencies: Dependency[]): Dependency[] {
+  return dependencies.sort((a, b) => b.dependent.objectId - a.dependent.objectId || a.dependent.classId - b.dependent.classId || a.dependent.subId - b.dependent.subId);
 }
 
 /** Drops objects and whatever goes with them; reports cascades as PostgreSQL does. */

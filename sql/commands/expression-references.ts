@@ -49,6 +49,22 @@ export function references(expr: Expr): References {
   return { columns, functions, objects, hasSubLink };
 }
 
+/** Byte offset of the first mention of a column; -1 unknown. */
+export function columnLocation(expr: Expr, attnum: number): number {
+  let found = -1;
+  const visit = (node: unknown): void => {
+    if (found >= 0 || node === null || typeof node !== 'object') return;
+    const { kind, attno, location } = node as { kind?: string; attno?: number; location?: number };
+    if (kind === 'Var') {
+      if (attno === attnum) found = location ?? -1;
+      return;
+    }
+    for (const value of Object.values(node)) visit(value);
+  };
+  visit(expr);
+  return found;
+}
+
 /** Anything in it that may answer differently on each row. */
 export function isVolatile(catalog: Catalog, expr: Expr): boolean {
   if (JSON.stringify(expr, bigintAsText).includes('"kind":"NextValueExpr"')) return true;

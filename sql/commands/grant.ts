@@ -74,7 +74,7 @@ function lettersOf(name: string | undefined, kind: AclObjectKind): string {
   if (!name) return ALL_PRIVILEGES[kind];
   const letter = PRIVILEGE_LETTERS[name.toLowerCase()];
   if (!letter) throw new DatabaseError('42601', `unrecognized privilege type "${name}"`);
-  if (!ALL_PRIVILEGES[kind].includes(letter)) throw new DatabaseError('0LP01', `invalid privilege type ${name.toUpperCase()} for ${kind}`);
+  if (!ALL_PRIVILEGES[kind].includes(letter)) throw new DatabaseError('0LP01', `invalid privilege type ${name.toUpperCase()} for ${kind === 'table' && letter !== 'U' ? 'relation' : kind}`);
   return letter;
 }
 

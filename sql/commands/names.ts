@@ -41,10 +41,10 @@ export async function openRelationIfExists(context: CommandContext, range: Range
   }
 }
 
-/** The same, or 42P01. */
-export async function openRelation(context: CommandContext, range: RangeVar, mode: TableLockMode): Promise<Relation> {
+/** The same, or 42P01; utility statements report no position, except where the parser looks names up. */
+export async function openRelation(context: CommandContext, range: RangeVar, mode: TableLockMode, withPosition = false): Promise<Relation> {
   const relation = await openRelationIfExists(context, range, mode);
-  if (!relation) throw new DatabaseError('42P01', `relation "${qualifiedName(range)}" does not exist`, { position: positionOf(context, range.location) });
+  if (!relation) throw new DatabaseError('42P01', `relation "${qualifiedName(range)}" does not exist`, withPosition ? { position: positionOf(context, range.location) } : {});
   return relation;
 }
 
@@ -69,6 +69,12 @@ export function refuseCatalog(relation: Relation): void {
 
 /** Schema to create an object in: the named one, the session's temporary one, or the first of the path. */
 export async function creationNamespace(context: CommandContext, range: RangeVar): Promise<{ oid: Oid; name: string; temporary: boolean }> {
+  const namespace = findCreationNamespace(context, range);
+  refuseSystemNamespace(namespace, range.relname ?? '');
+  return namespace;
+}
+
+function findCreationNamespace(context: CommandContext, range: RangeVar): { oid: Oid; name: string; temporary: boolean } {
   const temporary = range.relpersistence === 't' || range.schemaname === 'pg_temp';
   if (temporary) {
     if (range.schemaname && range.schemaname !== 'pg_temp' && range.schemaname !== temporaryNamespaceName(context.eval.session.pid)) {
@@ -97,7 +103,6 @@ export function creationNamespaceNamed(context: CommandContext, schema: string |
 }
 
 function checkCreate(context: CommandContext, oid: Oid, name: string): void {
-  if (oid === 11) throw permissionDenied('schema', name);
   if (!hasNamespacePrivilege(context.catalog, currentUser(context).oid, oid, 'C')) throw permissionDenied('schema', name);
 }
 
@@ -109,6 +114,12 @@ function temporaryNamespace(context: CommandContext): { oid: Oid; name: string; 
   const oid = context.changes.newOid();
   context.changes.insert('pg_namespace', { oid, nspname: name, nspowner: 10, nspacl: null });
   return { oid, name, temporary: true };
+}
+
+/** pg_catalog is not for users' objects, not even a superuser's. */
+export function refuseSystemNamespace(namespace: { oid: Oid; name: string }, objectName: string): void {
+  if (namespace.oid !== 11) return;
+  throw new DatabaseError('42501', `permission denied to create "${namespace.name}.${objectName}"`, { detail: 'System catalog modifications are currently disallowed.' });
 }
 
 /** Keeps rivals from making an object of this name until this transaction ends. */

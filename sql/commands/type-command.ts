@@ -34,11 +34,11 @@ const ENUM = { input: 3506, output: 3507, receive: 3532, send: 3533 };
 export async function createEnum(statement: CreateEnumStmt, context: CommandContext): Promise<string> {
   const { name, namespace } = await newTypeName(context, statement.typeName as Node[]);
   const labels = (statement.vals ?? []).map((node) => stringOf(node as Node));
+  const oid = context.changes.newOid();
   labels.forEach((label, i) => {
     checkLabel(label);
-    if (labels.indexOf(label) !== i) throw new DatabaseError('23505', `duplicate key value violates unique constraint "pg_enum_typid_label_index"`, { detail: `Key (enumtypid, enumlabel) already exists.` });
+    if (labels.indexOf(label) !== i) throw new DatabaseError('23505', 'duplicate key value violates unique constraint "pg_enum_typid_label_index"', { detail: `Key (enumtypid, enumlabel)=(${oid}, ${label}) already exists.` });
   });
-  const oid = context.changes.newOid();
   const arrayOid = context.changes.newOid();
   const owner = currentUser(context).oid;
   addType(context, { oid, name, namespace, owner, length: 4, byValue: true, kind: 'e', category: 'E', array: arrayOid, ...ENUM, align: 'i', storage: 'p' });
