@@ -1,14 +1,19 @@
 /** The planner's entry: from an analyzed Query to an immutable PhysicalPlan that can be cached and run many times. */
-import { notSupported } from '../../engine/errors.js';
-import type { Query } from '../analyzer/query-tree.js';
+import type { Query, TargetEntry } from '../analyzer/query-tree.js';
 import type { Catalog } from '../catalog/catalog.js';
+import type { ResultColumn } from '../executor/row-source.js';
 import type { EvalContext } from '../functions/context.js';
 import type { Datum } from '../types/datum.js';
+import { globalise } from './globalise.js';
+import { planModify } from './modify.js';
+import { planCte } from './plan-cte.js';
 import type { PhysicalPlan } from './plan-node.js';
+import { Planner } from './planner-state.js';
+import { planSelect } from './select.js';
 
 export interface PlanOptions {
   readonly catalog: Catalog;
-  /** For constant folding and the planner's settings (enable_*, *_cost, work_mem, join_collapse_limit). */
+  /** For constant folding and the planner's settings (enable_*, *_cost, ...). */
   readonly context: EvalContext;
   /** Known parameter values, for a custom plan; their $n are folded. Absent: a generic plan. */
   readonly params?: readonly Datum[];
@@ -16,6 +21,31 @@ export interface PlanOptions {
   readonly disabledRules?: ReadonlySet<string>;
 }
 
-export function planQuery(_query: Query, _options: PlanOptions): PhysicalPlan {
-  throw notSupported('planning');
+/** Plans one SELECT, INSERT, UPDATE or DELETE. Raises what cannot be planned; never reads rows. */
+export function planQuery(query: Query, options: PlanOptions): PhysicalPlan {
+  const planner = new Planner(options.catalog, options.context, options.params ?? null, options.disabledRules ?? new Set());
+  const global = globalise(query, planner);
+  for (const info of planner.cteInfos.values()) if (info.resolved && info.query.commandType !== 'select') planCte(info, planner);
+  const isSelect = query.commandType === 'select';
+  const root = isSelect ? planSelect(global, planner).node : planModify(global, planner, true);
+  return {
+    commandType: query.commandType,
+    root,
+    columns: resultColumns(isSelect ? query.targetList : query.returning),
+    subPlans: planner.subPlans,
+    ctes: planner.ctes,
+    rangeTable: planner.rangeTable.map((entry) => ({ kind: entry.kind, name: entry.name, aliased: entry.aliased, columns: entry.columns, relation: entry.kind === 'relation' ? entry.relation : 0 })),
+    permissions: query.permissions,
+    relations: [...planner.relations.values()],
+    catalogVersion: options.catalog.version,
+    modifies: planner.writes || planner.locksRows,
+    writes: planner.writes,
+    settings: new Map(),
+  };
+}
+
+function resultColumns(targets: readonly TargetEntry[]): ResultColumn[] {
+  return targets.filter((entry) => !entry.junk).map((entry) => ({
+    name: entry.name ?? '?column?', typeOid: entry.expr.type, typmod: entry.expr.typmod, tableOid: entry.originTable, attributeNumber: entry.originColumn,
+  }));
 }

@@ -61,6 +61,8 @@ function outputColumn(expr: Expr, node: AggNode): OutputColumn {
   if (expr.kind === 'GroupingFunc') return { grouping: expr.refs.map((ref) => node.groupRefs.indexOf(ref)) };
   const agg = node.aggs.findIndex((candidate) => equalExpr(candidate, expr));
   if (agg >= 0) return { agg };
+  const same = node.groups.indexOf(expr);
+  if (same >= 0) return { group: same };
   const group = node.groups.findIndex((candidate) => equalExpr(candidate, expr));
   if (group < 0) throw new Error('aggregate output is neither a group nor an aggregate');
   return { group };

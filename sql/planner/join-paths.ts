@@ -1,0 +1,211 @@
+/** All ways to join two sets of relations by nested loop, hash or merge. After joinpath.c. */
+import type { Expr } from '../analyzer/query-tree.js';
+import { exprsCost, makeCost, materialized, sortCost, widthOf } from './cost.js';
+import type { BinaryClause, Clause, JoinProblem, SpecialJoin } from './join-problem.js';
+import { addPath, cheapest, satisfies, type Path, type SameValue } from './path.js';
+import type { JoinKey, PlanJoinType, PlanNode, SortKey } from './plan-node.js';
+import type { Planner } from './planner-state.js';
+
+export interface JoinRel {
+  readonly mask: number;
+  readonly rows: number;
+  readonly paths: Path[];
+}
+
+interface JoinContext {
+  readonly problem: JoinProblem;
+  readonly planner: Planner;
+  readonly same: SameValue;
+  readonly type: PlanJoinType;
+  readonly outer: JoinRel;
+  readonly inner: JoinRel;
+  /** Decide what matches. */
+  readonly joinClauses: readonly Clause[];
+  /** Tested on the result (outer joins only; otherwise they are join clauses). */
+  readonly filters: readonly Expr[];
+  readonly rows: number;
+}
+
+const INTEGERS = new Set([20, 21, 23]);
+const FLOATS = new Set([700, 701]);
+
+export function addJoinPaths(into: Path[], problem: JoinProblem, same: SameValue, outer: JoinRel, inner: JoinRel, join: SpecialJoin | null, clauses: readonly Clause[], rows: number): void {
+  const { planner } = problem;
+  const type: PlanJoinType = join ? join.type : 'inner';
+  const isOuter = type === 'left' || type === 'full' || type === 'anti';
+  const joinClauses = clauses.filter((clause) => !isOuter || clause.of === join);
+  const filters = isOuter ? clauses.filter((clause) => clause.of !== join).map((clause) => clause.expr) : [];
+  const context: JoinContext = { problem, planner, same, type, outer, inner, joinClauses, filters, rows };
+  if (type !== 'full') nestLoops(into, context);
+  hashJoins(into, context);
+  mergeJoins(into, context);
+  // The mirrored forms of left joins: the smaller side may be the one to hash.
+  if (type === 'left') hashJoins(into, { ...context, type: 'right', outer: inner, inner: outer });
+  if (into.length === 0 && type === 'full') fullWithoutKeys(into, context);
+}
+
+function outputOf(context: JoinContext, outer: PlanNode, inner: PlanNode): Expr[] {
+  return context.type === 'semi' || context.type === 'anti' ? [...outer.output] : [...outer.output, ...inner.output];
+}
+
+function nestLoops(into: Path[], context: JoinContext): void {
+  const { planner, outer, inner, type, joinClauses, filters, rows } = context;
+  const bestInner = cheapest(inner.paths);
+  const candidates: Path[] = [];
+  if (bestInner) {
+    candidates.push(bestInner);
+    if (type !== 'semi' || bestInner.node.cost.rows > 1) candidates.push({ ...bestInner, node: materialized(bestInner.node, planner) });
+  }
+  candidates.push(...inner.paths.filter((path) => path.required !== 0 && (path.required & ~outer.mask) === 0));
+  for (const outerPath of outer.paths) {
+    if (outerPath.required !== 0) continue;
+    for (const innerPath of candidates) {
+      const enforced = new Set(innerPath.enforced);
+      const classes = new Set(innerPath.enforced.filter((clause) => clause.ec >= 0).map((clause) => clause.ec));
+      const quals = joinClauses.filter((clause) => !enforced.has(clause) && !(clause.ec >= 0 && classes.has(clause.ec))).map((clause) => clause.expr);
+      const o = outerPath.node.cost;
+      const i = innerPath.node.cost;
+      const rescan = innerPath.node.kind === 'Materialize' ? planner.cost.cpuOperator * i.rows : i.total - (innerPath.node.kind === 'IndexScan' ? 0 : 0);
+      const stops = type === 'semi' || type === 'anti';
+      const innerFraction = stops && quals.length === 0 ? Math.min(1, 1 / Math.max(1, i.rows)) : stops ? 0.6 : 1;
+      const pairs = o.rows * i.rows * innerFraction;
+      const total = o.total + i.total + Math.max(0, o.rows - 1) * rescan * innerFraction + pairs * (planner.cost.cpuTuple + exprsCost(quals, planner)) + rows * exprsCost(filters, planner) + planner.cost.penalty('enable_nestloop');
+      const output = outputOf(context, outerPath.node, innerPath.node);
+      const node: PlanNode = {
+        kind: 'NestLoop', joinType: type, outer: outerPath.node, inner: innerPath.node, joinQuals: quals, filter: filters, params: innerPath.params, innerUnique: false, output,
+        cost: makeCost(o.startup + i.startup + planner.cost.penalty('enable_nestloop'), total, rows, widthOf(output, planner)),
+      };
+      addPath(into, { node, order: outerPath.order, required: 0, params: [], enforced: [] });
+    }
+  }
+}
+
+/** Clauses that compare the two sides by a hashable or mergeable operator. */
+function keysOf(context: JoinContext, property: 'oprcanhash' | 'oprcanmerge'): { keys: JoinKey[]; rest: Clause[]; used: Clause[] } {
+  const { planner, outer, inner } = context;
+  const keys: JoinKey[] = [];
+  const rest: Clause[] = [];
+  const used: Clause[] = [];
+  for (const clause of context.joinClauses) {
+    const key = clause.binary && keyOf(clause.binary, clause.expr, outer.mask, inner.mask);
+    const operator = key && planner.catalog.operator(key.operator);
+    if (key && operator?.[property] && operator.oprname === '=' && sameFamily(key.outer.type, key.inner.type)) {
+      keys.push(key);
+      used.push(clause);
+    } else rest.push(clause);
+  }
+  return { keys, rest, used };
+}
+
+function keyOf(binary: BinaryClause, original: Expr, outer: number, inner: number): JoinKey | null {
+  if ((binary.leftMask & ~outer) === 0 && (binary.rightMask & ~inner) === 0) return { outer: binary.left, inner: binary.right, operator: binary.operator, original };
+  if ((binary.leftMask & ~inner) === 0 && (binary.rightMask & ~outer) === 0) return { outer: binary.right, inner: binary.left, operator: binary.commutator || binary.operator, original };
+  return null;
+}
+
+/** Values that are equal have the same representation and compare by one function. */
+function sameFamily(a: number, b: number): boolean {
+  return a === b || (INTEGERS.has(a) && INTEGERS.has(b)) || (FLOATS.has(a) && FLOATS.has(b));
+}
+
+function hashJoins(into: Path[], context: JoinContext): void {
+  const { planner, outer, inner, type, filters, rows } = context;
+  const { keys, rest } = keysOf(context, 'oprcanhash');
+  if (keys.length === 0) return;
+  const innerPath = cheapest(inner.paths);
+  if (!innerPath) return;
+  const quals = rest.map((clause) => clause.expr);
+  const cheapestTotal = cheapest(outer.paths);
+  const cheapestStartup = cheapest(outer.paths, 0);
+  for (const outerPath of new Set([cheapestTotal, cheapestStartup])) {
+    if (!outerPath) continue;
+    const o = outerPath.node.cost;
+    const i = innerPath.node.cost;
+    const { cpuOperator, cpuTuple } = planner.cost;
+    const penalty = planner.cost.penalty('enable_hashjoin');
+    const startup = i.total + (cpuOperator * keys.length + cpuTuple) * i.rows + o.startup + penalty;
+    const total = startup + (o.total - o.startup) + cpuOperator * keys.length * o.rows + rows * (cpuTuple + exprsCost(quals, planner) + exprsCost(filters, planner)) + cpuOperator * keys.length * o.rows * 0.5;
+    const output = outputOf(context, outerPath.node, innerPath.node);
+    const node: PlanNode = {
+      kind: 'HashJoin', joinType: type, outer: outerPath.node, inner: innerPath.node, keys, joinQuals: quals, filter: filters, innerUnique: false, output,
+      cost: makeCost(startup, total, rows, widthOf(output, planner)),
+    };
+    // Probing keeps the outer order, except for inner rows added at the end.
+    addPath(into, { node, order: type === 'right' || type === 'full' ? [] : outerPath.order, required: 0, params: [], enforced: [] });
+  }
+}
+
+function mergeJoins(into: Path[], context: JoinContext): void {
+  const { planner, outer, inner, type, filters, rows, same } = context;
+  const { keys, rest } = keysOf(context, 'oprcanmerge');
+  if (keys.length === 0) return;
+  const quals = rest.map((clause) => clause.expr);
+  const orders: { keys: readonly JoinKey[]; descending: boolean[]; nullsFirst: boolean[] }[] = [{ keys, descending: keys.map(() => false), nullsFirst: keys.map(() => false) }];
+  // An outer path that is sorted by some of the keys gives another order to try.
+  for (const path of outer.paths) {
+    const matched: JoinKey[] = [];
+    const descending: boolean[] = [];
+    const nullsFirst: boolean[] = [];
+    for (const sortKey of path.order) {
+      const key = keys.find((candidate) => !matched.includes(candidate) && same(candidate.outer, sortKey.expr));
+      if (!key) break;
+      matched.push(key);
+      descending.push(sortKey.descending);
+      nullsFirst.push(sortKey.nullsFirst);
+    }
+    if (matched.length === keys.length) orders.push({ keys: matched, descending, nullsFirst });
+  }
+  for (const order of orders) {
+    const wanted = (side: 'outer' | 'inner'): SortKey[] => order.keys.map((key, k) => ({ expr: key[side], descending: order.descending[k]!, nullsFirst: order.nullsFirst[k]!, sortOperator: 0 }));
+    const outerPath = sortedPath(outer, wanted('outer'), context);
+    const innerPath = sortedPath(inner, wanted('inner'), context);
+    if (!outerPath || !innerPath) continue;
+    const o = outerPath.node.cost;
+    const i = innerPath.node.cost;
+    const { cpuOperator, cpuTuple } = planner.cost;
+    const penalty = planner.cost.penalty('enable_mergejoin');
+    const total = o.total + i.total + cpuOperator * keys.length * (o.rows + i.rows) + rows * (cpuTuple + exprsCost(quals, planner) + exprsCost(filters, planner)) + penalty;
+    const output = outputOf(context, outerPath.node, innerPath.node);
+    const node: PlanNode = {
+      kind: 'MergeJoin', joinType: type, outer: outerPath.node, inner: innerPath.node, keys: order.keys, descending: order.descending, nullsFirst: order.nullsFirst,
+      joinQuals: quals, filter: filters, innerUnique: false, output,
+      cost: makeCost(o.startup + i.startup + penalty, total, rows, widthOf(output, planner)),
+    };
+    addPath(into, { node, order: type === 'full' ? [] : outerPath.order, required: 0, params: [], enforced: [] });
+  }
+}
+
+function sortedPath(rel: JoinRel, wanted: readonly SortKey[], context: JoinContext): Path | null {
+  const { planner, same } = context;
+  let best: Path | null = null;
+  for (const path of rel.paths) {
+    if (path.required !== 0 || !satisfies(path.order, wanted, same)) continue;
+    if (!best || path.node.cost.total < best.node.cost.total) best = path;
+  }
+  const unsorted = cheapest(rel.paths);
+  if (unsorted) {
+    const cost = sortCost(unsorted.node.cost, wanted.length, null, planner);
+    if (!best || cost.total < best.node.cost.total) {
+      best = { ...unsorted, order: wanted, node: { kind: 'Sort', child: unsorted.node, keys: wanted, bound: null, output: unsorted.node.output, cost } };
+    }
+  }
+  return best;
+}
+
+/** FULL JOIN ON a constant condition: every pair matches or none does. */
+function fullWithoutKeys(into: Path[], context: JoinContext): void {
+  const { planner, outer, inner, joinClauses, filters, rows } = context;
+  if (joinClauses.some((clause) => clause.mask !== 0)) return;
+  const o = cheapest(outer.paths);
+  const i = cheapest(inner.paths);
+  if (!o || !i) return;
+  const output = outputOf(context, o.node, i.node);
+  into.push({
+    node: {
+      kind: 'HashJoin', joinType: 'full', outer: o.node, inner: i.node, keys: [], joinQuals: joinClauses.map((clause) => clause.expr), filter: filters, innerUnique: false, output,
+      cost: makeCost(i.node.cost.total, o.node.cost.total + i.node.cost.total + o.node.cost.rows * i.node.cost.rows * planner.cost.cpuTuple, rows, widthOf(output, planner)),
+    },
+    order: [], required: 0, params: [], enforced: [],
+  });
+}
+
