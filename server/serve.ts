@@ -30,7 +30,6 @@ function settingsOf(config: Config): Map<string, string> {
     if (at <= 0) throw new ConfigError(`--set ${assignment}: expected name=value`);
     settings.set(assignment.slice(0, at).trim(), assignment.slice(at + 1).trim());
   }
-  settings.set('port', String(config.port));
   settings.set('listen_addresses', config.host);
   settings.set('max_connections', String(config.maxConnections));
   settings.set('data_directory', config.data);
@@ -56,7 +55,8 @@ export async function startServer(config: Config, log: Logger, environment: Read
     log.fatal({ err: error }, 'the engine cannot go on; the process ends and recovers at its next start');
     process.exit(70);
   });
-  const cluster = await Cluster.open(runtime, storage, settingsOf(config));
+  const settings = settingsOf(config);
+  const cluster = await Cluster.open(runtime, storage, settings);
   const password = passwordOf(config, environment);
   if (password !== null) await setSuperuserPassword(cluster, password);
 
@@ -76,6 +76,7 @@ export async function startServer(config: Config, log: Logger, environment: Read
   if (ops) ops.metrics = metrics;
   const listener = new Listener(state);
   const port = await listener.listen(config.host, config.port);
+  settings.set('port', String(port));
   started = true;
   notReady = null;
   log.info({ port, opsPort, data: config.data, startMs: Math.round(runtime.clock.monotonicMs() - begun) }, 'ready');
