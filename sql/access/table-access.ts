@@ -9,15 +9,10 @@ import type { Catalog, Relation } from '../catalog/catalog.js';
 import type { Vector } from '../executor/batch.js';
 import type { Datum } from '../types/datum.js';
 import type { DataType, VectorKind } from '../types/data-type.js';
+import { CMAX, CMIN, CTID, TABLEOID, XMAX, XMIN } from './system-columns.js';
 import { TupleCodec } from './tuple-codec.js';
 
-/** System columns by attribute number. */
-export const CTID = -1;
-export const XMIN = -2;
-export const CMIN = -3;
-export const XMAX = -4;
-export const CMAX = -5;
-export const TABLEOID = -6;
+export { CMAX, CMIN, CTID, TABLEOID, XMAX, XMIN };
 
 export interface RowBatch {
   length: number;

@@ -19,7 +19,7 @@ import { Pending } from '../../engine/pending.js';
 import type { RowBlock, Snapshot, Storage, Transaction } from '../../engine/storage.js';
 import type { Datum } from '../types/datum.js';
 import { bornTable, catalogTableName, type CatalogTableDef, type Row } from './born-rows.js';
-import { CatalogView, type DataTypeResolver } from './catalog-view.js';
+import { CatalogView, type CatalogHistory, type DataTypeResolver } from './catalog-view.js';
 import { bornLayer, LayeredRows, Layer, TransactionLayer, type CatalogEntry } from './layers.js';
 import { decodeTuple, encodeTuple, type TypeLookup } from './row-json.js';
 import { FIRST_NORMAL_OID } from './relation-builder.js';
@@ -45,7 +45,7 @@ function emptyBlock(): RowBlock {
   return { length: 0, rowIds: [], tuples: [], xmins: [] };
 }
 
-export class CatalogStore {
+export class CatalogStore implements CatalogHistory {
   private readonly databases = new Map<number, DatabaseCatalog>();
   private readonly shared = new Layer();
   private versionCounter = 1;
@@ -79,7 +79,7 @@ export class CatalogStore {
 
   private addDatabase(oid: number): DatabaseCatalog {
     const layer = new Layer();
-    const view = new CatalogView(oid, new LayeredRows(null, layer, this.shared), this.resolveType, () => this.committedVersion, null, null);
+    const view = new CatalogView(oid, new LayeredRows(null, layer, this.shared), this.resolveType, () => this.committedVersion, null, null, this);
     const database = { oid, layer, view };
     this.databases.set(oid, database);
     return database;
@@ -164,7 +164,7 @@ export class CatalogStore {
   /** @internal */
   ownView(databaseOid: number, own: TransactionLayer, version: () => number, touched: ReadonlySet<number>): CatalogView {
     const database = this.database(databaseOid);
-    return new CatalogView(databaseOid, new LayeredRows(own, database.layer, this.shared), this.resolveType, version, database.view, touched);
+    return new CatalogView(databaseOid, new LayeredRows(own, database.layer, this.shared), this.resolveType, version, database.view, touched, this);
   }
 
   /** @internal Merges a committed transaction's layer. */

@@ -4,9 +4,11 @@
  * Objects are made on first use and kept per row (rows are immutable, so nothing needs invalidation),
  * relations per view, because they are put together from many rows.
  */
+import type { Pending } from '../../engine/pending.js';
+import type { Snapshot, Transaction } from '../../engine/storage.js';
 import type { ArrayValue, Datum } from '../types/datum.js';
 import type { DataType } from '../types/data-type.js';
-import { bornTable, type Row } from './born-rows.js';
+import { bornTable, catalogTableName, type Row } from './born-rows.js';
 import type {
   Catalog, Constraint, Index, Oid, PgAggregate, PgAmop, PgCast, PgCollation, PgDatabase, PgNamespace, PgOpclass, PgOperator, PgProc, PgRole,
   PgType, Relation,
@@ -43,6 +45,11 @@ export function expressionList(stored: string | null): string[] | null {
   return stored === null ? null : (JSON.parse(stored) as string[]);
 }
 
+/** Who can read catalog rows as of an older snapshot. */
+export interface CatalogHistory {
+  entriesAt(view: CatalogView, transaction: Transaction, snapshot: Snapshot, tableOid: Oid): Iterable<CatalogEntry> | Pending;
+}
+
 export class CatalogView implements Catalog {
   private readonly relationCache = new Map<Oid, Relation | null>();
   private readonly typeCache = new Map<Oid, { row: PgType; type: DataType }>();
@@ -55,7 +62,13 @@ export class CatalogView implements Catalog {
     /** The committed view below a transaction's, for relations that it did not touch. */
     private readonly below: CatalogView | null,
     private readonly touched: ReadonlySet<Oid> | null,
+    private readonly history: CatalogHistory | null = null,
   ) {}
+
+  /** Rows of a catalog table as a snapshot sees them. */
+  entriesAt(transaction: Transaction, snapshot: Snapshot, tableOid: Oid): Iterable<CatalogEntry> | Pending {
+    return this.history ? this.history.entriesAt(this, transaction, snapshot, tableOid) : this.scan(catalogTableName(tableOid)!);
+  }
 
   get version(): number {
     return this.currentVersion();

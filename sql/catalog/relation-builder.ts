@@ -22,7 +22,8 @@ export function buildRelation(view: CatalogView, oid: Oid): Relation | undefined
   const row = view.rows.one('pg_class', 'oid', oid);
   if (!row) return undefined;
   const pgClass = rowObject<ClassRow>('pg_class', row);
-  const isCatalog = oid < FIRST_NORMAL_OID && pgClass.relkind === 'r';
+  // Sequences too are served from elsewhere than plain storage.
+  const isCatalog = (oid < FIRST_NORMAL_OID && pgClass.relkind === 'r') || pgClass.relkind === 'S';
   return new RelationObject(view, pgClass, isCatalog);
 }
 

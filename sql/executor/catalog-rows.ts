@@ -1,16 +1,14 @@
 /** Rows of catalog tables, which the catalog serves itself. */
-import { notSupported } from '../../engine/errors.js';
+import { scanCatalogRows } from '../access/catalog-scan.js';
 import type { Relation } from '../catalog/catalog.js';
 import type { Datum } from '../types/datum.js';
 import type { ExecState } from './exec-state.js';
 
 type CatalogRows = (relation: Relation, attnums: readonly number[], state: ExecState) => Iterable<readonly Datum[]>;
 
-let source: CatalogRows = (relation) => {
-  throw notSupported(`reading ${relation.relname}`);
-};
+let source: CatalogRows = scanCatalogRows;
 
-/** Said once by whoever assembles catalog and executor. */
+/** Another source than the catalog, for tests. */
 export function useCatalogRows(rows: CatalogRows): void {
   source = rows;
 }
