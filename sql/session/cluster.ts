@@ -7,6 +7,8 @@ import type { Storage } from '../../engine/storage.js';
 import { setQuotedKeywords } from '../analyzer/names.js';
 import { factList } from '../catalog/born-rows.js';
 import { CatalogStore } from '../catalog/catalog-store.js';
+import { useFunctions } from '../executor/function-lookup.js';
+import { implementationOf } from '../functions/index.js';
 import { loadParser } from '../parser/parse.js';
 import { deriveDataType } from '../types/index.js';
 import { Backends } from './backends.js';
@@ -37,6 +39,7 @@ export class Cluster {
 
   static async open(runtime: Runtime, storage: Storage, serverSettings: ReadonlyMap<string, string> = new Map()): Promise<Cluster> {
     await loadParser();
+    useFunctions(implementationOf);
     const keywords = factList('keywords');
     const word = keywords.columns.indexOf('word');
     const category = keywords.columns.indexOf('catcode');
