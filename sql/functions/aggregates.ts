@@ -453,22 +453,16 @@ function jsonObjectAggregate(name: string, binary: boolean, options: { strict?: 
 
 // ---- ordered-set and hypothetical-set aggregates ----------------------------------------------
 
-/**
- * The executor feeds the sorted rows; direct arguments are evaluated once and come behind them in
- * every step: step(state, ...aggregated values, ...direct arguments).
- */
-interface Ordered { items: Datum[]; direct: Datum[] }
-
+/** The executor sorts the rows and evaluates the direct arguments once: they come with `finish`. */
 function orderedSet(signature: string, finish: (items: Datum[], direct: readonly Datum[], call: FunctionCall, context: EvalContext) => Datum): SqlFunction {
-  return aggregate<Ordered>(signature, (call) => ({
-    skipNulls: false,
-    initial: () => ({ items: [], direct: [] }),
-    step(state, value, ...direct) {
-      if (value !== null) state.items.push(value);
-      state.direct = direct;
+  return aggregate<Collected>(signature, (call) => ({
+    skipNulls: true,
+    initial: () => ({ items: [] }),
+    step(state, value) {
+      state.items.push(value);
       return state;
     },
-    finish: (state, context) => finish(state.items, state.direct, call, context),
+    finish: (state, context, ...direct) => finish(state.items, direct, call, context),
   }));
 }
 
@@ -534,29 +528,6 @@ const orderedSets: readonly SqlFunction[] = [
   orderedSet('mode(anyelement)', (items, _direct, call) => mode(items, call)),
 ];
 
-/**
- * rank(...) WITHIN GROUP: the executor counts; step(state, order) where `order` is the row's sort
- * comparison with the hypothetical row: negative before it, 0 a peer, positive after it, with a
- * second argument that is true when the row differs from its predecessor (dense_rank).
- */
-interface HypotheticalState { rows: number; before: number; peers: number; distinctBefore: number }
-
-function hypothetical(name: string, finish: (state: HypotheticalState) => Datum): SqlFunction {
-  return aggregate<HypotheticalState>(`${name}(any)`, () => ({
-    skipNulls: false,
-    initial: () => ({ rows: 0, before: 0, peers: 0, distinctBefore: 0 }),
-    step(state, order, isNew) {
-      state.rows++;
-      if ((order as number) < 0) {
-        state.before++;
-        if (isNew === true) state.distinctBefore++;
-      } else if (order === 0) state.peers++;
-      return state;
-    },
-    finish,
-  }));
-}
-
 export const aggregateFunctions: readonly SqlFunction[] = [
   aggregate('count()', counting(false)),
   aggregate('count(any)', counting(true)),
@@ -582,7 +553,7 @@ export const aggregateFunctions: readonly SqlFunction[] = [
   fold('bit_or(int8)', bits((a, b) => a | b)),
   fold('bit_xor(int8)', bits((a, b) => a ^ b)),
   fold('any_value(anyelement)', (a: never) => a),
-  collecting('array_agg(anynonarray)', false, (items, call, context) => (items.length === 0 ? null : makeArray(elementTypeOf(call.resultType, context), items))),
+  collecting('array_agg(anynonarray)', false, (items, call, context) => (items.length === 0 ? null : makeArray(elementTypeOf(call.resultType, context), [...items]))),
   collecting('array_agg(anyarray)', false, stackArrays),
   concatenating('string_agg(text,text)', (parts) => (parts as string[]).join('')),
   concatenating('string_agg(bytea,bytea)', (parts) => new Uint8Array(Buffer.concat(parts as Uint8Array[]))),
@@ -599,10 +570,6 @@ export const aggregateFunctions: readonly SqlFunction[] = [
   jsonObjectAggregate('jsonb_object_agg_unique', true, { unique: true }),
   jsonObjectAggregate('jsonb_object_agg_unique_strict', true, { strict: true, unique: true }),
   ...orderedSets,
-  hypothetical('rank', (state) => state.before + 1),
-  hypothetical('dense_rank', (state) => state.distinctBefore + 1),
-  hypothetical('percent_rank', (state) => (state.rows === 0 ? 0 : state.before / state.rows)),
-  hypothetical('cume_dist', (state) => (state.before + state.peers + 1) / (state.rows + 1)),
 ];
 
 function intervalAggregate(finish: (state: { sum: Interval | null; count: number }) => Datum): BoundAggregate<{ sum: Interval | null; count: number }> {

@@ -24,9 +24,11 @@ import type { SqlFunction } from './function.js';
 import { integerFunctions } from './integers.js';
 import { jsonFunctions } from './json-functions.js';
 import { likeFunctions } from './like.js';
+import { waitingFunctions } from './locks-and-sleep.js';
 import { numericFunctions } from './numerics.js';
 import { regexFunctions } from './regex-functions.js';
 import { seriesFunctions } from './series.js';
+import { sessionFunctions } from './session-functions.js';
 import { stringFunctions } from './strings.js';
 import { windowFunctions } from './windows.js';
 
@@ -43,6 +45,8 @@ const FAMILIES: readonly (readonly SqlFunction[])[] = [
   arrayFunctions,
   seriesFunctions,
   jsonFunctions,
+  sessionFunctions,
+  waitingFunctions,
   dateTimeFunctions,
   aggregateFunctions,
   windowFunctions,

@@ -19,7 +19,7 @@ import { numericType } from './numeric-type.js';
 import { anyArrayType, pseudoType, unsupportedType, voidType } from './pseudo.js';
 import { recordType } from './record.js';
 import { regTypes } from './reg.js';
-import { bpcharType, charType, cstringType, nameType, pgNodeTreeType, refcursorType, textType, unknownType, varcharType } from './text.js';
+import { aclitemType, bpcharType, charType, cstringType, nameType, pgNodeTreeType, refcursorType, snapshotType, textType, unknownType, varcharType } from './text.js';
 import { uuidType } from './uuid.js';
 
 const ARRAY_PSEUDO_TYPES = ['anyarray', 'anycompatiblearray'];

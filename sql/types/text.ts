@@ -162,3 +162,16 @@ export const pgNodeTreeType: DataType = {
     throw new DatabaseError('0A000', 'cannot accept a value of type pg_node_tree');
   },
 };
+
+/** txid_snapshot and pg_snapshot: xmin:xmax:list of transactions in progress. */
+export function snapshotType(name: string): DataType {
+  const input = (text: string): string => {
+    const match = /^(\d+):(\d+):((?:\d+(?:,\d+)*)?)$/.exec(text);
+    if (!match || match[1] === '0' || Number(match[2]) < Number(match[1])) throw new DatabaseError('22P02', `invalid input syntax for type ${name}: "${text}"`);
+    return text;
+  };
+  return { ...textType, name, compare: undefined, equal: undefined, key: undefined, input };
+}
+
+/** Access rights in text form: grantee=privileges/grantor. */
+export const aclitemType: DataType = { ...textType, name: 'aclitem', compare: undefined, key: undefined };
