@@ -19,7 +19,7 @@ import { numericType } from './numeric-type.js';
 import { anyArrayType, pseudoType, unsupportedType, voidType } from './pseudo.js';
 import { recordType } from './record.js';
 import { regTypes } from './reg.js';
-import { aclitemType, bpcharType, charType, cstringType, nameType, pgNodeTreeType, refcursorType, snapshotType, textType, unknownType, varcharType } from './text.js';
+import { bpcharType, charType, cstringType, nameType, pgNodeTreeType, refcursorType, snapshotType, textType, unknownType, varcharType } from './text.js';
 import { uuidType } from './uuid.js';
 
 const ARRAY_PSEUDO_TYPES = ['anyarray', 'anycompatiblearray'];
@@ -31,7 +31,7 @@ export const BORN_TYPES: ReadonlyMap<string, DataType> = new Map(
     float4Type, float8Type, numericType,
     textType, varcharType, bpcharType, nameType, charType, unknownType, cstringType, refcursorType, pgNodeTreeType,
     dateType, timeType, timetzType, timestampDataType, timestamptzDataType, intervalType,
-    aclItemType, byteaType, uuidType, jsonType, jsonbType, voidType,
+    aclItemType, snapshotType('txid_snapshot'), snapshotType('pg_snapshot'), byteaType, uuidType, jsonType, jsonbType, voidType,
     vectorType('int2vector', 21, int2Type), vectorType('oidvector', 26, oidType),
     ...regTypes,
     ...ARRAY_PSEUDO_TYPES.map(anyArrayType),

@@ -172,6 +172,3 @@ export function snapshotType(name: string): DataType {
   };
   return { ...textType, name, compare: undefined, equal: undefined, key: undefined, input };
 }
-
-/** Access rights in text form: grantee=privileges/grantor. */
-export const aclitemType: DataType = { ...textType, name: 'aclitem', compare: undefined, key: undefined };
