@@ -18,6 +18,7 @@ import { FileLogStore } from '../../engine/log/file-store.js';
 import type { LogStore } from '../../engine/log/log-store.js';
 import { MemoryLogStore } from '../../engine/log/memory.js';
 import { openParts } from '../../engine/open.js';
+import { nodeRuntime } from '../../engine/runtime-node.js';
 import { Pending } from '../../engine/pending.js';
 import type { IndexBlock, RowBlock, Snapshot, Storage, Transaction } from '../../engine/storage.js';
 import { FaultyFiles } from './faulty-files.js';
@@ -26,6 +27,10 @@ import { seededRandom, simulatedRuntime } from './simulated-runtime.js';
 import type { SimulatedRuntime } from './simulated-runtime.js';
 
 type Rows = Map<number, string>;
+
+/** memory and lmdb: the applier in slices; threads: on its thread, over LMDB; power cuts: on disks that forget. */
+const KINDS = ['memory', 'power cuts', 'lmdb', 'threads'] as const;
+type Kind = (typeof KINDS)[number];
 
 interface ModelCommit {
   readonly lsn: number;
@@ -63,15 +68,18 @@ class Run {
   private index = 0 as StorageId;
   private log: LogStore = new MemoryLogStore({ keep: true });
   private readonly files = new FaultyFiles();
+  private readonly powerCuts: boolean;
 
   /** With `powerCuts` the log is the file store on a disk that loses what was not synced. */
-  constructor(private readonly seed: number, private kv: KeyValueStore, private readonly powerCuts: boolean) {
+  constructor(private readonly seed: number, private kv: KeyValueStore, private readonly kind: Kind, private readonly statePath: string) {
+    this.powerCuts = kind === 'power cuts';
     this.random = seededRandom(seed);
     this.runtime = this.newRuntime(seed);
   }
 
   private newRuntime(seed: number): SimulatedRuntime {
-    return { ...simulatedRuntime(seed), files: this.files };
+    const runtime = simulatedRuntime(seed);
+    return this.kind === 'threads' ? { ...runtime, threads: nodeRuntime().threads } : { ...runtime, files: this.files };
   }
 
   private below(n: number): number {
@@ -102,7 +110,8 @@ class Run {
 
   private async open(): Promise<void> {
     if (this.powerCuts) this.log = new FileLogStore(this.runtime, { directory: 'log', segmentBytes: 2.5 * 2 ** 20 });
-    this.engine = await openParts(this.runtime, { kv: this.kv, log: this.log }, { collectEveryMs: this.below(2) * 50, trimEveryBytes: 1 << 20, ...(this.random() < 0.6 ? { bulkThreshold: 4000 } : {}) });
+    const threaded = this.kind === 'threads' ? { statePath: this.statePath } : {};
+    this.engine = await openParts(this.runtime, { kv: this.kv, log: this.log, ...threaded }, { collectEveryMs: this.below(2) * 50, trimEveryBytes: 1 << 20, ...(this.random() < 0.6 ? { bulkThreshold: 4000 } : {}) });
   }
 
   /** Awaits something that needs the simulated clock to run. */
@@ -153,7 +162,7 @@ class Run {
     else if (roll < 0.97) await this.settle();
     else if (roll < 0.98) await this.engineDo(this.engine.checkpoint());
     else if (roll < 0.99) await this.engineDo(this.engine.vacuum());
-    else if (this.random() < (this.powerCuts ? 1 : 0.3)) await this.crash();
+    else if (this.random() < (this.powerCuts ? 1 : 0.2)) await this.crash();
   }
 
   private write(client: Client): void {
@@ -322,6 +331,7 @@ class Run {
 
   /** What is durable must be there afterwards; what is not may be, whole batches at a time. */
   private async crash(): Promise<void> {
+    if (this.kind === 'threads') return this.restart();
     const { durable } = this.engine.watermarks;
     this.clients = [];
     this.runtime = this.newRuntime(this.seed + this.commits.length + 1);
@@ -334,6 +344,20 @@ class Run {
     expect(recovered).toBeGreaterThanOrEqual(durable);
     this.commits = this.commits.filter((commit) => commit.lsn < recovered);
     await this.checkFresh();
+  }
+
+  /** A thread cannot be forgotten like a simulated runtime: it is stopped in order. */
+  private async restart(): Promise<void> {
+    this.clients = [];
+    await this.engineDo(this.engine.close());
+    this.kv = new LmdbKeyValueStore({ path: this.statePath });
+    await this.open();
+    await this.checkFresh();
+  }
+
+  async close(): Promise<void> {
+    if (this.kind === 'threads') await this.engineDo(this.engine.close());
+    else this.kv.close();
   }
 
   private async checkFresh(): Promise<void> {
@@ -356,15 +380,16 @@ describe('the engine against a naive model', () => {
   const steps = Number(process.env.OXBOW_MODEL_STEPS ?? 1500);
   for (let i = 0; i < runs; i++) {
     const seed = first ?? 1000 + i;
-    for (const store of ['memory', 'power cuts', 'lmdb'] as const)
+    for (const store of KINDS)
       it(`agrees on ${store}, seed ${seed}`, async () => {
         const directory = mkdtempSync(join(tmpdir(), 'oxbow-model-'));
-        const kv =
-          store === 'memory' ? new MemoryKeyValueStore() : store === 'lmdb' ? new LmdbKeyValueStore({ path: join(directory, 'state.mdb') }) : new PowerCutKeyValueStore();
+        const path = join(directory, 'state.mdb');
+        const kv = store === 'memory' ? new MemoryKeyValueStore() : store === 'power cuts' ? new PowerCutKeyValueStore() : new LmdbKeyValueStore({ path });
+        const run = new Run(seed, kv, store, path);
         try {
-          await new Run(seed, kv, store === 'power cuts').run(store === 'lmdb' ? steps / 3 : steps);
+          await run.run(store === 'lmdb' ? steps / 3 : steps);
         } finally {
-          kv.close();
+          await run.close();
           rmSync(directory, { recursive: true, force: true });
         }
       }, 600_000);
