@@ -123,10 +123,11 @@ class NodeThread implements Thread {
     this.worker.on('message', listener);
   }
 
-  onExit(listener: (code: number) => void): void {
+  onExit(listener: (code: number, error?: unknown) => void): void {
     // An uncaught exception in the worker arrives as 'error' before 'exit'; 'exit' alone decides.
-    this.worker.on('error', () => undefined);
-    this.worker.on('exit', listener);
+    let cause: unknown;
+    this.worker.on('error', (error) => (cause = error));
+    this.worker.on('exit', (code) => listener(code, cause));
   }
 
   async terminate(): Promise<void> {

@@ -66,6 +66,7 @@ export interface Threads {
 export interface Thread {
   post(message: unknown): void;
   onMessage(listener: (message: unknown) => void): void;
-  onExit(listener: (code: number) => void): void;
+  /** `error`: the exception that ended it, if one did. */
+  onExit(listener: (code: number, error?: unknown) => void): void;
   terminate(): Promise<void>;
 }

@@ -57,6 +57,7 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
     this.spaces = Object.fromEntries(
       KEYSPACES.map((space) => [space, this.root.openDB<Uint8Array, Uint8Array>({ name: space, encoding: 'binary', keyEncoding: 'binary', cache: false })]),
     ) as Record<Keyspace, Binary>;
+    for (const space of KEYSPACES) copyIntoSlabs(this.spaces[space]);
   }
 
   get(space: Keyspace, key: Uint8Array): Uint8Array | undefined {
@@ -126,3 +127,41 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
 }
 
 const LOWEST = Uint8Array.of(0);
+
+/** Bytes per allocation for what scans copy. */
+const SLAB_BYTES = 64 << 10;
+/** Larger values get an allocation of their own. */
+const SLAB_MAX = 8 << 10;
+
+let slab = new Uint8Array(SLAB_BYTES);
+let slabUsed = 0;
+
+/**
+ * A copy of bytes [start, end). Cut from a shared allocation: an ArrayBuffer for every key and value
+ * costs more (in garbage collection) than the scan itself.
+ */
+function slabCopy(source: Uint8Array, start: number, end: number): Uint8Array {
+  const length = end - start;
+  if (length > SLAB_MAX) return new Uint8Array(source.buffer, source.byteOffset + start, length).slice();
+  if (slabUsed + length > SLAB_BYTES) {
+    slab = new Uint8Array(SLAB_BYTES);
+    slabUsed = 0;
+  }
+  const copy = new Uint8Array(slab.buffer, slabUsed, length);
+  slabUsed += length;
+  if (length <= 64) for (let i = 0; i < length; i++) copy[i] = source[start + i]!;
+  else copy.set(new Uint8Array(source.buffer, source.byteOffset + start, length));
+  return copy;
+}
+
+/** Has lmdb-js's iterators copy keys and values our way. Not part of its declared interface: without effect if it changes. */
+function copyIntoSlabs(store: Binary): void {
+  const hooks = store as unknown as {
+    readKey(target: Uint8Array, start: number, end: number): Uint8Array;
+    decoder: { decode(bytes: Uint8Array, length: number): Uint8Array };
+    decoderCopies: boolean;
+  };
+  hooks.readKey = slabCopy;
+  hooks.decoder = { decode: (bytes, length) => slabCopy(bytes, 0, length) };
+  hooks.decoderCopies = true;
+}

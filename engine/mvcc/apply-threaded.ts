@@ -49,9 +49,9 @@ export class ThreadedApplier implements ApplierDriver {
     this.ready = new Promise((resolve) => (this.becameReady = resolve));
     this.thread = runtime.threads.start(compiledModule('engine/mvcc/apply-worker.js', import.meta.url), { path, ring: memory });
     this.thread.onMessage((message) => this.receive(message as FromApplier));
-    this.thread.onExit((code) => {
+    this.thread.onExit((code, error) => {
       for (const drainer of this.drainers) drainer.resolve();
-      if (!this.stopping) this.failed(`its thread ended with code ${code}`);
+      if (!this.stopping) this.failed(`its thread ended with code ${code}${error instanceof Error ? `: ${error.stack}` : ''}`);
     });
   }
 
