@@ -168,6 +168,10 @@ export class Engine implements Storage {
     return xid;
   }
 
+  get visibleLsn(): Lsn {
+    return this.visible;
+  }
+
   /** A new snapshot sees what is durable, or what this session saw already. */
   snapshotLsn(session: SessionState): Lsn {
     return session.floor > this.visible ? session.floor : this.visible;
@@ -295,7 +299,8 @@ export class Engine implements Storage {
     this.commits++;
     if (this.listeners.length > 0) this.notices.push({ lsn, xid, commitMicros: micros, messages });
     const { session } = transaction;
-    if (lsn > session.floor) session.floor = lsn;
+    // An asynchronous commit owes nobody its durability.
+    if (synchronous && lsn > session.floor) session.floor = lsn;
     transaction.end('committed');
     if (!synchronous) {
       if (lsn > this.visible) this.visible = lsn;

@@ -18,6 +18,8 @@ const MAX_CHUNK = 1024;
 /** What a scan asks of its transaction for rows that it or the overlay changed. */
 export interface RowResolver {
   readonly xid: Xid;
+  /** Under 'latest': a version of this LSN was met. */
+  sawVersion(lsn: Lsn): void;
   resolveRow(storage: StorageId, rowId: RowId, snapshot: Snapshot, s: Lsn): RowVersion | undefined;
   /** First row id of the bulk-loaded storage that `snapshot`'s command must not see. */
   loadedBound(storage: StorageId, snapshot: Snapshot): number;

@@ -199,6 +199,7 @@ export class IndexScan implements IndexCursor {
     if (recent.at < recent.keys.length && compareBytes(recent.keys[recent.at]!, entry) === 0) {
       let write: IndexWrite | undefined = recent.values[recent.at++]!;
       while (write && write.lsn > this.s) write = write.older;
+      if (write && this.snapshot.kind !== 'at') this.resolver.sawVersion(write.lsn);
       if (write && !decided) decided = this.emitWrite(block, entry, write);
     }
     if (stored.at < stored.keys.length && compareBytes(stored.keys[stored.at]!.subarray(6), entry) === 0) {

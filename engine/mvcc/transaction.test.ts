@@ -185,6 +185,89 @@ describe('transactions', () => {
     expect(engine.stats().locksHeld).toBe(0);
   });
 
+  it('holds back what depends on a commit that is not durable yet', async () => {
+    const [a] = await load('a');
+    const writer = engine.begin();
+    writer.update(table, a!, bytes('b'));
+    const done = writer.commit();
+    // Assigned, not durable: invisible to a new snapshot, but its lock is free.
+    const next = engine.begin({ session: engine.openSession(7) });
+    const snapshot = next.takeSnapshot();
+    expect(rows(next, table)).toEqual(['1:a']);
+    expect(next.floorPending()).toBeUndefined();
+    expect((next.lockRow(table, a!, 'update', 'wait', snapshot) as { kind: string }).kind).toBe('updated');
+    expect(rows(next, table)).toEqual(['1:b']);
+    const wait = next.floorPending();
+    expect(wait).toBeInstanceOf(Pending);
+    await wait!.until;
+    expect(next.floorPending()).toBeUndefined();
+    await done;
+    await next.commit();
+  });
+
+  it('shows an asynchronous commit at once, to everybody, and makes nobody wait', async () => {
+    const session = engine.openSession(8);
+    const writer = engine.begin({ session });
+    writer.insert(table, bytes('fast'));
+    await writer.commit({ synchronous: false });
+    expect(engine.watermarks.durable).toBeLessThan(engine.watermarks.assigned);
+    for (const options of [{ session }, {}]) {
+      const reader = engine.begin(options);
+      expect(rows(reader, table)).toEqual(['1:fast']);
+      expect(reader.floorPending()).toBeUndefined();
+      reader.rollback();
+    }
+    await engine.whenDurable(engine.watermarks.assigned);
+    expect(engine.watermarks.durable).toBeGreaterThan(engine.watermarks.assigned);
+  });
+
+  it('sweeps what an aborted bulk load left, in new and old storages', async () => {
+    await engine.close();
+    engine = await openEngine(nodeRuntime(), { memory: true, bulkThreshold: 20_000 });
+    table = engine.allocateStorageId();
+    index = engine.allocateStorageId();
+    const own = engine.begin();
+    const fresh = own.createStorage();
+    const fill = (tx: Transaction): void => {
+      for (let i = 0; i < 500; i++) {
+        const id = tx.insert(i % 2 ? table : fresh, bytes('x'.repeat(50)));
+        tx.putIndexEntry(index, key(i), id, EMPTY);
+      }
+    };
+    fill(own);
+    own.advanceCommand();
+    await engine.whenDurable(engine.watermarks.assigned);
+    await engine.checkpoint();
+    expect(rows(own, table).length).toBe(250);
+    expect(entries(own, index).length).toBe(500);
+    const other = engine.begin();
+    expect(rows(other, table)).toEqual([]);
+    expect(other.probeUnique(index, key(3))).toBeInstanceOf(Pending);
+    own.rollback();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(other.probeUnique(index, key(3))).toBe('free');
+    other.rollback();
+    await engine.vacuum();
+    expect(engine.stats().keyValueBytes).toBeLessThan(1000);
+    const again = engine.begin();
+    const kept = again.createStorage();
+    for (let i = 0; i < 500; i++) again.insert(kept, bytes('y'));
+    again.update(kept, 1 as RowId, bytes('z'));
+    again.delete(kept, 2 as RowId);
+    const sub = again.savepoint();
+    const gone = again.createStorage();
+    for (let i = 0; i < 500; i++) again.insert(gone, bytes('y'));
+    again.rollbackTo(sub);
+    await again.commit();
+    await engine.checkpoint();
+    const check = engine.begin();
+    expect(rows(check, kept).slice(0, 2)).toEqual(['1:z', '3:y']);
+    expect(engine.rowCount(kept)).toBe(499);
+    // Nobody knows the storage any more; the collector takes its rows.
+    await engine.vacuum();
+    expect(rows(check, gone)).toEqual([]);
+  });
+
   it('finds deadlocks and lets a wait be cancelled', async () => {
     engine.deadlockTimeoutMs = 20;
     const [a, b] = await load('a', 'b');

@@ -169,8 +169,9 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     while (own && own.command >= snapshot.command) own = own.older;
     if (own) return own.tuple ? { rowId, tuple: own.tuple, xmin: this.xid, command: own.command } : undefined;
     const { hit } = this;
-    if (!this.storeOf(storage).read(storage, rowId, s, this.xid, hit)) return undefined;
+    const found = this.storeOf(storage).read(storage, rowId, s, this.xid, hit);
     if (snapshot.kind !== 'at') this.sawVersion(hit.stamp);
+    if (!found) return undefined;
     if (hit.xid === this.xid && this.xid !== 0 && rowId >= this.loadedBound(storage, snapshot)) return undefined;
     return { rowId, tuple: hit.tuple, xmin: hit.xid, command: 0 as CommandId };
   }
@@ -179,13 +180,13 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     return this.loaded.get(storage)?.boundFor(snapshot.command) ?? Infinity;
   }
 
-  /** Something newer than the durable mark was seen: what depends on it waits for it. */
-  private sawVersion(lsn: Lsn): void {
-    if (lsn > this.session.floor) this.session.floor = lsn;
+  /** Something newer than what every snapshot sees was met: what depends on it waits until it is durable. */
+  sawVersion(lsn: Lsn): void {
+    if (lsn > this.session.floor && lsn > this.engine.visibleLsn) this.session.floor = lsn;
   }
 
   raiseFloor(lsn: Lsn): void {
-    this.sawVersion(lsn);
+    if (lsn > this.session.floor) this.session.floor = lsn;
   }
 
   floorPending(): Pending | undefined {
@@ -212,7 +213,6 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     if (this.engine.isTemporary(storage)) return FOREVER;
     if (snapshot.kind === 'at') return snapshot.lsn;
     const { assigned } = this.engine.log;
-    this.sawVersion(assigned);
     // What the scan will read may be superseded while it runs: it must not be collected.
     if (assigned < this.latestPin) {
       this.latestPin = assigned;

@@ -43,6 +43,7 @@ export class VersionStore {
    * The tuple is valid until the next read unless it came from the overlay.
    */
   read(storage: StorageId, rowId: RowId, s: Lsn, own: Xid, hit: Hit): boolean {
+    hit.stamp = 0 as Lsn;
     const committed = this.overlay.find(storage)?.rows.get(rowId);
     for (let version = committed; version; version = version.older) {
       if (version.lsn > s) continue;
@@ -84,7 +85,6 @@ export class VersionStore {
 
   /** A row that is no longer in the heap, for snapshots from before its death. */
   private readDeleted(storage: StorageId, rowId: RowId, s: Lsn, own: Xid, hit: Hit): boolean {
-    hit.stamp = 0 as Lsn;
     const lastDeath = this.lastDeath.get(storage);
     if (lastDeath === undefined) return false;
     if (s >= lastDeath && s !== FOREVER) return false;
