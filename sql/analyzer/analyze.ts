@@ -47,6 +47,8 @@ const ANALYZERS: Readonly<Record<string, (state: ParseState, node: never) => Que
 };
 
 export function isAnalyzable(node: Node): boolean {
+  // SELECT INTO is a command (sql/commands): it makes a table.
+  if ((node as { SelectStmt?: { intoClause?: unknown } }).SelectStmt?.intoClause !== undefined) return false;
   return nodeTag(node) in ANALYZERS;
 }
 

@@ -226,6 +226,11 @@ export class CatalogView implements Catalog {
     return (dependent?.[1] as Oid | undefined) ?? 0;
   }
 
+  domainChecks(type: Oid): readonly { name: string; text: string }[] {
+    return this.rows.rows('pg_constraint', 'contypid', type)
+      .map((row) => ({ name: row[1] as string, text: row[25] as string })).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
   enumLabels(type: Oid): readonly { oid: Oid; label: string; sortOrder: number }[] {
     return this.rows.rows('pg_enum', 'enumtypid', type)
       .map((row) => ({ oid: row[0] as Oid, sortOrder: row[2] as number, label: row[3] as string }))

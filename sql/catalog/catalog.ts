@@ -317,6 +317,8 @@ export interface Catalog {
   comment(classOid: Oid, objectOid: Oid, subId: number): string | undefined;
   /** The sequence an identity column depends on (pg_depend, internal); 0 without one. */
   identitySequence(relation: Oid, attnum: number): Oid;
+  /** CHECK constraints of a domain itself, by name. */
+  domainChecks(type: Oid): readonly { name: string; text: string }[];
   /** Labels of an enum type in order. */
   enumLabels(type: Oid): readonly { oid: Oid; label: string; sortOrder: number }[];
 }

@@ -12,6 +12,7 @@ import type { Expr, RangeTableEntry } from '../analyzer/query-tree.js';
 import type { CommandHooks, ExpressionRequest } from '../commands/command.js';
 import type { Relation } from '../catalog/catalog.js';
 import { deparseExpr, relationContext } from '../deparse/expression.js';
+import { withCurrentNames } from '../deparse/current-names.js';
 import { deparseQuery } from '../deparse/query.js';
 import { compileExpression } from '../executor/compile-expression.js';
 import { startPlan } from '../executor/execute.js';
@@ -86,6 +87,11 @@ export function commandHooks(session: Session): CommandHooks {
       return (values) => compiled(values, context);
     },
     deparse: (expr, relation, context) => deparse(expr, relation, storedContext(context)),
+    viewDeparser(text, context) {
+      const parsed = parse(text);
+      const query = analyzeStatement(parsed.statements[0].node, { catalog: context.catalog, context: storedContext(context), source: parsed.source });
+      return (later) => deparseQuery(withCurrentNames(query, later.catalog), { catalog: later.catalog, eval: storedContext(later), pretty: false, levels: [], qualify: false, indent: 0 });
+    },
     async runQuery(query, context, source, onRow) {
       const parsed = typeof query === 'string' ? parse(query) : null;
       const node = parsed ? parsed.statements[0].node : (query as Node);

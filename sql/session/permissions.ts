@@ -1,7 +1,7 @@
 /** Privileges on relations that a query needs (ExecCheckPermissions). Superusers and owners pass. */
 import { DatabaseError } from '../../engine/errors.js';
 import type { RelationPermission } from '../analyzer/query-tree.js';
-import { aclItems, PRIVILEGE_LETTERS, privilegesOf } from '../catalog/acl.js';
+import { hasRelationPrivilege } from '../commands/privileges.js';
 import type { EvalContext } from '../functions/context.js';
 
 const KINDS: Readonly<Record<string, string>> = { r: 'table', v: 'view', S: 'sequence', m: 'materialized view', p: 'table' };
@@ -13,10 +13,9 @@ export function checkPermissions(permissions: readonly RelationPermission[], con
     if (role === currentUser.oid ? currentUser.superuser : context.catalog.role(role)?.rolsuper) continue;
     const relation = context.catalog.relation(permission.relation);
     if (!relation) continue;
-    const kind = relation.relkind === 'S' ? 'sequence' : 'table';
-    const held = privilegesOf(context.catalog, role, aclItems(relation.relacl, kind, context.catalog.role(relation.relowner)?.rolname ?? ''), relation.relowner, kind);
     for (const privilege of permission.privileges) {
-      if (!held.includes(PRIVILEGE_LETTERS[privilege]))
+      const columns = privilege === 'select' ? permission.selected : privilege === 'insert' ? permission.inserted : privilege === 'update' ? permission.updated : [];
+      if (!hasRelationPrivilege(context.catalog, relation, role, privilege, columns))
         throw new DatabaseError('42501', `permission denied for ${KINDS[relation.relkind] ?? 'relation'} ${relation.relname}`);
     }
   }

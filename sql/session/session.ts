@@ -24,7 +24,7 @@ import { drain, settleWait, type DriverHooks } from './driver.js';
 import { startQuery } from './execute-query.js';
 import { toDatabaseError } from './internal-error.js';
 import { closePortal, type Portal } from './portal.js';
-import { ensureAnalyzed, prepareStatement, queryTag, type PreparedStatement } from './prepared.js';
+import { ensureAnalyzed, prepareStatement, queryTag, validityOf, type PreparedStatement } from './prepared.js';
 import { expandFormats, RowEncoder } from './row-encoder.js';
 import { SessionContext } from './session-context.js';
 import { SessionSettings } from './session-settings.js';
@@ -305,7 +305,14 @@ export class Session {
 
   async #statementsOf(text: string): Promise<PreparedStatement[]> {
     const cached = this.#textCache.get(text);
-    if (cached) return [cached];
+    if (cached) {
+      // Other than a named statement, a text may give other columns after DDL.
+      if (cached.validity !== validityOf(this.context)) {
+        cached.query = null;
+        cached.plan = null;
+      }
+      return [cached];
+    }
     await parserReady();
     const parsed = parse(text);
     const statements = parsed.statements.map((_, i) => prepareStatement(parsed, i, [], false));
