@@ -19,6 +19,7 @@ import { castFunctions } from './casts.js';
 import { comparisonFunctions } from './comparisons.js';
 import { dateTimeFunctions } from './date-time-operators.js';
 import { deparseFunctions } from './deparse-functions.js';
+import { extractFunctions } from './extract.js';
 import { floatFunctions } from './floats.js';
 import type { SqlFunction } from './function.js';
 import { integerFunctions } from './integers.js';
@@ -48,6 +49,7 @@ const FAMILIES: readonly (readonly SqlFunction[])[] = [
   sessionFunctions,
   waitingFunctions,
   dateTimeFunctions,
+  extractFunctions,
   aggregateFunctions,
   windowFunctions,
   catalogAclFunctions,
