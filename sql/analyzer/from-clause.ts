@@ -75,6 +75,11 @@ export function relationColumns(relation: Relation): ColumnInfo[] {
   return relation.attributes.map((a) => ({ name: a.attisdropped ? '' : a.attname, type: a.atttypid, typmod: a.atttypmod, collation: a.attcollation }));
 }
 
+/** A range table entry for a relation as it is in the catalog (also one that is only being created). */
+export function relationEntry(relation: Relation): RangeTableEntry {
+  return { kind: 'relation', name: relation.relname, aliased: false, columns: relationColumns(relation), lateral: false, relation: relation.oid, relkind: relation.relkind, only: true, sample: null };
+}
+
 function rangeVar(state: ParseState, range: RangeVar): FromItem {
   const name = range.relname ?? '';
   if (!range.schemaname) {

@@ -1,11 +1,15 @@
 /** pg_get_viewdef, pg_get_expr and pg_get_ruledef: stored SQL back in PostgreSQL's layout. */
-import { analyzeStatement } from '../analyzer/analyze.js';
+import { analyzeStatement, makeEnvironment } from '../analyzer/analyze.js';
+import { transformExpression } from '../analyzer/expression.js';
+import { itemFor, relationEntry } from '../analyzer/from-clause.js';
 import { quoteIdentifier, splitQualifiedName, findRelation } from '../analyzer/names.js';
+import { ParseState } from '../analyzer/parse-state.js';
 import type { Relation } from '../catalog/catalog.js';
+import { expressionList } from '../catalog/catalog-view.js';
 import { deparseQuery } from '../deparse/query.js';
-import { relationName } from '../deparse/expression.js';
+import { deparseExpr, relationContext, relationName } from '../deparse/expression.js';
 import { DatabaseError } from '../../engine/errors.js';
-import { parse, SourceText } from '../parser/parse.js';
+import { parse, parseExpression, SourceText } from '../parser/parse.js';
 import type { EvalContext } from './context.js';
 import { fc } from './define.js';
 import type { SqlFunction } from './function.js';
@@ -46,12 +50,35 @@ function ruleDefinition(oid: number, pretty: boolean, context: EvalContext): str
   return `CREATE RULE ${quoteIdentifier('_RETURN')} AS\n    ON SELECT TO ${relationName(context.catalog, context, relation.oid)} DO INSTEAD ${body}`;
 }
 
+/** An expression that a catalog keeps as SQL text, over the columns of `relationOid` (0: none). */
+function storedExpression(text: string, relationOid: number, pretty: boolean, context: EvalContext): string {
+  const relation = context.catalog.relation(relationOid);
+  const source = new SourceText(text);
+  const session = Object.create(context.session, { searchPathOids: { value: [11] } }) as EvalContext['session'];
+  const stored = Object.create(context, { session: { value: session } }) as EvalContext;
+  const state = new ParseState(makeEnvironment({ catalog: context.catalog, context: stored, source }), null);
+  const entry = relation ? relationEntry(relation) : null;
+  if (entry) {
+    state.addRangeTableEntry(entry);
+    state.namespace = [itemFor(state, 1, relationOid)];
+  }
+  return deparseExpr(transformExpression(state, parseExpression(text)), relationContext(context.catalog, context, entry, pretty));
+}
+
+/** Lists (index expressions) are kept as a JSON array of texts. */
+function storedExpressions(text: string, relationOid: number, pretty: boolean, context: EvalContext): string {
+  const list = text.startsWith('[') ? expressionList(text) : null;
+  return list ? list.map((item) => storedExpression(item, relationOid, pretty, context)).join(', ') : storedExpression(text, relationOid, pretty, context);
+}
+
 export const deparseFunctions: readonly SqlFunction[] = [
   fc('pg_get_viewdef(oid)', (oid: number, context: EvalContext) => byOid(oid, false, context)),
   fc('pg_get_viewdef(oid,bool)', (oid: number, pretty: boolean, context: EvalContext) => byOid(oid, pretty, context)),
   fc('pg_get_viewdef(oid,int4)', (oid: number, _wrap: number, context: EvalContext) => byOid(oid, true, context)),
   fc('pg_get_viewdef(text)', (name: string, context: EvalContext) => byName(name, false, context)),
   fc('pg_get_viewdef(text,bool)', (name: string, pretty: boolean, context: EvalContext) => byName(name, pretty, context)),
+  fc('pg_get_expr(pg_node_tree,oid)', (text: string, relation: number, context: EvalContext) => storedExpressions(text, relation, false, context)),
+  fc('pg_get_expr(pg_node_tree,oid,bool)', (text: string, relation: number, pretty: boolean, context: EvalContext) => storedExpressions(text, relation, pretty, context)),
   fc('pg_get_ruledef(oid)', (oid: number, context: EvalContext) => ruleDefinition(oid, false, context)),
   fc('pg_get_ruledef(oid,bool)', (oid: number, pretty: boolean, context: EvalContext) => ruleDefinition(oid, pretty, context)),
 ];

@@ -4,11 +4,10 @@ import { Pending } from '../../engine/pending.js';
 import { analyzeStatement, makeEnvironment } from '../analyzer/analyze.js';
 import { coerceToBoolean, coerceToTargetType, resolveUnknown } from '../analyzer/coerce.js';
 import { transformExpression } from '../analyzer/expression.js';
-import { relationColumns } from '../analyzer/from-clause.js';
-import { itemFor } from '../analyzer/from-clause.js';
+import { itemFor, relationEntry } from '../analyzer/from-clause.js';
 import { formatType } from '../analyzer/names.js';
 import { ParseState } from '../analyzer/parse-state.js';
-import type { Expr, RangeTableEntry } from '../analyzer/query-tree.js';
+import type { Expr } from '../analyzer/query-tree.js';
 import type { CommandHooks, ExpressionRequest } from '../commands/command.js';
 import type { Relation } from '../catalog/catalog.js';
 import { deparseExpr, relationContext } from '../deparse/expression.js';
@@ -26,11 +25,6 @@ import type { Session } from './session.js';
 import { base } from '../analyzer/make-nodes.js';
 
 const CONSTRUCTS: Readonly<Partial<Record<ExpressionRequest['kind'], string>>> = { 'check constraint': 'CHECK', 'domain check': 'CHECK', 'index predicate': 'WHERE' };
-
-/** A range table entry for a relation as it is in the catalog (also one that is only being created). */
-export function relationEntry(relation: Relation): RangeTableEntry {
-  return { kind: 'relation', name: relation.relname, aliased: false, columns: relationColumns(relation), lateral: false, relation: relation.oid, relkind: relation.relkind, only: true, sample: null };
-}
 
 function analyze(node: Node, request: ExpressionRequest, context: EvalContext, source: SourceText): Expr {
   const state = new ParseState(makeEnvironment({ catalog: context.catalog, context, source }), null);
