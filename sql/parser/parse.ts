@@ -1,10 +1,11 @@
 /**
  * The only door to pg-query-emscripten (PostgreSQL 16's grammar in WebAssembly).
  *
- * Three traps of the library are closed here:
+ * Four traps of the library are closed here:
  *  - ALLOC_STACK = 0 right after an instance is made, or 64 KB of SQL in total corrupt its memory;
  *  - any exception that is not a parse error means a poisoned instance (stack overflow by deep
  *    nesting): it is thrown away, the spare takes over, the statement gets 54001;
+ *  - negative integer constants come out as 0 (`"ival":{}`): they are read from the text again;
  *  - locations in the tree are bytes of UTF-8, error positions characters: `SourceText` converts.
  */
 import type { Node } from '@pgsql/types';
@@ -135,9 +136,36 @@ export function parse(sql: string): ParsedText {
     if (!raw.stmt) continue;
     const start = raw.stmt_location ?? 0;
     const end = raw.stmt_len ? start + raw.stmt_len : source.byteLength;
+    if (MAYBE_NEGATIVE.test(sql)) restoreNegatives(raw.stmt, source);
     statements.push({ node: raw.stmt as Node, location: start, text: source.slice(start, end).trim() });
   }
   return { source, statements };
+}
+
+/** A minus with a digit after it, maybe with space or a comment between. */
+const MAYBE_NEGATIVE = /-(?:\s|\/\*)*(?:--[^\n]*\n\s*)*\d/;
+const NEGATIVE_CONSTANT = /^-(?:\s+|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(\d[\d_]*|0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+)/;
+const NEGATIVE_OPTION = /^\s*\w+(?:\s+(?:by|with|to))?\s*=?\s*-\s*(\d[\d_]*)/i;
+
+/** Puts back the integers below zero that the library's JSON leaves out. */
+function restoreNegatives(node: unknown, source: SourceText): void {
+  if (Array.isArray(node)) {
+    for (const item of node) restoreNegatives(item, source);
+    return;
+  }
+  if (typeof node !== 'object' || node === null) return;
+  const { ival, defname, arg, location = 0 } = node as { ival?: { ival?: number }; defname?: string; arg?: { Integer?: { ival?: number } }; location?: number };
+  if (typeof ival === 'object' && ival.ival === undefined) {
+    const match = NEGATIVE_CONSTANT.exec(source.slice(location, location + 200));
+    if (match) ival.ival = -Number(match[1].replaceAll('_', ''));
+    return;
+  }
+  if (defname !== undefined && arg?.Integer && arg.Integer.ival === undefined) {
+    const match = NEGATIVE_OPTION.exec(source.slice(location, location + 200));
+    if (match) arg.Integer.ival = -Number(match[1].replaceAll('_', ''));
+    return;
+  }
+  for (const child of Object.values(node)) restoreNegatives(child, source);
 }
 
 /** Parses one expression, e.g. a column default kept as text. */

@@ -16,8 +16,8 @@ import type { Session } from './session.js';
 import { tagged, type UtilityResult } from './utility.js';
 
 const OPTION = { BINARY: 0x1, SCROLL: 0x2, NO_SCROLL: 0x4, INSENSITIVE: 0x8, HOLD: 0x20 } as const;
-/** FETCH ALL and MOVE ALL */
-const ALL = 9223372036854775807n;
+/** FETCH ALL and MOVE ALL, as the parser library cuts LONG_MAX. */
+const ALL = 2147483647n;
 
 export function declareCursor(session: Session, node: DeclareCursorStmt, outer: PreparedStatement, params: readonly Datum[]): UtilityResult {
   const name = node.portalname ?? '';

@@ -12,6 +12,8 @@ export interface DriverHooks {
   check(): void;
   /** A new time slice begins. */
   beginSlice(): void;
+  /** Resolves when something wants to end the statement while it waits. */
+  interrupted(): Promise<void>;
   /** Shown in pg_stat_activity while it lasts. */
   waiting(event: Pending | null): void;
   backPressure(): Promise<void> | undefined;
@@ -85,10 +87,10 @@ export async function settleWait(wait: Pending | Promise<void>, hooks: DriverHoo
   else if (wait instanceof Pending) {
     hooks.waiting(wait);
     try {
-      await wait.until;
+      await Promise.race([wait.until, hooks.interrupted()]);
     } finally {
       hooks.waiting(null);
     }
-  } else await wait;
+  } else await Promise.race([wait, hooks.interrupted()]);
   hooks.check();
 }

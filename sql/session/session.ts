@@ -78,6 +78,7 @@ export class Session {
   readonly onTransactionEnd = new Set<(committed: boolean) => void>();
 
   #interrupt: DatabaseError | null = null;
+  #onInterrupt: (() => void) | null = null;
   #activity: Activity = 'idle';
   #query = '';
   #queryStart = 0;
@@ -153,6 +154,7 @@ export class Session {
   readonly driver: DriverHooks = {
     check: () => this.checkInterrupt(),
     beginSlice: () => this.#slices.beginSlice(),
+    interrupted: () => (this.#interrupt ? Promise.resolve() : new Promise((resolve) => (this.#onInterrupt = resolve))),
     waiting: (event) => this.#setWaiting(event),
     backPressure: () => this.sink.backPressure(),
     floor: () => this.transaction.current?.transaction.state === 'active' ? this.transaction.current.transaction.floorPending() : undefined,
@@ -217,6 +219,7 @@ export class Session {
     this.#interrupt = error;
     const current = this.transaction.current?.transaction;
     if (current?.state === 'active' && current.cancelWaits(error)) this.#interrupt = null;
+    else this.#onInterrupt?.();
   }
 
   #terminate(): void {
