@@ -151,7 +151,7 @@ export class ThreadedApplier implements ApplierDriver {
   }
 
   async close(): Promise<void> {
-    await this.drain();
+    if (!this.stalled) await this.drain();
     this.stopping = true;
     const gone = new Promise<void>((resolve) => this.thread.onExit(() => resolve()));
     this.thread.post({ kind: 'stop' } satisfies ToApplier);

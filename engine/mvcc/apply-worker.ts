@@ -83,6 +83,8 @@ async function applyLoop(): Promise<void> {
       if (!isFullDisk(error)) throw error;
       context.post({ kind: 'stalled', message: String(error) });
       applier.restore();
+      // The log has what is missing; a restart with room replays it.
+      if (stopping) return;
       await pause(RETRY_MS);
       continue;
     }

@@ -76,6 +76,8 @@ export class BulkLoad {
 
   private canStream(transaction: EngineTransaction, write: Write): boolean {
     if (!write.born || write.older || !(write.isRow ? write.tuple : write.payload)) return false;
+    // A huge value goes out at commit, in pieces with pauses.
+    if (write.isRow && write.tuple!.length > RELIEF_MAX) return false;
     const storage = write.isRow ? write.storage : write.index;
     if (this.engine.isTemporary(storage) || !transaction.writes.isFinal(write)) return false;
     // What a savepoint may undo stays, unless it goes with its storage.

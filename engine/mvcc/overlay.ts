@@ -31,9 +31,11 @@ export class Overlay {
       if (!storage) this.storages.set(id, (storage = new StorageWrites()));
       if (write.isRow) {
         write.older = storage.rows.get(write.rowId);
+        if (write.older) write.older.newer = write;
         storage.rows.set(write.rowId, write);
       } else {
         write.older = storage.entries.set(write.entry, write);
+        if (write.older) write.older.newer = write;
       }
     }
     this.rowCount += writes.length;
@@ -59,23 +61,9 @@ export class Overlay {
     const id = write.isRow ? write.storage : write.index;
     const storage = this.storages.get(id);
     if (!storage) return;
-    if (write.isRow) {
-      const newest = storage.rows.get(write.rowId);
-      if (newest === write) storage.rows.delete(write.rowId);
-      else if (newest) {
-        let above = newest;
-        while (above.older && above.older !== write) above = above.older;
-        above.older = undefined;
-      }
-    } else {
-      const newest = storage.entries.get(write.entry);
-      if (newest === write) storage.entries.delete(write.entry);
-      else if (newest) {
-        let above = newest;
-        while (above.older && above.older !== write) above = above.older;
-        above.older = undefined;
-      }
-    }
+    if (write.newer) write.newer.older = undefined;
+    else if (write.isRow) storage.rows.delete(write.rowId);
+    else storage.entries.delete(write.entry);
     if (storage.empty) this.storages.delete(id);
   }
 }

@@ -21,7 +21,8 @@
  *        2 DEATH (in history only): the version was ended by a delete, so `deleted` names the row
  *        4 PROVISIONAL: written before its transaction's fate was known; the xid decides
  *
- * The check is a 32-bit hash of key and value: a value that LMDB hands out under a wrong key, or
+ * The check is a 32-bit hash of key, length and the value's first 64 kB (a row of 100 MB must not
+ * stop everybody else while it is read): a value that LMDB hands out under a wrong key, or
  * with a flipped bit, is noticed.
  */
 import { DatabaseError } from '../errors.js';
@@ -31,6 +32,9 @@ import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 export const ROW_HEADER = 17;
 export const ENTRY_HEADER = 11;
 export const Flag = { hasPrevious: 1, death: 2, provisional: 4 } as const;
+
+/** How much of a value its check covers. */
+const CHECKED_BYTES = 64 << 10;
 
 export const HEAP_KEY = 12;
 export const HISTORY_KEY = 18;
@@ -112,14 +116,14 @@ function damaged(what: string, key: Uint8Array): DatabaseError {
 /** Flags other than PROVISIONAL are left out: HAS_PREVIOUS and DEATH may be set later. */
 function checkRow(value: Uint8Array, length: number, key: Uint8Array): number {
   let h = hashBytes(0x9747b28c ^ (value[0]! & Flag.provisional), key, 0, key.length);
-  h = hashBytes(h, value, 1, 13);
-  return hashBytes(h, value, ROW_HEADER, length) >>> 0;
+  h = hashBytes(h ^ length, value, 1, 13);
+  return hashBytes(h, value, ROW_HEADER, Math.min(length, CHECKED_BYTES)) >>> 0;
 }
 
 function checkEntry(value: Uint8Array, length: number, key: Uint8Array): number {
   let h = hashBytes(0x85ebca6b ^ (value[0]! & Flag.provisional), key, 0, key.length);
-  h = hashBytes(h, value, 1, 7);
-  return hashBytes(h, value, ENTRY_HEADER, length) >>> 0;
+  h = hashBytes(h ^ length, value, 1, 7);
+  return hashBytes(h, value, ENTRY_HEADER, Math.min(length, CHECKED_BYTES)) >>> 0;
 }
 
 /** Murmur3's mixing over little-endian words; one lane. */

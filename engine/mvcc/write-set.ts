@@ -13,6 +13,8 @@ export class RowWrite {
   xid = 0 as Xid;
   /** Written to the log ahead of the commit (bulk-load.ts). */
   streamed = false;
+  /** In the overlay: the version above this one. */
+  newer: RowWrite | undefined;
   constructor(
     readonly storage: StorageId,
     readonly rowId: RowId,
@@ -31,6 +33,7 @@ export class IndexWrite {
   lsn = 0 as Lsn;
   xid = 0 as Xid;
   streamed = false;
+  newer: IndexWrite | undefined;
   constructor(
     readonly index: StorageId,
     /** key and row id, see entryKey. */
