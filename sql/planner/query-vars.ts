@@ -76,6 +76,8 @@ export function walkVars(expr: Expr, planner: Planner, visit: (node: Var) => voi
   if (expr.kind === 'SubLink') {
     walkQueryVars(expr.subquery, planner, visit);
     planner.linkBindings.get(expr.id)?.forEach((binding) => walkVars(binding.expr, planner, visit));
+    // A planned sublink reads outer columns through parameters only (its range table entries were rewritten).
+    planner.subPlans.get(expr.id)?.params.forEach((binding) => walkVars(binding.expr, planner, visit));
   }
   for (const child of childrenOf(expr)) walkVars(child, planner, visit);
 }
