@@ -28,6 +28,14 @@ export interface LockOwner {
   /** Newest entry in the LockTable. */
   lastLock: number;
   wait: Wait | undefined;
+  /** What locks were before they were strengthened; recorded while there are savepoints to go back to. */
+  upgrades?: Upgrade[] | undefined;
+}
+
+export interface Upgrade {
+  readonly tagA: number;
+  readonly tagB: number;
+  readonly mask: number;
 }
 
 export interface Wait {
@@ -149,6 +157,15 @@ export class LockManager {
     if (this.waiting > 0) this.wake(tagA, tagB);
   }
 
+  /** Takes back what was strengthened after the first `count` upgrades. */
+  undoUpgrades(owner: LockOwner, count: number): void {
+    const { upgrades } = owner;
+    while (upgrades && upgrades.length > count) {
+      const { tagA, tagB, mask } = upgrades.pop()!;
+      this.reduce(owner, tagA, tagB, mask);
+    }
+  }
+
   /** Releases the owner's locks newer than `mark` (a former `lastLock`; NONE: all). */
   releaseTo(owner: LockOwner, mark: number): void {
     if (owner.wait) {
@@ -189,8 +206,10 @@ export class LockManager {
   }
 
   private grant(owner: LockOwner, tagA: number, tagB: number, mode: number, own: number): void {
-    if (own !== NONE) this.table.mask[own]! |= 1 << mode;
-    else owner.lastLock = this.table.add(tagA, tagB, owner.number, 1 << mode, owner.lastLock);
+    if (own !== NONE) {
+      owner.upgrades?.push({ tagA, tagB, mask: this.table.mask[own]! });
+      this.table.mask[own]! |= 1 << mode;
+    } else owner.lastLock = this.table.add(tagA, tagB, owner.number, 1 << mode, owner.lastLock);
   }
 
   private enqueue(owner: LockOwner, tagA: number, tagB: number, mode: number, upgrade: boolean): Pending {

@@ -142,6 +142,26 @@ describe('transactions', () => {
     second.rollback();
   });
 
+  it('gives locks back with a savepoint, strengthened ones too', async () => {
+    const [a, b] = await load('a', 'b');
+    const holder = engine.begin();
+    const lock = (tx: Transaction, row: RowId, strength: 'share' | 'update', policy: 'wait' | 'skip' = 'skip'): string =>
+      (tx.lockRow(table, row, strength, policy, tx.latestSnapshot()) as { kind: string }).kind;
+    lock(holder, a!, 'share');
+    const sub = holder.savepoint();
+    lock(holder, a!, 'update');
+    lock(holder, b!, 'update');
+    const rival = engine.begin();
+    expect([lock(rival, a!, 'share'), lock(rival, b!, 'share')]).toEqual(['skipped', 'skipped']);
+    const wait = rival.lockRow(table, a!, 'share', 'wait', rival.latestSnapshot()) as Pending;
+    holder.rollbackTo(sub);
+    await wait.until;
+    expect([lock(rival, a!, 'share'), lock(rival, b!, 'update')]).toEqual(['locked', 'locked']);
+    expect(lock(rival, a!, 'update')).toBe('skipped');
+    rival.rollback();
+    holder.rollback();
+  });
+
   it('reports self-modified and deleted rows', async () => {
     const [a] = await load('a');
     const tx = engine.begin();

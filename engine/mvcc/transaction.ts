@@ -7,7 +7,7 @@ import type { CommandId, Lsn, RowId, StorageId, SubId, Xid } from '../ids.js';
 import { NO_XID } from '../ids.js';
 import { LONG_KEY, prefixSuccessor, readUint48 } from '../keycode.js';
 import { NONE } from '../locks/lock-table.js';
-import type { LockOwner, Wait } from '../locks/lock-manager.js';
+import type { LockOwner, Upgrade, Wait } from '../locks/lock-manager.js';
 import { EXCLUSIVE, LockClass, ROW_MODE, SHARED, TABLE_MODE } from '../locks/modes.js';
 import { Pending } from '../pending.js';
 import type {
@@ -36,6 +36,7 @@ interface Savepoint {
   readonly sub: SubId;
   readonly writes: number;
   readonly lock: number;
+  readonly upgrades: number;
   readonly messages: number;
   readonly drops: number;
   readonly created: number;
@@ -63,6 +64,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   number = -1;
   lastLock = NONE;
   wait: Wait | undefined;
+  upgrades: Upgrade[] | undefined;
   readonly group: number;
   readonly processId: number;
 
@@ -435,6 +437,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
       sub,
       writes: this.writes.order.length,
       lock: this.lastLock,
+      upgrades: (this.upgrades ??= []).length,
       messages: this.messages.length,
       drops: this.drops.length,
       created: this.created.length,
@@ -452,13 +455,15 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   rollbackTo(sub: SubId): void {
     this.active();
     const at = this.savepointAt(sub);
-    const { writes, lock, messages, drops, created } = this.savepoints[at]!;
+    const { writes, lock, upgrades, messages, drops, created } = this.savepoints[at]!;
     this.savepoints.length = at + 1;
     this.writes.undoTo(writes);
     this.messages.length = messages;
     this.drops.length = drops;
     for (const storage of this.created.splice(created)) this.engine.bulk.discard(this, storage);
-    if (this.number >= 0) this.engine.locks.releaseTo(this, lock);
+    if (this.number < 0) return;
+    this.engine.locks.releaseTo(this, lock);
+    this.engine.locks.undoUpgrades(this, upgrades);
   }
 
   release(sub: SubId): void {
