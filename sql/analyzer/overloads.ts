@@ -74,11 +74,12 @@ export function selectCandidate<C extends Candidate>(catalog: Catalog, actual: r
       } else if (itsCategory === 'S') {
         category = 'S';
         hasPreferred = isPreferred;
-      } else if (category !== 'S') {
+      } else {
+        // remembered, but a string category may still come and win
         conflict = true;
       }
     }
-    if (conflict) {
+    if (conflict && category !== 'S') {
       resolvedUnknowns = false;
       break;
     }

@@ -41,8 +41,9 @@ export function relationContext(catalog: Catalog, evalContext: EvalContext, entr
   return { catalog, eval: evalContext, pretty, levels, qualify: false, indent: -1 };
 }
 
-export function deparseExpr(expr: Expr, context: DeparseContext): string {
-  return render(expr, context, false);
+/** `showImplicit`: an implicit cast at the top is printed (output columns, arguments), as PostgreSQL does. */
+export function deparseExpr(expr: Expr, context: DeparseContext, showImplicit = false): string {
+  return render(expr, context, showImplicit);
 }
 
 /** Wraps in parentheses in plain mode, or in pretty mode where the parent needs it. */
@@ -51,9 +52,9 @@ function paren(text: string, context: DeparseContext): string {
 }
 
 /** An argument of an operator: parenthesised in pretty mode unless it is simple. */
-function operand(expr: Expr, context: DeparseContext, parent: Expr): string {
-  const text = render(expr, context, true);
-  return context.pretty && !isSimple(stripImplicit(expr), parent) ? `(${text})` : text;
+function operand(expr: Expr, context: DeparseContext, parent: Expr, showImplicit = true): string {
+  const text = render(expr, context, showImplicit);
+  return context.pretty && !isSimple(showImplicit ? expr : stripImplicit(expr), parent) ? `(${text})` : text;
 }
 
 function stripImplicit(expr: Expr): Expr {
@@ -90,13 +91,13 @@ function isSimple(expr: Expr, parent: Expr): boolean {
   }
 }
 
-function render(expr: Expr, context: DeparseContext, _inOperator: boolean): string {
-  const sub = (child: Expr): string => render(child, context, false);
+function render(expr: Expr, context: DeparseContext, showImplicit: boolean): string {
+  const sub = (child: Expr): string => render(child, context, true);
   switch (expr.kind) {
     case 'Const': return constant(expr, context, 0);
     case 'Param': return context.param ? context.param(expr.id) : `$${expr.id}`;
     case 'Var': return variable(expr, context);
-    case 'FuncExpr': return functionCall(expr, context);
+    case 'FuncExpr': return functionCall(expr, context, showImplicit);
     case 'OpExpr': {
       const name = operatorName(context, expr.operator);
       if (expr.args.length === 1) return paren(`${name} ${operand(expr.args[0], context, expr)}`, context);
@@ -109,9 +110,9 @@ function render(expr: Expr, context: DeparseContext, _inOperator: boolean): stri
       if (expr.op === 'not') {
         const arg = expr.args[0];
         if (arg.kind === 'DistinctExpr') return paren(`NOT ${context.pretty ? sub(arg) : sub(arg)}`, context);
-        return paren(`NOT ${operand(arg, context, expr)}`, context);
+        return paren(`NOT ${operand(arg, context, expr, false)}`, context);
       }
-      return paren(expr.args.map((arg) => operand(arg, context, expr)).join(expr.op === 'and' ? ' AND ' : ' OR '), context);
+      return paren(expr.args.map((arg) => operand(arg, context, expr, false)).join(expr.op === 'and' ? ' AND ' : ' OR '), context);
     }
     case 'NullTest': return paren(`${operand(expr.arg, context, expr)} IS ${expr.negated ? 'NOT ' : ''}NULL`, context);
     case 'BooleanTest': return paren(`${operand(expr.arg, context, expr)} IS ${expr.test.toUpperCase()}`, context);
@@ -121,7 +122,7 @@ function render(expr: Expr, context: DeparseContext, _inOperator: boolean): stri
     case 'CoalesceExpr': return `COALESCE(${expr.args.map(sub).join(', ')})`;
     case 'MinMaxExpr': return `${expr.op.toUpperCase()}(${expr.args.map(sub).join(', ')})`;
     case 'RelabelType': case 'CoerceViaIO': case 'ArrayCoerceExpr': case 'CoerceToDomain': case 'ConvertRowtypeExpr': {
-      if (expr.kind !== 'ConvertRowtypeExpr' && expr.form === 'implicit cast') return render(expr.arg, context, _inOperator);
+      if (expr.kind !== 'ConvertRowtypeExpr' && expr.form === 'implicit cast' && !showImplicit) return render(expr.arg, context, false);
       return cast(expr.arg, expr.type, expr.typmod, expr, context);
     }
     case 'CollateExpr': return paren(`${operand(expr.arg, context, expr)} COLLATE ${collationName(context, expr.collationOid)}`, context);
@@ -215,6 +216,10 @@ function variable(expr: Extract<Expr, { kind: 'Var' }>, context: DeparseContext)
 
 function cast(arg: Expr, type: Oid, typmod: number, parent: Expr, context: DeparseContext): string {
   const suffix = `::${typeText(context, type, typmod)}`;
+  if (arg.kind === 'CollateExpr' || arg.kind === 'Var') {
+    const text = render(arg, context, false);
+    return context.pretty ? `${text}${suffix}` : `(${text})${suffix}`;
+  }
   if (arg.kind === 'Const' && arg.type === type) return constant(arg, context, -1) + suffix;
   if (arg.kind === 'Const' && arg.value !== null) return `${paren(constant(arg, context, 0), context)}${suffix}`;
   const text = render(arg, context, false);
@@ -222,15 +227,15 @@ function cast(arg: Expr, type: Oid, typmod: number, parent: Expr, context: Depar
   return isSimple(stripImplicit(arg), parent) ? `${text}${suffix}` : `(${text})${suffix}`;
 }
 
-function functionCall(expr: Extract<Expr, { kind: 'FuncExpr' }>, context: DeparseContext): string {
-  if (expr.form === 'implicit cast') return render(expr.args[0], context, false);
-  if (expr.form === 'explicit cast') return cast(expr.args[0], expr.type, expr.typmod, expr, context);
+function functionCall(expr: Extract<Expr, { kind: 'FuncExpr' }>, context: DeparseContext, showImplicit: boolean): string {
+  if (expr.form === 'implicit cast' && !showImplicit) return render(expr.args[0], context, false);
+  if (expr.form === 'explicit cast' || expr.form === 'implicit cast') return cast(expr.args[0], expr.type, expr.typmod, expr, context);
   if (expr.form === 'sql syntax') {
     const special = sqlSyntax(expr, context);
     if (special !== null) return special;
   }
   const args = expr.args.map((arg, i) => {
-    const text = render(arg, context, false);
+    const text = render(arg, context, true);
     return expr.variadic && i === expr.args.length - 1 ? `VARIADIC ${text}` : text;
   });
   return `${functionName(context, expr.func)}(${variadicSpread(expr, context) ?? args.join(', ')})`;
@@ -241,7 +246,7 @@ function variadicSpread(expr: Extract<Expr, { kind: 'FuncExpr' }>, context: Depa
   const proc = context.catalog.proc(expr.func);
   const last = expr.args[expr.args.length - 1];
   if (!proc || proc.provariadic === 0 || proc.provariadic === T.any || expr.variadic || last?.kind !== 'ArrayExpr') return null;
-  return [...expr.args.slice(0, -1), ...last.elements].map((arg) => render(arg, context, false)).join(', ');
+  return [...expr.args.slice(0, -1), ...last.elements].map((arg) => render(arg, context, true)).join(', ');
 }
 
 /** get_func_sql_syntax: EXTRACT, SUBSTRING ... FROM and the like. */
@@ -312,7 +317,7 @@ export function relationName(catalog: Catalog, evalContext: EvalContext, oid: Oi
 
 function scalarArray(expr: Extract<Expr, { kind: 'ScalarArrayOpExpr' }>, context: DeparseContext): string {
   const [left, right] = expr.args;
-  const array = render(right, context, false);
+  const array = render(right, context, true);
   // ANY ((SELECT ...)) must not read as a sublink
   const inner = right.kind === 'SubLink' ? `(${array})::${typeText(context, right.type, -1)}` : array;
   return paren(`${operand(left, context, expr)} ${operatorName(context, expr.operator)} ${expr.useOr ? 'ANY' : 'ALL'} (${inner})`, context);
@@ -323,13 +328,13 @@ function caseExpression(expr: Extract<Expr, { kind: 'CaseExpr' }>, context: Depa
   const at = (extra: number): string => (context.indent < 0 ? ' ' : `\n${' '.repeat(context.indent + extra)}`);
   const inner: DeparseContext = context.indent < 0 ? context : { ...context, indent: context.indent + 4 };
   let out = context.indent < 0 ? 'CASE' : `${at(8)}CASE`;
-  if (expr.arg) out += ` ${render(expr.arg, inner, false)}`;
+  if (expr.arg) out += ` ${render(expr.arg, inner, true)}`;
   for (const when of expr.whens) {
     let condition = when.condition;
     if (expr.arg && condition.kind === 'OpExpr' && condition.args.length === 2 && contextHasCaseTest(condition.args[0])) condition = condition.args[1];
-    out += `${at(12)}WHEN ${render(condition, inner, false)} THEN ${render(when.result, inner, false)}`;
+    out += `${at(12)}WHEN ${render(condition, inner, false)} THEN ${render(when.result, inner, true)}`;
   }
-  out += `${at(12)}ELSE ${expr.otherwise ? render(expr.otherwise, inner, false) : 'NULL'}`;
+  out += `${at(12)}ELSE ${expr.otherwise ? render(expr.otherwise, inner, true) : 'NULL'}`;
   return `${out}${at(8)}END`;
 }
 
@@ -338,7 +343,7 @@ function contextHasCaseTest(expr: Expr): boolean {
 }
 
 function rowExpression(expr: Extract<Expr, { kind: 'RowExpr' }>, context: DeparseContext): string {
-  const text = `ROW(${expr.args.map((arg) => render(arg, context, false)).join(', ')})`;
+  const text = `ROW(${expr.args.map((arg) => render(arg, context, true)).join(', ')})`;
   return expr.type !== T.record && expr.form === 'call' ? `${text}::${typeText(context, expr.type, -1)}` : text;
 }
 
@@ -371,7 +376,7 @@ function subLink(expr: SubLink, context: DeparseContext): string {
     case 'expr': return query('(');
     default: {
       const test = expr.testExpr;
-      const left = test?.kind === 'OpExpr' ? render(test.args[0], context, false)
+      const left = test?.kind === 'OpExpr' ? render(test.args[0], context, true)
         : test?.kind === 'BoolExpr' ? `(${test.args.map((arg) => render((arg as Extract<Expr, { kind: 'OpExpr' }>).args[0], context, false)).join(', ')})`
         : test?.kind === 'RowCompareExpr' ? `(${test.left.map((l) => render(l, context, false)).join(', ')})` : '';
       if (expr.subLinkType === 'any' && expr.operatorName === '=') return paren(`${left} IN ${query('(')}`, { ...context, pretty: false });
@@ -388,7 +393,7 @@ export function sortItems(clauses: readonly SortGroupClause[], targets: readonly
     let text: string;
     if (expr.kind === 'Const') text = constant(expr, context, 1);
     else {
-      text = render(expr, context, false);
+      text = render(expr, context, true);
       const parens = expr.kind !== 'Var' && (context.pretty || (expr.kind === 'FuncExpr' && expr.form === 'call') || expr.kind === 'Aggref' || expr.kind === 'WindowFunc' || (expr.kind === 'FuncExpr' && expr.form !== 'implicit cast'));
       if (parens) text = `(${text})`;
     }
@@ -402,15 +407,15 @@ function aggregate(expr: Aggref, context: DeparseContext): string {
   const filter = expr.filter ? ` FILTER (WHERE ${render(expr.filter, context, false)})` : '';
   const name = functionName(context, expr.func);
   if (expr.aggKind !== 'n') {
-    return `${name}(${expr.directArgs.map((arg) => render(arg, context, false)).join(', ')}) WITHIN GROUP (ORDER BY ${sortItems(expr.orderBy, expr.args, context)})${filter}`;
+    return `${name}(${expr.directArgs.map((arg) => render(arg, context, true)).join(', ')}) WITHIN GROUP (ORDER BY ${sortItems(expr.orderBy, expr.args, context)})${filter}`;
   }
-  const args = expr.star ? '*' : live.map((t, i) => `${expr.variadic && i === live.length - 1 ? 'VARIADIC ' : ''}${render(t.expr, context, false)}`).join(', ');
+  const args = expr.star ? '*' : live.map((t, i) => `${expr.variadic && i === live.length - 1 ? 'VARIADIC ' : ''}${render(t.expr, context, true)}`).join(', ');
   const order = expr.orderBy.length > 0 ? ` ORDER BY ${sortItems(expr.orderBy, expr.args, context)}` : '';
   return `${name}(${expr.distinct.length > 0 ? 'DISTINCT ' : ''}${args}${order})${filter}`;
 }
 
 function windowFunction(expr: WindowFunc, context: DeparseContext): string {
-  const args = expr.star ? '*' : expr.args.map((arg) => render(arg, context, false)).join(', ');
+  const args = expr.star ? '*' : expr.args.map((arg) => render(arg, context, true)).join(', ');
   const filter = expr.filter ? ` FILTER (WHERE ${render(expr.filter, context, false)})` : '';
   const clause = context.levels[0].windows.find((w) => w.winref === expr.winref);
   const over = clause ? (clause.name ? quoteIdentifier(clause.name) : windowSpecification(clause, context)) : '()';
