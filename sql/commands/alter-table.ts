@@ -325,11 +325,12 @@ function convertDefault(context: CommandContext, oid: Oid, column: Attribute, te
   storeDefault(context, oid, column.attnum, expr.text, expr.expr, generated);
 }
 
-/** Index columns take the new type; the index itself is rebuilt with the rewrite. */
+/** Index columns take the new type, expressions are analyzed anew; the index itself is rebuilt with the rewrite. */
 function refreshIndexes(context: CommandContext, oid: Oid, attnum: number): void {
   const relation = current(context, oid);
   const column = relation.attributes[attnum - 1]!;
   for (const index of relation.indexes) {
+    refreshIndexExpressions(context, relation, index);
     const position = index.keyColumns.findIndex((key) => key.attnum === attnum);
     const included = index.includeColumns.indexOf(attnum);
     const indexAttnum = position >= 0 ? position + 1 : included >= 0 ? index.keyColumns.length + included + 1 : 0;
@@ -348,6 +349,17 @@ function refreshIndexes(context: CommandContext, oid: Oid, attnum: number): void
     collations[position] = column.attcollation;
     context.changes.update('pg_index', entry, { indclass: arrayOf(26, opclasses, 0), indcollation: arrayOf(26, collations, 0) });
   }
+}
+
+function refreshIndexExpressions(context: CommandContext, relation: Relation, index: Relation['indexes'][number]): void {
+  const texts = index.keyColumns.filter((key) => key.expressionText !== null).map((key) => key.expressionText!);
+  if (texts.length === 0 && index.predicateText === null) return;
+  const again = (text: string, kind: 'index expression' | 'index predicate'): string =>
+    context.hooks.analyzeExpression(parseExpression(text), { kind, relation }, context.eval, context.source).text;
+  context.changes.update('pg_index', context.catalog.rows.find('pg_index', 'indexrelid', index.oid)[0]!, {
+    indexprs: texts.length > 0 ? JSON.stringify(texts.map((text) => again(text, 'index expression'))) : null,
+    indpred: index.predicateText === null ? null : again(index.predicateText, 'index predicate'),
+  });
 }
 
 function defaultOpclassFor(context: CommandContext, accessMethod: Oid, type: Oid): Oid {

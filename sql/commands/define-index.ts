@@ -42,6 +42,9 @@ interface KeyPlan {
 
 const MAX_KEYS = 32;
 
+/** For relpages, which tools show: pages as PostgreSQL would roughly have them. */
+const ENTRIES_PER_PAGE = 366;
+
 /** Row expressions of stored index texts, compiled through the hooks. */
 export function rowCompiler(context: CommandContext): RowExpressionCompiler {
   return (tableOid, text) => {
@@ -297,7 +300,7 @@ export async function fillIndex(context: CommandContext, relation: Relation, ind
   });
   transaction.advanceCommand();
   if (index.unique && entries > 1) await checkUnique(context, relation, index, withNulls);
-  updateClass(context, index.oid, { reltuples: entries });
+  updateClass(context, index.oid, { reltuples: entries, relpages: entries === 0 ? 1 : 1 + Math.ceil(entries / ENTRIES_PER_PAGE) });
 }
 
 async function checkUnique(context: CommandContext, relation: Relation, index: Index, withNulls: ReadonlySet<number>): Promise<void> {

@@ -3,7 +3,8 @@
  * sql/catalog/data/*.json. Nobody edits those files by hand.
  *
  * A catalog table's file is {"oid", "schema", "name", "columns": [[name, type], ...], "rows": [...]}
- * with one row a line, ordered by primary key, every column in attnum order. Values: OIDs and all reg*
+ * with one row a line in the order of a sequential scan (initdb's, which is always the same: clients see it
+ * where they ask for no order), every column in attnum order. Values: OIDs and all reg*
  * types are numbers, arrays and vectors are JSON arrays, pg_node_tree is the SQL text that
  * pg_get_expr gives (proargdefaults: an array of texts; pg_rewrite.ev_action: null, the view's text
  * stands in system-views.json), everything else as in JSON.
@@ -59,15 +60,10 @@ async function writeTable(client: pg.Client, oid: number, schema: string, table:
   const { rows: columns } = await client.query<{ attname: string; typname: string }>(
     `select attname, typname from pg_attribute a join pg_type t on t.oid = a.atttypid
      where attrelid = $1 and attnum > 0 and not attisdropped order by attnum`, [oid]);
-  const { rows: key } = await client.query<{ attname: string }>(
-    `select a.attname from pg_index i cross join unnest(i.indkey) with ordinality k(attnum, n)
-     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-     where i.indrelid = $1 and i.indisunique and i.indisprimary order by k.n`, [oid]);
-  const order = key.length > 0 ? key.map((k) => `"${k.attname}"`) : columns.filter((c) => c.typname !== 'anyarray' && c.typname !== 'pg_node_tree' && !c.typname.startsWith('_')).map((c) => `"${c.attname}"`);
   const expressions = columns.map((c) => selectExpression(table, c.attname, c.typname));
   const { rows } = await client.query<{ line: string }>(
     `select json_build_array(${expressions.join(', ')})::text as line from "${schema}"."${table}"
-     ${WHERE[table] ? `where ${WHERE[table]}` : ''} order by ${order.join(', ')}`);
+     ${WHERE[table] ? `where ${WHERE[table]}` : ''} order by ctid`);
   write(`${table}.json`, { oid, schema, name: table, columns: columns.map((c) => [c.attname, c.typname]) },
     rows.map((row) => JSON.stringify(JSON.parse(row.line))));
 }

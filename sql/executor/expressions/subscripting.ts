@@ -16,8 +16,10 @@ export function compileSubscripting(expr: SubscriptingRef, scope: CompileScope):
   if (expr.assignment) return compileAssignment(expr, container, upper, lower, scope);
   if (lower) return (frame) => readSlice(container(frame) as ArrayValue | null, bounds(lower, frame), bounds(upper, frame), lower, upper);
   return (frame) => {
-    const array = container(frame) as ArrayValue | null;
+    const array = container(frame) as ArrayValue | string | null;
     if (array === null) return null;
+    // name is an array of "char", counted from 0.
+    if (typeof array === 'string') return array[upper[0]!(frame) as number] ?? null;
     return readElement(array, upper.map((bound) => bound!(frame)));
   };
 }
