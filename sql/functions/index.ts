@@ -20,6 +20,8 @@ import { comparisonFunctions } from './comparisons.js';
 import { dateTimeFunctions } from './date-time-operators.js';
 import { deparseFunctions } from './deparse-functions.js';
 import { extractFunctions } from './extract.js';
+import { numberFormatFunctions } from './format-number.js';
+import { timestampFormatFunctions } from './format-timestamp.js';
 import { floatFunctions } from './floats.js';
 import type { SqlFunction } from './function.js';
 import { integerFunctions } from './integers.js';
@@ -50,6 +52,8 @@ const FAMILIES: readonly (readonly SqlFunction[])[] = [
   waitingFunctions,
   dateTimeFunctions,
   extractFunctions,
+  numberFormatFunctions,
+  timestampFormatFunctions,
   aggregateFunctions,
   windowFunctions,
   catalogAclFunctions,
