@@ -56,14 +56,16 @@ export function compileAggregate(agg: Aggref, scope: CompileScope): NewAccumulat
     });
     let value = bound.initial();
     let previous: Datum[] | null = null;
+    const directValues = direct.map((d) => d(frame));
     for (const row of rows) {
       if (distinct.length > 0 && previous !== null && sameKeys(previous, row, distinct)) continue;
       previous = row;
-      const values = ordered ? row : pick(row);
+      // Ordered-set aggregates get their direct arguments behind the aggregated ones.
+      const values = ordered ? [...pick(row), ...directValues] : pick(row);
       if (bound.skipNulls && values.includes(null)) continue;
       value = bound.step(value, ...values);
     }
-    return bound.finish(value, state.context, ...direct.map((d) => d(frame)));
+    return bound.finish(value, state.context);
   });
 }
 
