@@ -125,6 +125,8 @@ export class SessionSettings implements SettingsReader {
   /** Values that the session itself changes: is_superuser, session_authorization, transaction_*. */
   setInternal(name: string, value: string): void {
     const key = name.toLowerCase();
+    // each transaction publishes its modes: most often nothing changes, and plans stay valid
+    if (this.#values.get(key) === value) return;
     this.#values.set(key, value);
     this.#apply(key);
   }
