@@ -37,7 +37,6 @@ export function compileAggregate(agg: Aggref, scope: CompileScope): NewAccumulat
   const bound: BoundAggregate = found.bind(functionCall(scope, agg.argTypes, agg.type, agg.inputCollation, agg.variadic));
   const visible = agg.args.flatMap((entry, i) => (entry.junk ? [] : [i]));
   const pick = (row: readonly Datum[]): Datum[] => visible.map((i) => row[i]!);
-  const ordered = agg.aggKind === 'o';
   if (agg.distinct.length === 0 && orderings.length === 0) return simple(bound, args, filter);
   const distinct = agg.distinct.map((clause) => {
     const index = agg.args.findIndex((entry) => entry.sortGroupRef === clause.ref);
@@ -60,12 +59,11 @@ export function compileAggregate(agg: Aggref, scope: CompileScope): NewAccumulat
     for (const row of rows) {
       if (distinct.length > 0 && previous !== null && sameKeys(previous, row, distinct)) continue;
       previous = row;
-      // Ordered-set aggregates get their direct arguments behind the aggregated ones.
-      const values = ordered ? [...pick(row), ...directValues] : pick(row);
+      const values = pick(row);
       if (bound.skipNulls && values.includes(null)) continue;
       value = bound.step(value, ...values);
     }
-    return bound.finish(value, state.context);
+    return bound.finish(value, state.context, ...directValues);
   });
 }
 

@@ -67,7 +67,8 @@ export interface BoundAggregate<S = unknown> {
   initial(): S;
   /** Called with nulls unless `skipNulls`. Extra arguments as the aggregate has. */
   step(state: S, ...args: Datum[]): S;
-  finish(state: S, context: EvalContext): Datum;
+  /** Ordered-set aggregates: `step` got the aggregated arguments in their order, `directArgs` are those before WITHIN GROUP. */
+  finish(state: S, context: EvalContext, ...directArgs: Datum[]): Datum;
   /** Merges two partial states (parallel aggregation). */
   combine?(left: S, right: S): S;
   /** Moving-aggregate inverse, where exact. */
