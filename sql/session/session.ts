@@ -22,6 +22,7 @@ import { POSTGRES_EPOCH_MICROS } from './backends.js';
 import type { Cluster } from './cluster.js';
 import { drain, settleWait, type DriverHooks } from './driver.js';
 import { startQuery } from './execute-query.js';
+import { lockRelations } from './relation-locks.js';
 import { toDatabaseError } from './internal-error.js';
 import { closePortal, type Portal } from './portal.js';
 import { ensureAnalyzed, prepareStatement, queryTag, validityOf, type PreparedStatement } from './prepared.js';
@@ -547,6 +548,8 @@ export class Session {
     if (statement.node === null) return;
     ensureAnalyzed(statement, this.context);
     if (statement.query) {
+      const locking = lockRelations(this, statement);
+      if (locking) await locking;
       this.startQueryPortal(portal);
       return;
     }
