@@ -62,6 +62,8 @@ export async function openEngine(runtime: Runtime, options: OpenOptions): Promis
     const log = new FileLogStore(runtime, { directory: `${directory}/log`, ...(options.segmentBytes ? { segmentBytes: options.segmentBytes } : {}), sync: options.sync ?? true });
     const statePath = `${directory}/state.mdb`;
     const kv = new LmdbKeyValueStore({ path: statePath });
+    // Their names must survive a power cut before anything relies on what is in them.
+    runtime.files.syncDirectory(directory);
     const threaded = options.applier !== 'inline';
     return await openParts(runtime, { kv, log, onClose: async () => held.release(), ...(threaded ? { statePath } : {}) }, options);
   } catch (error) {

@@ -376,7 +376,7 @@ function same(found: readonly (readonly (string | number)[])[], expected: readon
 
 describe('the engine against a naive model', () => {
   const first = process.env.OXBOW_SEED ? Number(process.env.OXBOW_SEED) : undefined;
-  const runs = first === undefined ? Number(process.env.OXBOW_MODEL_RUNS ?? 8) : 1;
+  const runs = first === undefined ? Number(process.env.OXBOW_MODEL_RUNS ?? 5) : 1;
   const steps = Number(process.env.OXBOW_MODEL_STEPS ?? 1500);
   for (let i = 0; i < runs; i++) {
     const seed = first ?? 1000 + i;
