@@ -23,7 +23,7 @@ import type { Write } from './write-set.js';
 /** Log written by one relief, at most: it happens inside an insert. */
 const RELIEF_MAX = 4 << 20;
 /** Beyond this much unapplied load, `pending` asks the loader to wait. */
-const UNAPPLIED_MAX = 48 << 20;
+const UNAPPLIED_MAX = 16 << 20;
 
 export interface Streamed {
   readonly lsn: Lsn;

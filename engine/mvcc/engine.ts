@@ -60,7 +60,7 @@ const PARTS_IN_FLIGHT = 8;
 /** With a full disk, commits go on until this much waits to be applied. */
 const STALLED_MAX = 16 << 20;
 /** With a slow applier, committers wait while this much does. */
-const LAG_MAX = 64 << 20;
+const LAG_MAX = 32 << 20;
 /** Free space that commits leave to the applier. */
 const RESERVED_BYTES = 40 << 20;
 const DISK_CHECK_MS = 20;
