@@ -42,8 +42,10 @@ export class BulkLoad {
     const kept: Write[] = [];
     let bytes = 0;
     const relief = Math.min(RELIEF_MAX, this.engine.options.bulkThreshold / 4);
-    for (const write of writes.order) {
-      if (bytes < relief && this.canStream(transaction, write) && noteBound(transaction, write)) {
+    let looked = 0;
+    for (; looked < writes.order.length && bytes < relief; looked++) {
+      const write = writes.order[looked]!;
+      if (this.canStream(transaction, write) && noteBound(transaction, write)) {
         picked.push(write);
         bytes += writeBytes(write);
       } else kept.push(write);
@@ -57,8 +59,7 @@ export class BulkLoad {
     for (const part of writeParts(this.engine.log, RecordKind.provisional, transaction.xid, picked, [])) lsn = part;
     this.engine.log.flushSoon();
     for (const write of picked) write.streamed = true;
-    writes.order.length = 0;
-    for (const write of kept) writes.order.push(write);
+    writes.order = kept.length === 0 ? writes.order.slice(looked) : kept.concat(writes.order.slice(looked));
     writes.bytes -= bytes;
     transaction.streamed.push({ lsn, writes: picked });
     this.loading.add(transaction);

@@ -88,7 +88,7 @@ function cut(newest: Write | undefined, write: Write): void {
 export class WriteSet {
   readonly storages = new Map<StorageId, StorageWrites>();
   /** Every write in order. */
-  readonly order: Write[] = [];
+  order: Write[] = [];
   bytes = 0;
   private lastId = -1 as StorageId;
   private last: StorageWrites | undefined;
