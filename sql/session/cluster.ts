@@ -7,6 +7,7 @@ import type { Storage } from '../../engine/storage.js';
 import { setQuotedKeywords } from '../analyzer/names.js';
 import { factList } from '../catalog/born-rows.js';
 import { CatalogStore } from '../catalog/catalog-store.js';
+import { dropLeftoverTemporarySchemas } from '../catalog/temporary-objects.js';
 import { useFunctions } from '../executor/function-lookup.js';
 import { implementationOf } from '../functions/index.js';
 import { loadParser } from '../parser/parse.js';
@@ -45,6 +46,7 @@ export class Cluster {
     const category = keywords.columns.indexOf('catcode');
     setQuotedKeywords(keywords.rows.filter((row) => row[category] !== 'U').map((row) => row[word] as string));
     const catalogs = await CatalogStore.open(storage, deriveDataType);
+    await dropLeftoverTemporarySchemas(catalogs);
     return new Cluster(runtime, storage, catalogs, serverSettings);
   }
 }

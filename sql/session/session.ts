@@ -12,6 +12,8 @@ import { Pending } from '../../engine/pending.js';
 import type { EngineSession, Transaction } from '../../engine/storage.js';
 import type { TransactionStmt } from '@pgsql/types';
 import type { Catalog } from '../catalog/catalog.js';
+import { endTemporarySchema } from '../catalog/temporary-objects.js';
+import { temporaryNamespaceName } from '../analyzer/names.js';
 import { startDeferredConstraints } from '../executor/execute.js';
 import { SliceInterrupts } from '../executor/interrupts.js';
 import type { RowSource } from '../executor/row-source.js';
@@ -640,6 +642,7 @@ export class Session {
     this.#interrupt = gone;
     this.transaction.current?.transaction.cancelWaits(gone);
     if (this.transaction.active) this.transaction.rollback();
+    void endTemporarySchema(this.cluster.catalogs, this.databaseOid, temporaryNamespaceName(this.pid)).catch((error: unknown) => this.options.onFault?.(error));
     this.cluster.backends.remove(this.pid);
     this.engineSession.close();
   }
