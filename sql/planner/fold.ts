@@ -1,7 +1,7 @@
 /**
  * Constant folding: immutable calls over constants become constants, boolean logic is simplified,
- * known parameters are put in. What raises an error stays unfolded and raises it when it is reached,
- * as in PostgreSQL's eval_const_expressions where CASE and the like protect it.
+ * known parameters are put in. A call that raises an error raises it here, before anything runs, as in
+ * PostgreSQL's eval_const_expressions; only what CASE, AND, OR or COALESCE prove unreachable is spared.
  */
 import type { Const, Expr } from '../analyzer/query-tree.js';
 import { mapChildren } from '../analyzer/tree-walk.js';
@@ -94,11 +94,7 @@ function foldCall(expr: Expr, planner: Planner): Expr {
     default:
       return expr;
   }
-  try {
-    return makeConst(evaluateConstant(expr, planner.context), expr);
-  } catch {
-    return expr;
-  }
+  return makeConst(evaluateConstant(expr, planner.context), expr);
 }
 
 /** Types whose text form depends on nothing but the value. */
