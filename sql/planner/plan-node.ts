@@ -5,7 +5,7 @@
  */
 import type { Expr, RelationPermission, RowMark, SubLink, TableSample, Var, WindowFrame, Aggref, WindowFunc, GroupingSet, TargetEntry, CteReference } from './plan-types.js';
 import type { ResultColumn } from '../executor/row-source.js';
-import type { PlannedRte } from './range-table.js';
+import type { RangeTableEntry } from '../analyzer/query-tree.js';
 
 export interface Cost { readonly startup: number; readonly total: number; readonly rows: number; readonly width: number }
 
@@ -184,7 +184,8 @@ export interface PhysicalPlan {
   readonly columns: readonly ResultColumn[];
   readonly subPlans: ReadonlyMap<number, SubPlan>;
   readonly ctes: readonly PlannedCte[];
-  readonly rangeTable: readonly PlannedRte[];
+  /** Of all query levels; Vars' varno index it. */
+  readonly rangeTable: readonly RangeTableEntry[];
   /** To check before each run. */
   readonly permissions: readonly RelationPermission[];
   /** What it reads or writes, with the lock to take first. */

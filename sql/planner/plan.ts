@@ -34,7 +34,7 @@ export function planQuery(query: Query, options: PlanOptions): PhysicalPlan {
     columns: resultColumns(isSelect ? query.targetList : query.returning),
     subPlans: planner.subPlans,
     ctes: planner.ctes,
-    rangeTable: planner.rangeTable.map((entry) => ({ kind: entry.kind, name: entry.name, aliased: entry.aliased, columns: entry.columns, relation: entry.kind === 'relation' ? entry.relation : 0 })),
+    rangeTable: planner.rangeTable,
     permissions: query.permissions,
     relations: [...planner.relations.values()],
     catalogVersion: options.catalog.version,
