@@ -102,9 +102,10 @@ function transformConst(state: ParseState, node: A_Const): Expr {
   if (node.fval) {
     const text = node.fval.fval ?? '0';
     // integers too large for int4, decimal ones and hexadecimal ones alike
-    if (/^[0-9]+$/.test(text) || /^0[xob]/i.test(text)) {
+    if (/^-?[0-9][0-9_]*$/.test(text) || /^0[xob]/i.test(text)) {
       const value = BigInt(text.replaceAll('_', ''));
-      if (value <= 9223372036854775807n) return makeConst(catalog, T.int8, catalog.dataType(T.int8).input(String(value), -1, state.env.context), location);
+      if (value >= -2147483648n && value <= 2147483647n) return makeConst(catalog, T.int4, Number(value), location);
+      if (value >= -9223372036854775808n && value <= 9223372036854775807n) return makeConst(catalog, T.int8, catalog.dataType(T.int8).input(String(value), -1, state.env.context), location);
       return makeConst(catalog, T.numeric, catalog.dataType(T.numeric).input(String(value), -1, state.env.context), location);
     }
     return makeConst(catalog, T.numeric, catalog.dataType(T.numeric).input(text, -1, state.env.context), location);

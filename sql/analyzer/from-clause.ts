@@ -162,7 +162,8 @@ function rangeFunction(state: ParseState, range: RangeFunction): FromItem {
     const expr = state.withKind('from function', () => transformExpression(state, call));
     const defs = definitions.length > 0 ? definitions : entries.length === 1 ? columnDefinitions : [];
     const own = functionColumns(state, expr, name, defs, entries.length === 1 && !rowsFrom ? range.alias?.aliasname : undefined);
-    functions.push(expr);
+    const named = defs.length > 0 && expr.kind === 'FuncExpr';
+    functions.push(named ? { ...expr, columnDefinitions: own.map((column) => ({ name: column.name, typeOid: column.type, typmod: column.typmod })) } : expr);
     columnCounts.push(own.length);
     columns.push(...own);
   }

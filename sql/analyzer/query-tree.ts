@@ -37,6 +37,8 @@ export interface FuncExpr extends ExprBase {
   /** Called as VARIADIC array; otherwise variadic arguments were gathered into an ArrayExpr (except VARIADIC "any"). */
   readonly variadic: boolean;
   readonly form: CoercionForm;
+  /** In FROM, of a function returning record: the columns its caller named. */
+  readonly columnDefinitions?: readonly { readonly name: string; readonly typeOid: Oid; readonly typmod: number }[];
   readonly inputCollation: Oid;
 }
 

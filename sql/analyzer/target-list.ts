@@ -125,7 +125,7 @@ function figure(node: Node): { name: string | null; strength: number } {
   if (n.A_Expr) return n.A_Expr.kind === 'AEXPR_NULLIF' ? strong('nullif') : { name: null, strength: 0 };
   if (n.TypeCast) {
     const inner = figure(n.TypeCast.arg as Node);
-    if (inner.strength >= 1) return inner;
+    if (inner.strength > 1) return inner;
     const names = namesOf(n.TypeCast.typeName?.names);
     return names.length ? { name: names[names.length - 1], strength: 1 } : inner;
   }

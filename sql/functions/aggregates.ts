@@ -16,7 +16,7 @@ import { aggregate } from './define.js';
 import type { BoundAggregate, FunctionCall, SqlFunction } from './function.js';
 import { addIntervals, divideInterval, subtractIntervals } from './intervals.js';
 import { checkInt8 } from './kernel-helpers.js';
-import { datumToJsonText, datumToJsonb, jsonKeyText } from './json-convert.js';
+import { datumToJsonText, datumToJsonb, isJsonContainer, jsonKeyText } from './json-convert.js';
 
 // ---- count -------------------------------------------------------------------------------
 
@@ -421,6 +421,18 @@ function concatenating(signature: string, join: (parts: (string | Uint8Array)[])
 
 // ---- json aggregates -------------------------------------------------------------------------
 
+/** Arrays and rows start on a line of their own, as json_agg prints them. */
+function jsonArray(items: readonly Datum[], type: number, context: EvalContext): Datum {
+  if (items.length === 0) return null;
+  const spread = isJsonContainer(type, context);
+  let text = '[';
+  items.forEach((item, i) => {
+    if (i > 0) text += spread && item !== null ? ', \n ' : ', ';
+    text += datumToJsonText(item, type, context);
+  });
+  return `${text}]`;
+}
+
 interface JsonPairs { keys: Datum[]; values: Datum[]; seen: Set<string> }
 
 function jsonObjectAggregate(name: string, binary: boolean, options: { strict?: true; unique?: true }): SqlFunction {
@@ -557,8 +569,8 @@ export const aggregateFunctions: readonly SqlFunction[] = [
   collecting('array_agg(anyarray)', false, stackArrays),
   concatenating('string_agg(text,text)', (parts) => (parts as string[]).join('')),
   concatenating('string_agg(bytea,bytea)', (parts) => new Uint8Array(Buffer.concat(parts as Uint8Array[]))),
-  collecting('json_agg(anyelement)', false, (items, call, context) => (items.length === 0 ? null : `[${items.map((item) => datumToJsonText(item, call.argTypes[0]!, context)).join(', ')}]`)),
-  collecting('json_agg_strict(anyelement)', true, (items, call, context) => (items.length === 0 ? null : `[${items.map((item) => datumToJsonText(item, call.argTypes[0]!, context)).join(', ')}]`)),
+  collecting('json_agg(anyelement)', false, (items, call, context) => jsonArray(items, call.argTypes[0]!, context)),
+  collecting('json_agg_strict(anyelement)', true, (items, call, context) => jsonArray(items, call.argTypes[0]!, context)),
   collecting('jsonb_agg(anyelement)', false, (items, call, context) => (items.length === 0 ? null : new Jsonb(items.map((item): JsonbNode => datumToJsonb(item, call.argTypes[0]!, context))))),
   collecting('jsonb_agg_strict(anyelement)', true, (items, call, context) => (items.length === 0 ? null : new Jsonb(items.map((item): JsonbNode => datumToJsonb(item, call.argTypes[0]!, context))))),
   jsonObjectAggregate('json_object_agg', false, {}),

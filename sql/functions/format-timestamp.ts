@@ -161,8 +161,8 @@ function printAction(action: Action, source: Source): string {
     }
     case 'A.D.': case 'B.C.': case 'AD': case 'BC': return era(action, source);
     case 'MONTH': case 'MON':
-      if (month === 0) return '';
       refuseInterval(source);
+      if (month === 0) return '';
       return action.key === 'MON' ? named(MONTHS[month - 1]!.slice(0, 3), action.written, true, 3) : named(MONTHS[month - 1]!, action.written, fill, 9);
     case 'MM': return zeroPad(month, 2, fill);
     case 'DAY': case 'DY': {

@@ -16,6 +16,8 @@ export interface FunctionCall {
   readonly argTypes: readonly number[];
   readonly resultType: number;
   readonly collation: number;
+  /** The column definition list of a call in FROM that returns record. */
+  readonly columns?: readonly { readonly name: string; readonly typeOid: number; readonly typmod: number }[];
   /** A call written with VARIADIC array. */
   readonly variadicArray: boolean;
   type(oid: number): DataType;

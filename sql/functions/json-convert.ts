@@ -48,6 +48,12 @@ function categorize(oid: number, context: EvalContext): Category {
   return 'text';
 }
 
+/** Prints as a JSON array or object of its own. */
+export function isJsonContainer(typeOid: number, context: EvalContext): boolean {
+  const category = categorize(baseType(typeOid, context), context);
+  return category === 'array' || category === 'record';
+}
+
 const ISO = { dateStyle: 'ISO', dateOrder: 'MDY' } as const;
 
 function isoText(category: Category, value: Datum, context: EvalContext): string {

@@ -126,9 +126,6 @@ function exists(node: JsonbNode, key: string): boolean {
 function concatenate(a: JsonbNode, b: JsonbNode): JsonbNode {
   if (a instanceof JsonbObject && b instanceof JsonbObject) return makeJsonbObject([...a.keys, ...b.keys], [...a.values, ...b.values]);
   const list = (node: JsonbNode): readonly JsonbNode[] => (isJsonbArray(node) ? node : [node]);
-  if ((a instanceof JsonbObject && !isJsonbArray(b)) || (b instanceof JsonbObject && !isJsonbArray(a))) {
-    if (!(a instanceof JsonbObject) || !(b instanceof JsonbObject)) throw new DatabaseError('22023', 'invalid concatenation of jsonb objects');
-  }
   return [...list(a), ...list(b)];
 }
 
@@ -456,12 +453,7 @@ function populateComposite(source: Source, typeOid: number, base: RecordValue | 
   };
 }
 
-/** Columns of a column definition list, which the executor hands over beside the call. */
-interface ColumnDefinitions {
-  readonly columns?: readonly { readonly name: string; readonly typeOid: number; readonly typmod: number }[];
-}
-
-function populateByDefinition(source: Source, call: FunctionCall & ColumnDefinitions, context: EvalContext): RecordValue {
+function populateByDefinition(source: Source, call: FunctionCall, context: EvalContext): RecordValue {
   const { columns } = call;
   if (!columns) throw new DatabaseError('0A000', 'could not determine row type for result of this function', { hint: 'Provide a non-null record argument, or call the function in the FROM clause using a column definition list.' });
   if (source.kind !== 'object') throw new DatabaseError('22023', source.kind === 'array' ? 'cannot call populate_composite on an array' : 'cannot call populate_composite on a scalar');
@@ -476,7 +468,7 @@ function recordFor(source: Source, base: RecordValue | null, call: FunctionCall,
   const typeOid = call.argTypes[0]!;
   const type = context.catalog.type(typeOid);
   if (type?.typtype === 'c') return populateComposite(source, typeOid, base, context);
-  if ((call as ColumnDefinitions).columns) return populateByDefinition(source, call, context);
+  if (call.columns) return populateByDefinition(source, call, context);
   if (base) {
     const names = (base as RecordValue & { names?: readonly string[] }).names ?? base.types.map((_, i) => `f${i + 1}`);
     return { typeOid: base.typeOid, types: base.types, values: base.types.map((oid, i) => populate(source.field(names[i]!), oid, -1, base.values[i]!, context)) };

@@ -8,7 +8,7 @@ import type { SqlFunction } from './function.js';
 type Test = (text: string) => boolean;
 
 /** One piece of a pattern: literal code points, '_' or '%'. */
-type Piece = { readonly kind: 'literal'; readonly text: string } | { readonly kind: 'one' } | { readonly kind: 'any' };
+type Piece = { readonly kind: 'literal'; readonly text: string } | { readonly kind: 'one' } | { readonly kind: 'any' } | { readonly kind: 'dangling escape' };
 
 function pieces(pattern: string): Piece[] {
   const out: Piece[] = [];
@@ -20,8 +20,10 @@ function pieces(pattern: string): Piece[] {
   for (let i = 0; i < pattern.length; i++) {
     const c = pattern[i]!;
     if (c === '\\') {
-      if (i + 1 >= pattern.length) throw new DatabaseError('22025', 'LIKE pattern must not end with escape character');
-      literal += pattern[++i]!;
+      if (i + 1 >= pattern.length) {
+        flush();
+        out.push({ kind: 'dangling escape' });
+      } else literal += pattern[++i]!;
     } else if (c === '%') {
       flush();
       if (out[out.length - 1]?.kind !== 'any') out.push({ kind: 'any' });
@@ -49,6 +51,7 @@ function matchRun(text: string, list: readonly Piece[], from: number, to: number
       at += piece.text.length;
     } else {
       if (at >= text.length) return -1;
+      if (piece.kind === 'dangling escape') throw new DatabaseError('22025', 'LIKE pattern must not end with escape character');
       at += width(text, at);
     }
   }
@@ -58,7 +61,7 @@ function matchRun(text: string, list: readonly Piece[], from: number, to: number
 function compile(pattern: string): Test {
   const list = pieces(pattern);
   const anys = list.filter((piece) => piece.kind === 'any').length;
-  const ones = list.some((piece) => piece.kind === 'one');
+  const ones = list.some((piece) => piece.kind === 'one' || piece.kind === 'dangling escape');
   if (!ones) {
     const literals = list.filter((piece): piece is Extract<Piece, { kind: 'literal' }> => piece.kind === 'literal').map((piece) => piece.text);
     if (anys === 0) {

@@ -1,8 +1,8 @@
 /**
  * PostgreSQL's regular expressions on a linear-time engine (RE2): the pattern is translated from the
  * "advanced" dialect. What needs backtracking (back references, lookaround) raises 0A000, as no
- * pattern may hold the server up. Patterns without non-greedy quantifiers match leftmost-longest, as
- * POSIX and PostgreSQL have it.
+ * pattern may hold the server up. As in PostgreSQL a whole expression prefers the longest or the
+ * shortest match; its first quantified atom decides which.
  */
 import { RE2JS } from 're2js';
 import { DatabaseError, notSupported } from '../../engine/errors.js';
@@ -69,18 +69,21 @@ function literal(codePoint: number): string {
 
 const isWordChar = (c: string | undefined): boolean => c !== undefined && /[\p{L}\p{N}_]/u.test(c);
 
-/** One translation. */
+/** Whether an expression prefers the longest or the shortest match: its first quantified atom decides. */
+type Preference = 'none' | 'greedy' | 'lazy';
+
+/** One translation. `lazy` makes every quantifier non-greedy: the whole expression prefers the shortest match. */
 class Translator {
   private p = 0;
   private out = '';
   private depth = 0;
-  nonGreedy = false;
+  preference: Preference = 'none';
   groups = 0;
 
-  constructor(private readonly source: string, private readonly flags: RegexFlags) {}
+  constructor(private readonly source: string, private readonly flags: RegexFlags, private readonly lazy: boolean) {}
 
   run(): string {
-    this.alternatives();
+    this.preference = this.alternatives();
     if (this.p < this.source.length) throw invalid('parentheses () not balanced');
     return this.out;
   }
@@ -101,26 +104,34 @@ class Translator {
     }
   }
 
-  private alternatives(): void {
-    for (;;) {
-      this.branch();
-      if (this.peek() !== '|') return;
+  private alternatives(): Preference {
+    let preference = this.branch();
+    while (this.peek() === '|') {
       this.p++;
       this.out += '|';
+      this.branch();
+      preference = 'greedy';
     }
+    return preference;
   }
 
-  private branch(): void {
+  private branch(): Preference {
+    let preference: Preference = 'none';
     for (;;) {
       this.skipExpanded();
       const c = this.peek();
-      if (c === undefined || c === '|' || (c === ')' && this.depth > 0)) return;
-      const start = this.out.length;
+      if (c === undefined || c === '|' || (c === ')' && this.depth > 0)) return preference;
+      this.groupPreference = 'none';
       const quantifiable = this.atom();
+      const own = this.groupPreference;
       this.skipExpanded();
-      this.quantifier(start, quantifiable);
+      const quantified = this.quantifier(quantifiable);
+      if (preference === 'none') preference = quantified === 'none' ? own : quantified;
     }
   }
+
+  /** Of the atom just read, where it is a group. */
+  private groupPreference: Preference = 'none';
 
   /** Emits one atom or constraint; false for constraints, which take no quantifier. */
   private atom(): boolean {
@@ -186,7 +197,8 @@ class Translator {
       this.out += '(';
     }
     this.depth++;
-    this.alternatives();
+    const preference = this.alternatives();
+    this.groupPreference = preference;
     if (this.peek() !== ')') throw invalid('parentheses () not balanced');
     this.p++;
     this.depth--;
@@ -353,7 +365,7 @@ class Translator {
     return codePoint;
   }
 
-  private quantifier(start: number, quantifiable: boolean): void {
+  private quantifier(quantifiable: boolean): Preference {
     const c = this.peek();
     let text: string;
     if (c === '*' || c === '+' || c === '?') {
@@ -361,7 +373,7 @@ class Translator {
       this.p++;
     } else if (c === '{') {
       const rest = this.source.slice(this.p);
-      if (!/^\{\d/.test(rest)) return;
+      if (!/^\{\d/.test(rest)) return 'none';
       const match = /^\{(\d+)(,(\d*))?\}/.exec(rest);
       if (!match) throw invalid(rest.includes('}') ? 'invalid repetition count(s)' : 'braces {} not balanced');
       const min = Number(match[1]);
@@ -369,15 +381,17 @@ class Translator {
       if (min > 255 || max > 255 || max < min) throw invalid('invalid repetition count(s)');
       text = match[0];
       this.p += match[0].length;
-    } else return;
+    } else return 'none';
     if (!quantifiable) throw invalid('quantifier operand invalid');
+    const fixed = /^\{\d+\}$/.test(text) || text === '{1,1}';
+    let preference: Preference = fixed ? 'none' : 'greedy';
     if (this.peek() === '?') {
       this.p++;
-      text += '?';
-      if (text !== '{1,1}?') this.nonGreedy = true;
+      preference = fixed ? 'none' : 'lazy';
     }
     if (/^[*+?]/.test(this.peek() ?? '') || /^\{\d/.test(this.source.slice(this.p))) throw invalid('quantifier operand invalid');
-    this.out = this.out.slice(0, start) + this.out.slice(start) + text;
+    this.out += this.lazy && !fixed ? `${text}?` : text;
+    return preference;
   }
 }
 
@@ -407,17 +421,18 @@ export class Regex {
       source = source.slice(embedded[0].length);
     }
     let translated: string;
-    let nonGreedy = false;
+    let lazy = false;
     if (flags.literal) {
       translated = [...source].map((c) => literal(c.codePointAt(0)!)).join('');
       this.groups = 0;
     } else {
-      const translator = new Translator(source, flags);
+      const translator = new Translator(source, flags, false);
       translated = translator.run();
-      nonGreedy = translator.nonGreedy;
+      lazy = translator.preference === 'lazy';
+      if (lazy) translated = new Translator(source, flags, true).run();
       this.groups = translator.groups;
     }
-    const options = (flags.icase ? RE2JS.CASE_INSENSITIVE : 0) | (flags.newlineStops ? 0 : RE2JS.DOTALL) | (flags.newlineAnchors ? RE2JS.MULTILINE : 0) | (nonGreedy ? 0 : RE2JS.LONGEST_MATCH);
+    const options = (flags.icase ? RE2JS.CASE_INSENSITIVE : 0) | (flags.newlineStops ? 0 : RE2JS.DOTALL) | (flags.newlineAnchors ? RE2JS.MULTILINE : 0) | (lazy ? 0 : RE2JS.LONGEST_MATCH);
     try {
       this.re = RE2JS.compile(translated, options);
     } catch (error) {

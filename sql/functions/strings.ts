@@ -11,7 +11,8 @@ import type { FunctionCall, SqlFunction } from './function.js';
 import { lowerText, upperText } from './like.js';
 
 const TEXT = 25;
-const MAX_BYTES = 0x3fffffff;
+/** PostgreSQL allows 1 GB; a JavaScript string ends at half of that. */
+const MAX_BYTES = 0x1fffffe8;
 
 const tooLarge = (): DatabaseError => new DatabaseError('54000', 'requested length too large');
 

@@ -16,7 +16,7 @@ export interface Callable {
 }
 
 /** Binds a scalar function to actual types. A function without an implementation raises when called, not when compiled. */
-export function bindFunction(func: number, argTypes: readonly number[], resultType: number, collation: number, variadicArray: boolean, scope: CompileScope): Callable {
+export function bindFunction(func: number, argTypes: readonly number[], resultType: number, collation: number, variadicArray: boolean, scope: CompileScope, columns?: FuncExpr['columnDefinitions']): Callable {
   const proc = procOf(scope, func);
   let found;
   try {
@@ -32,13 +32,13 @@ export function bindFunction(func: number, argTypes: readonly number[], resultTy
     const text = signatureText(scope.catalog, proc);
     return { evaluate: () => { throw notSupported(`a call of ${text} in this place`); }, strict: proc.proisstrict, needsContext: false };
   }
-  const evaluate = (found.bind ? found.bind(functionCall(scope, argTypes, resultType, collation, variadicArray)) : found.evaluate!) as AnyEvaluate;
+  const evaluate = (found.bind ? found.bind(functionCall(scope, argTypes, resultType, collation, variadicArray, columns)) : found.evaluate!) as AnyEvaluate;
   return { evaluate, strict: proc.proisstrict, needsContext: found.needsContext === true };
 }
 
 export function compileFuncExpr(expr: FuncExpr, scope: CompileScope): Scalar {
   if (expr.returnsSet) throw notSupported('a set-returning function in this place');
-  const callable = bindFunction(expr.func, expr.args.map((a) => a.type), expr.type, expr.inputCollation, expr.variadic, scope);
+  const callable = bindFunction(expr.func, expr.args.map((a) => a.type), expr.type, expr.inputCollation, expr.variadic, scope, expr.columnDefinitions);
   return callScalar(callable, compileAll(expr.args, scope));
 }
 

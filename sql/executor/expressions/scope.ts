@@ -44,8 +44,8 @@ export function implementation(scope: CompileScope, proc: PgProc): SqlFunction {
   return found;
 }
 
-export function functionCall(scope: CompileScope, argTypes: readonly number[], resultType: number, collation: number, variadicArray: boolean): FunctionCall {
-  return { argTypes, resultType, collation, variadicArray, type: (oid): DataType => scope.catalog.dataType(oid) };
+export function functionCall(scope: CompileScope, argTypes: readonly number[], resultType: number, collation: number, variadicArray: boolean, columns?: FunctionCall['columns']): FunctionCall {
+  return { argTypes, resultType, collation, variadicArray, ...(columns ? { columns } : {}), type: (oid): DataType => scope.catalog.dataType(oid) };
 }
 
 /** The operator's function: OpExpr.func when the analyzer filled it in, else oprcode. */

@@ -29,7 +29,7 @@ export function compileSet(expr: Expr, scope: CompileScope): SetEvaluator {
   const proc = scope.catalog.proc(expr.func)!;
   const found = implementationOf(proc, scope.catalog);
   if (!found || found.kind !== 'set') throw notSupported(`function ${proc.proname}`);
-  const rows = (found.bind ? found.bind(functionCall(scope, expr.args.map((a) => a.type), expr.type, expr.inputCollation, expr.variadic)) : found.rows!) as (...args: unknown[]) => Iterable<Datum | readonly Datum[]>;
+  const rows = (found.bind ? found.bind(functionCall(scope, expr.args.map((a) => a.type), expr.type, expr.inputCollation, expr.variadic, expr.columnDefinitions)) : found.rows!) as (...args: unknown[]) => Iterable<Datum | readonly Datum[]>;
   const args = compileAll(expr.args, scope);
   return (frame) => {
     const values: unknown[] = args.map((arg) => arg(frame));
