@@ -73,15 +73,16 @@ function isSharedClass(classId: Oid): boolean {
   return classId === 1262 || classId === 1260 || classId === 1213;
 }
 
-export function deleteSharedDependencies(changes: CatalogTransaction, object: ObjectAddress, kind?: 'o' | 'a'): void {
+/** Of the object itself, or (subId given, `exact`) of one column; without `exact` also of its columns. */
+export function deleteSharedDependencies(changes: CatalogTransaction, object: ObjectAddress, kind?: 'o' | 'a', exact = false): void {
   const databaseOid = isSharedClass(object.classId) ? 0 : changes.databaseOid;
   for (const entry of changes.catalog.rows.find('pg_shdepend', 'dbid,classid,objid', databaseOid, object.classId, object.objectId)) {
-    if (kind === undefined || entry.values![6] === kind) changes.delete('pg_shdepend', entry);
+    if ((kind === undefined || entry.values![6] === kind) && (!exact || entry.values![3] === object.subId)) changes.delete('pg_shdepend', entry);
   }
 }
 
 /** Replaces the roles that an object's ACL mentions. */
 export function updateAclDependencies(changes: CatalogTransaction, object: ObjectAddress, roles: Iterable<Oid>): void {
-  deleteSharedDependencies(changes, object, 'a');
+  deleteSharedDependencies(changes, object, 'a', true);
   for (const role of new Set(roles)) recordSharedDependency(changes, object, 1260, role, 'a');
 }

@@ -39,13 +39,14 @@ interface Change {
 const TAGS = { grant: 'GRANT', revoke: 'REVOKE' } as const;
 
 export async function grant(statement: GrantStmt, context: CommandContext): Promise<string> {
+  const found = await targets(statement, context);
   const change = changeOf(statement, context);
   if (statement.grantor) {
     const grantor = roleOfSpec(context, statement.grantor);
     if (grantor.oid !== currentUser(context).oid) throw new DatabaseError('0A000', 'grantor must be current user');
   }
   const privileges = (statement.privileges ?? []).map((node) => (node as { AccessPriv: AccessPriv }).AccessPriv);
-  for (const target of await targets(statement, context)) {
+  for (const target of found) {
     const whole: string[] = [];
     const byColumn: { letters: string; columns: string[] }[] = [];
     for (const privilege of privileges) {
@@ -235,11 +236,21 @@ function applyToColumns(context: CommandContext, target: Target, letters: string
     if (allowed === '') continue;
     const after = change(items, grantor, allowed, how);
     context.changes.update('pg_attribute', entry, { attacl: after.length > 0 ? aclArray(after) : null });
+    updateAclDependencies(context.changes, address(ClassOid.pg_class, relation.oid, column.attnum), rolesOf(context, after, relation.relowner));
   }
 }
 
 /** DROP OWNED: takes every privilege of a role in this database away. */
 export function revokeAllFrom(context: CommandContext, role: PgRole): void {
+  for (const entry of [...context.catalog.rows.all('pg_attribute')]) {
+    const stored = entry.values![22] as ArrayValue | null;
+    if (!stored) continue;
+    const items = (stored.elements as string[]).map(parseAclItem);
+    const after = items.filter((item) => item.grantee !== role.rolname && item.grantor !== role.rolname);
+    if (after.length === items.length) continue;
+    context.changes.update('pg_attribute', entry, { attacl: after.length > 0 ? aclArray(after) : null });
+    updateAclDependencies(context.changes, address(ClassOid.pg_class, entry.values![0] as Oid, entry.values![4] as number), rolesOf(context, after, 0));
+  }
   for (const [table, column, classId] of [
     ['pg_class', 'relacl', ClassOid.pg_class], ['pg_namespace', 'nspacl', ClassOid.pg_namespace], ['pg_proc', 'proacl', ClassOid.pg_proc], ['pg_type', 'typacl', ClassOid.pg_type],
   ] as const) {

@@ -46,7 +46,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   TruncateStmt: entry('TRUNCATE TABLE', truncate),
   IndexStmt: entry('CREATE INDEX', createIndex),
   ReindexStmt: entry('REINDEX', reindex),
-  CreateSchemaStmt: entry('CREATE SCHEMA', ((statement, context) => createSchema(statement, context, (node) => executeCommand(node, context))) as Command<never>),
+  CreateSchemaStmt: entry('CREATE SCHEMA', ((statement, context) => createSchema(statement, context, executeCommand)) as Command<never>),
   CreateSeqStmt: entry('CREATE SEQUENCE', createSequence),
   AlterSeqStmt: entry('ALTER SEQUENCE', alterSequence),
   ViewStmt: entry('CREATE VIEW', createView),

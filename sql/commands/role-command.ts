@@ -191,13 +191,16 @@ function removeMember(context: CommandContext, role: PgRole, member: PgRole, wha
 
 export function grantRole(statement: GrantRoleStmt, context: CommandContext): string {
   const options = elements(statement.opt as Node[] | undefined);
+  // Grantees are looked up first, as their absence is what is reported.
+  const grantees = statement.grantee_roles ?? [];
+  for (const spec of grantees) roleOfSpec(context, (spec as { RoleSpec: RoleSpec }).RoleSpec);
   for (const grantedNode of statement.granted_roles ?? []) {
     const role = requireRole(context.catalog, (grantedNode as { AccessPriv: { priv_name?: string } }).AccessPriv.priv_name ?? '');
     const me = currentUser(context).oid;
     if (!isSuper(context) && !(context.catalog.role(me)?.rolcreaterole && !role.rolsuper) && !isAdminOf(context, me, role.oid)) {
       throw new DatabaseError('42501', `permission denied to ${statement.is_grant ? 'grant' : 'revoke'} role "${role.rolname}"`, { detail: `Only roles with the ADMIN option on role "${role.rolname}" may ${statement.is_grant ? 'grant' : 'revoke'} this role.` });
     }
-    for (const spec of statement.grantee_roles ?? []) {
+    for (const spec of grantees) {
       const member = roleOfSpec(context, (spec as { RoleSpec: RoleSpec }).RoleSpec);
       if (statement.is_grant) addMember(context, role, member, grantorFor(context), flag(options, 'admin') ?? false, flag(options, 'inherit'), flag(options, 'set'));
       else removeMember(context, role, member, options.has('admin') ? 'admin' : options.has('inherit') ? 'inherit' : options.has('set') ? 'set' : 'all');
@@ -241,9 +244,9 @@ function refuseOwner(context: CommandContext, role: PgRole): void {
   if (rows.length === 0) return;
   const lines: string[] = [];
   const others = new Map<Oid, number>();
-  for (const [databaseOid, classId, objectId, , , , kind] of rows) {
+  for (const [databaseOid, classId, objectId, subId, , , kind] of rows) {
     if (databaseOid === context.changes.databaseOid || databaseOid === 0) {
-      const object = classId === ClassOid.pg_database ? `database ${context.catalog.database(objectId as Oid)?.datname}` : describeObject(context, address(classId as Oid, objectId as Oid));
+      const object = classId === ClassOid.pg_database ? `database ${context.catalog.database(objectId as Oid)?.datname}` : describeObject(context, address(classId as Oid, objectId as Oid, subId as number));
       lines.push(kind === 'o' ? `owner of ${object}` : `privileges for ${object}`);
     } else {
       others.set(databaseOid as Oid, (others.get(databaseOid as Oid) ?? 0) + 1);

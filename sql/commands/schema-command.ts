@@ -7,7 +7,7 @@ import { address, recordSharedDependency } from '../catalog/dependency.js';
 import type { CommandContext } from './command.js';
 import { currentUser, reserveName, roleOfSpec } from './names.js';
 
-export async function createSchema(statement: CreateSchemaStmt, context: CommandContext, run: (node: Node) => Promise<string>): Promise<string> {
+export async function createSchema(statement: CreateSchemaStmt, context: CommandContext, run: (node: Node, inner: CommandContext) => Promise<string>): Promise<string> {
   const owner = statement.authrole ? roleOfSpec(context, statement.authrole) : context.catalog.role(currentUser(context).oid)!;
   const name = statement.schemaname ?? owner.rolname;
   if (!hasDatabasePrivilege(context.catalog, currentUser(context).oid, context.changes.databaseOid, 'C')) throw permissionDenied('database', context.eval.session.databaseName);
@@ -21,8 +21,17 @@ export async function createSchema(statement: CreateSchemaStmt, context: Command
   const oid = context.changes.newOid();
   context.changes.insert('pg_namespace', { oid, nspname: name, nspowner: owner.oid });
   recordSharedDependency(context.changes, address(ClassOid.pg_namespace, oid), ClassOid.pg_authid, owner.oid, 'o');
-  for (const element of statement.schemaElts ?? []) await run(qualify(element, name));
+  for (const element of statement.schemaElts ?? []) await run(qualify(element, name), withSchemaFirst(context, oid, name));
   return 'CREATE SCHEMA';
+}
+
+/** The elements see the new schema in front of the search path. */
+function withSchemaFirst(context: CommandContext, oid: number, name: string): CommandContext {
+  const outer = context.eval;
+  const session = Object.create(outer.session, { searchPathOids: { value: [oid, ...outer.session.searchPathOids] } }) as typeof outer.session;
+  const settings = Object.create(outer.settings, { searchPath: { value: [name, ...outer.settings.searchPath] } }) as typeof outer.settings;
+  const inner = Object.create(outer, { session: { value: session }, settings: { value: settings } }) as typeof outer;
+  return Object.create(context, { eval: { value: inner } }) as CommandContext;
 }
 
 /** Gives the object that an element creates the schema's name. */

@@ -7,6 +7,7 @@ import type { Query, TargetEntry } from '../analyzer/query-tree.js';
 import type { ResultColumn } from '../executor/row-source.js';
 import type { PhysicalPlan } from '../planner/plan-node.js';
 import { nodeTag, type ParsedText, type SourceText } from '../parser/parse.js';
+import type { Catalog } from '../catalog/catalog.js';
 import type { EvalContext } from '../functions/context.js';
 
 export interface PreparedStatement {
@@ -35,6 +36,16 @@ export function resultColumns(list: readonly TargetEntry[]): ResultColumn[] {
   return list.filter((t) => !t.junk).map((t) => ({
     name: t.name ?? '?column?', typeOid: t.expr.type, typmod: t.expr.typmod, tableOid: t.originTable, attributeNumber: t.originColumn,
   }));
+}
+
+/** As clients are told: a domain is its base type. */
+function clientColumns(columns: ResultColumn[] | null, catalog: Catalog): ResultColumn[] | null {
+  return columns && columns.map((column) => {
+    let type = catalog.type(column.typeOid);
+    let { typmod } = column;
+    for (; type?.typtype === 'd'; type = catalog.type(type.typbasetype)) typmod = type.typtypmod;
+    return !type || type.oid === column.typeOid ? column : { ...column, typeOid: type.oid, typmod };
+  });
 }
 
 /** Columns a query returns; null for DML without RETURNING. */
@@ -66,7 +77,7 @@ export function ensureAnalyzed(statement: PreparedStatement, context: EvalContex
   const parameters = new ParameterTypes(declared, statement.variableParameters && !statement.query);
   const query = analyzeStatement(statement.node, { catalog: context.catalog, context, source: statement.source, parameters });
   parameters.checkResolved();
-  const columns = queryColumns(query);
+  const columns = clientColumns(queryColumns(query), context.catalog);
   if (statement.query && !sameColumns(statement.columns, columns)) throw new DatabaseError('0A000', 'cached plan must not change result type');
   statement.query = query;
   statement.parameterTypes = parameters.types;

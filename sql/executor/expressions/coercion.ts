@@ -45,7 +45,7 @@ export function compileCoerceToDomain(expr: CoerceToDomain, scope: CompileScope)
       const passed = check.compiled(frame);
       frame.domainValue = outer;
       if (passed === false) {
-        throw new DatabaseError('23514', `value for domain ${name} violates check constraint "${check.name}"`, { dataType: name, constraint: check.name });
+        throw new DatabaseError('23514', `value for domain ${name} violates check constraint "${check.name}"`, { dataType: name, constraint: check.name, schema: scope.catalog.namespace(check.domain.typnamespace)?.nspname });
       }
     }
     return value;
