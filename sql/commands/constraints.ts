@@ -151,7 +151,7 @@ export async function validateNotNull(context: CommandContext, relation: Relatio
         schema: context.catalog.namespace(relation.relnamespace)?.nspname, table: relation.relname, column,
       });
     }
-  });
+  }, new Set(attnums));
 }
 
 async function addKey(context: CommandContext, relation: Relation, node: Constraint, column: string | null, fresh: boolean): Promise<void> {

@@ -297,7 +297,7 @@ export async function fillIndex(context: CommandContext, relation: Relation, ind
     if (index.unique && !index.nullsNotDistinct && keyValues.includes(null)) withNulls.add(rowId);
     transaction.putIndexEntry(index.storage, access.key(keyValues, relation.relname), rowId, access.payloadOf(values, keyValues));
     entries++;
-  });
+  }, access.dependsOn);
   transaction.advanceCommand();
   if (index.unique && entries > 1) await checkUnique(context, relation, index, withNulls);
   updateClass(context, index.oid, { reltuples: entries, relpages: entries === 0 ? 1 : 1 + Math.ceil(entries / ENTRIES_PER_PAGE) });

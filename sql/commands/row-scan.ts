@@ -2,7 +2,7 @@
 import type { RowId } from '../../engine/ids.js';
 import { Pending } from '../../engine/pending.js';
 import type { RowBlock } from '../../engine/storage.js';
-import { tableAccess } from '../access/table-access.js';
+import { tableAccess, type TableAccess } from '../access/table-access.js';
 import type { Relation } from '../catalog/catalog.js';
 import type { Datum } from '../types/datum.js';
 import { settle, type CommandContext } from './command.js';
@@ -10,8 +10,13 @@ import { settle, type CommandContext } from './command.js';
 const FILL_ROWS = 512;
 const BATCHES_PER_TURN = 8;
 
-/** Calls `visit` with every current row (values by attnum - 1). The table must be locked against writers. */
-export async function forEachRow(context: CommandContext, relation: Relation, visit: (values: Datum[], rowId: RowId, tuple: Uint8Array) => void | Pending): Promise<void> {
+/**
+ * Calls `visit` with every current row (values by attnum - 1; with `only`, just those columns are read and the others
+ * are null). The table must be locked against writers.
+ */
+export async function forEachRow(
+  context: CommandContext, relation: Relation, visit: (values: Datum[], rowId: RowId) => void | Pending, only: ReadonlySet<number> | null = null,
+): Promise<void> {
   const { transaction } = context;
   const access = tableAccess(relation, context.catalog);
   transaction.advanceCommand();
@@ -24,10 +29,10 @@ export async function forEachRow(context: CommandContext, relation: Relation, vi
       if (filled === 0) return;
       for (let i = 0; i < filled; i++) {
         const tuple = block.tuples[i]!;
-        const values = access.codec.readAll(tuple);
+        const values = only ? pick(access, tuple, only) : access.codec.readAll(tuple);
         const rowId = block.rowIds[i]! as RowId;
-        const waited = visit(values, rowId, tuple);
-        if (waited instanceof Pending) await settle(context, () => visit(values, rowId, tuple) ?? true);
+        const waited = visit(values, rowId);
+        if (waited instanceof Pending) await settle(context, () => visit(values, rowId) ?? true);
       }
       if (batch % BATCHES_PER_TURN === 0) await eventLoopTurn();
     }
@@ -35,6 +40,12 @@ export async function forEachRow(context: CommandContext, relation: Relation, vi
     cursor.close();
     snapshot.release();
   }
+}
+
+function pick(access: TableAccess, tuple: Uint8Array, only: ReadonlySet<number>): Datum[] {
+  const values = new Array<Datum>(access.types.length).fill(null);
+  for (const attnum of only) values[attnum - 1] = access.codec.read(tuple, attnum - 1);
+  return values;
 }
 
 export function eventLoopTurn(): Promise<void> {
