@@ -228,7 +228,9 @@ function indexCost(base: BaseRelation, index: Index, match: Match, fraction: num
   const descent = (Math.ceil(Math.log2(Math.max(2, base.rows))) * cost.cpuOperator + 2 * 50 * cost.cpuOperator) * ranges;
   let total = descent + indexPages * cost.randomPage * (match.conditions.length > 0 ? 1 : cost.seqPage / cost.randomPage) + tuples * (cost.cpuIndexTuple + match.conditions.length * cost.cpuOperator);
   if (!indexOnly) {
-    const random = Math.min(base.pages, (2 * base.pages * tuples) / (2 * base.pages + tuples)) * cost.randomPage;
+    // As a bitmap scan's pages: rows are fetched by key here, so many fetches cost no more than that.
+    const fetched = Math.min(base.pages, (2 * base.pages * tuples) / (2 * base.pages + tuples));
+    const random = fetched * (cost.randomPage - (cost.randomPage - cost.seqPage) * Math.sqrt(Math.min(1, fetched / base.pages)));
     const sequential = cost.randomPage + Math.max(0, Math.ceil(fraction * base.pages) - 1) * cost.seqPage;
     const first = index.keyColumns[0]!;
     const correlation = first.attnum > 0 ? variableStats(planner.var(base.rel.varno, first.attnum), planner).stats?.correlation ?? 0 : 0;

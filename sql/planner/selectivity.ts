@@ -154,7 +154,12 @@ function variableAndValue(expr: { readonly args: readonly Expr[] }, planner: Pla
 
 /** The value of a constant or of a stable expression (now(), current_date) as of now. */
 function estimate(expr: Expr, planner: Planner): Datum | undefined {
-  const folded = foldConstants(expr, planner);
+  let folded: Expr;
+  try {
+    folded = foldConstants(expr, planner);
+  } catch {
+    return undefined;
+  }
   if (folded.kind === 'Const') return folded.value;
   if (folded.kind === 'SQLValueFunction' || (folded.kind === 'OpExpr' || folded.kind === 'FuncExpr')) {
     if (isVolatile(folded, planner.catalog)) return undefined;
