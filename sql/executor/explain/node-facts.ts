@@ -97,13 +97,13 @@ export class PlanDescriber {
         return {
           label: `${type}${node.backward ? ' Backward' : ''} using ${quoteIdentifier(index)} on ${this.relation(node.relation, node.varno)}`, type,
           attributes: [['Scan Direction', node.backward ? 'Backward' : 'Forward'], ['Index Name', index], ...this.relationAttributes(node.relation, node.varno)],
-          properties: [...this.filter('Index Cond', distinct(node.conditions.map((condition) => condition.original, true))), ...this.filter('Filter', node.filter, true)], children: [],
+          properties: [...this.filter('Index Cond', distinct(node.conditions.map((condition) => condition.original)), true), ...this.filter('Filter', node.filter, true)], children: [],
         };
       }
       case 'BitmapScan': {
         const parts = node.parts.map((part): ExplainNode => {
           const name = this.catalog.index(part.index)?.name ?? '';
-          return { label: `Bitmap Index Scan on ${quoteIdentifier(name)}`, type: 'Bitmap Index Scan', attributes: [['Index Name', name]], properties: this.filter('Index Cond', distinct(part.conditions.map((c) => c.original, true))), cost: { ...part.cost, width: 0 }, source: null, relationship: 'Member', heading: null, children: [] };
+          return { label: `Bitmap Index Scan on ${quoteIdentifier(name)}`, type: 'Bitmap Index Scan', attributes: [['Index Name', name]], properties: this.filter('Index Cond', distinct(part.conditions.map((c) => c.original)), true), cost: { ...part.cost, width: 0 }, source: null, relationship: 'Member', heading: null, children: [] };
         });
         const total = parts.reduce((sum, part) => sum + part.cost.total, 0);
         const or: ExplainNode = { label: 'BitmapOr', type: 'BitmapOr', attributes: [], properties: [], cost: { startup: total, total, rows: node.cost.rows, width: 0 }, source: null, relationship: 'Outer', heading: null, children: parts };
