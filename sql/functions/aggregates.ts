@@ -319,7 +319,7 @@ function variances(): SqlFunction[] {
 
 // ---- min, max ------------------------------------------------------------------------------
 
-const EXTREME_TYPES = ['anyarray', 'anyenum', 'bpchar', 'date', 'float4', 'float8', 'int2', 'int4', 'int8', 'interval', 'numeric', 'oid', 'pg_lsn', 'text', 'tid', 'time', 'timestamp', 'timestamptz', 'timetz', 'xid8'];
+const EXTREME_TYPES = ['anyarray', 'anyenum', 'bpchar', 'date', 'float4', 'float8', 'int2', 'int4', 'int8', 'interval', 'numeric', 'oid', 'pg_lsn', 'text', 'tid', 'time', 'timestamp', 'timestamptz', 'timetz', 'xid8', 'inet'];
 
 function extremes(): SqlFunction[] {
   return EXTREME_TYPES.flatMap((type) => (['min', 'max'] as const).map((name) => aggregate<{ value: Datum }>(`${name}(${type})`, (call) => {

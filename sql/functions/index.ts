@@ -14,6 +14,7 @@ import { catalogStatisticsFunctions } from './catalog-statistics.js';
 import { informationSchemaFunctions } from './catalog-information-schema.js';
 import { sequenceFunctions } from './catalog-sequences.js';
 import { arrayFunctions } from './arrays.js';
+import { bitFunctions } from './bit-functions.js';
 import { bytesFunctions } from './bytes.js';
 import { castFunctions } from './casts.js';
 import { comparisonFunctions } from './comparisons.js';
@@ -27,6 +28,7 @@ import type { SqlFunction } from './function.js';
 import { integerFunctions } from './integers.js';
 import { jsonFunctions } from './json-functions.js';
 import { likeFunctions } from './like.js';
+import { networkFunctions } from './network-functions.js';
 import { waitingFunctions } from './locks-and-sleep.js';
 import { numericFunctions } from './numerics.js';
 import { regexFunctions } from './regex-functions.js';
@@ -50,6 +52,8 @@ const FAMILIES: readonly (readonly SqlFunction[])[] = [
   jsonFunctions,
   sessionFunctions,
   waitingFunctions,
+  bitFunctions,
+  networkFunctions,
   dateTimeFunctions,
   extractFunctions,
   numberFormatFunctions,

@@ -6,6 +6,7 @@ import type { Catalog, PgType } from '../catalog/catalog.js';
 import { PG_CATALOG_NAMESPACE } from '../catalog/catalog.js';
 import { aclItemType } from './acl-item.js';
 import { arrayType, vectorType } from './array.js';
+import { bitDataType, varbitType } from './bits.js';
 import { boolType } from './bool.js';
 import { byteaType } from './bytea.js';
 import type { DataType } from './data-type.js';
@@ -15,6 +16,7 @@ import { float4Type, float8Type } from './float.js';
 import { cidType, int2Type, int4Type, int8Type, oidType, pgLsnType, tidType, xid8Type, xidType } from './integer.js';
 import { jsonType } from './json.js';
 import { jsonbType } from './jsonb.js';
+import { cidrType, inetType } from './network.js';
 import { numericType } from './numeric-type.js';
 import { anyArrayType, pseudoType, unsupportedType, voidType } from './pseudo.js';
 import { recordType } from './record.js';
@@ -31,7 +33,7 @@ export const BORN_TYPES: ReadonlyMap<string, DataType> = new Map(
     float4Type, float8Type, numericType,
     textType, varcharType, bpcharType, nameType, charType, unknownType, cstringType, refcursorType, pgNodeTreeType,
     dateType, timeType, timetzType, timestampDataType, timestamptzDataType, intervalType,
-    aclItemType, snapshotType('txid_snapshot'), snapshotType('pg_snapshot'), byteaType, uuidType, jsonType, jsonbType, voidType,
+    bitDataType, varbitType, inetType, cidrType, aclItemType, snapshotType('txid_snapshot'), snapshotType('pg_snapshot'), byteaType, uuidType, jsonType, jsonbType, voidType,
     vectorType('int2vector', 21, int2Type), vectorType('oidvector', 26, oidType),
     ...regTypes,
     ...ARRAY_PSEUDO_TYPES.map(anyArrayType),
