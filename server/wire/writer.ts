@@ -10,14 +10,20 @@ export class WireWriter {
   #buffer: Buffer = Buffer.allocUnsafe(INITIAL_BYTES);
   #length = 0;
   #messageStart = 0;
+  #open = false;
 
   /** Bytes written and not taken yet. */
   get length(): number {
     return this.#length;
   }
 
-  /** Starts a message; its length word is filled in by `end`. */
+  /**
+   * Starts a message; its length word is filled in by `end`. A message that was begun and not ended
+   * (a value that could not be printed) is dropped, so that an error can follow it.
+   */
   begin(code: number): void {
+    if (this.#open) this.#length = this.#messageStart - 1;
+    this.#open = true;
     this.#ensure(5);
     this.#buffer[this.#length] = code;
     this.#messageStart = this.#length + 1;
@@ -25,6 +31,7 @@ export class WireWriter {
   }
 
   end(): void {
+    this.#open = false;
     this.#buffer.writeInt32BE(this.#length - this.#messageStart, this.#messageStart);
   }
 
