@@ -180,7 +180,7 @@ async function alterOne(state: AlterState, command: AlterTableCmd): Promise<void
 
 /** AT_EnableRowSecurity -> ENABLE ROW SECURITY */
 function spell(subtype: string | undefined): string {
-  return (subtype ?? '').replace(/^AT_/, '').replace(/([a-z])([A-Z])/g, '$1 $2').toUpperCase();
+  return (subtype ?? '').replace(/^AT_/, '').replace(/Trig(?=All|User|$)/, 'Trigger').replace(/([a-z])([A-Z])/g, '$1 $2').toUpperCase();
 }
 
 async function addColumn(state: AlterState, command: AlterTableCmd): Promise<void> {

@@ -96,7 +96,7 @@ export function changesCatalog(node: Node): boolean {
 export async function executeCommand(node: Node, context: CommandContext): Promise<string> {
   const [tag] = Object.keys(node);
   const found = COMMANDS[tag!];
-  if (!found) throw notSupported(tag!.replace(/Stmt$/, '').replace(/([a-z])([A-Z])/g, '$1 $2').toUpperCase());
+  if (!found) throw notSupported(statementName(tag!));
   if (context.transaction.readOnly && found.readOnlyName !== null) {
     throw new DatabaseError('25006', `cannot execute ${readOnlyName(tag!, node, found.readOnlyName)} in a read-only transaction`);
   }
@@ -104,6 +104,16 @@ export async function executeCommand(node: Node, context: CommandContext): Promi
   const result = await found.run(statement, context);
   context.transaction.advanceCommand();
   return result;
+}
+
+const SPELLINGS: Readonly<Record<string, string>> = {
+  CreateTrigStmt: 'CREATE TRIGGER', RuleStmt: 'CREATE RULE', CreateStatsStmt: 'CREATE STATISTICS', CreateTableSpaceStmt: 'CREATE TABLESPACE', SecLabelStmt: 'SECURITY LABEL',
+  CreateFdwStmt: 'CREATE FOREIGN DATA WRAPPER', CreatePLangStmt: 'CREATE LANGUAGE', DefineStmt: 'this CREATE statement', CreateRangeStmt: 'CREATE TYPE AS RANGE', CreateAmStmt: 'CREATE ACCESS METHOD',
+};
+
+/** CreatePolicyStmt -> CREATE POLICY */
+function statementName(tag: string): string {
+  return SPELLINGS[tag] ?? tag.replace(/Stmt$/, '').replace(/([a-z])([A-Z])/g, '$1 $2').toUpperCase();
 }
 
 function readOnlyName(tag: string, node: Node, name: string): string {

@@ -157,7 +157,9 @@ export function recordType(type: PgType, catalog: Catalog): DataType {
     },
     output(value, context) {
       const record = value as RecordValue;
-      return `(${record.values.map((item, i) => (item === null ? '' : printField(context.catalog.dataType(record.types[i]!).output(item, context)))).join(',')})`;
+      // A whole row has dropped columns too, of type 0: they are not shown.
+      const fields = record.values.map((item, i) => (record.types[i] === 0 ? null : item === null ? '' : printField(context.catalog.dataType(record.types[i]!).output(item, context))));
+      return `(${fields.filter((field) => field !== null).join(',')})`;
     },
     receive(bytes, _typmod, context) {
       if (anonymous) throw notSupportedInput();
@@ -165,8 +167,9 @@ export function recordType(type: PgType, catalog: Catalog): DataType {
     },
     send(value, context) {
       const record = value as RecordValue;
-      const out = new WireWriter().int32(record.values.length);
+      const out = new WireWriter().int32(record.types.filter((oid) => oid !== 0).length);
       record.values.forEach((item, i) => {
+        if (record.types[i] === 0) return;
         out.int32(record.types[i]!);
         if (item === null) out.int32(-1);
         else {

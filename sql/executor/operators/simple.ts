@@ -23,7 +23,7 @@ export function compileResult(node: ResultNode, compiler: PlanCompiler): Open {
   const gate = compileFilter(node.oneTimeFilter, compiler.scope());
   const child = node.child && compiler.open(node.child);
   const childOutput = node.child ? node.child.output : [];
-  const projection = node.child ? null : compileProjection(node.output, compiler.scope(), compiler.layout(childOutput));
+  const projection = node.child || node.empty ? null : compileProjection(node.output, compiler.scope(), compiler.layout(childOutput));
   return (state) => new GeneratorOperator((function* (): Run {
     if (node.empty) return;
     const oneRow = makeBatch([], 1);
