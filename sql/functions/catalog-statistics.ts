@@ -7,6 +7,7 @@ import type { Datum } from '../types/datum.js';
 import type { BackendInfo, EvalContext } from './context.js';
 import { f, fc, set, setc } from './define.js';
 import type { SqlFunction } from './function.js';
+import { parseInet } from '../types/network.js';
 
 const ZERO_BY_OID = [
   'numscans', 'tuples_returned', 'tuples_fetched', 'tuples_inserted', 'tuples_updated', 'tuples_deleted', 'tuples_hot_updated', 'tuples_newpage_updated', 'blocks_fetched', 'blocks_hit',
@@ -34,7 +35,7 @@ function activityRow(backend: BackendInfo, context: EvalContext): Datum[] {
   const hidden = (value: Datum): Datum => (shown ? value : null);
   return [
     backend.databaseOid, backend.pid, backend.userOid, backend.applicationName, hidden(backend.state), shown ? backend.query : '<insufficient privilege>', hidden(backend.waitEventType),
-    hidden(backend.waitEvent), hidden(backend.transactionStart), hidden(backend.queryStart), hidden(backend.backendStart), hidden(backend.stateChange), hidden(backend.clientAddress), null,
+    hidden(backend.waitEvent), hidden(backend.transactionStart), hidden(backend.queryStart), hidden(backend.backendStart), hidden(backend.stateChange), hidden(backend.clientAddress === null ? null : parseInet(backend.clientAddress, false)), null,
     hidden(backend.clientPort), backend.xid || null, null, 'client backend', false, null, null, null, null, null, null, false, null, false, false, null, null,
   ];
 }
