@@ -10,7 +10,7 @@ import { int8FromBigInt } from '../types/datum.js';
 import { quoteJson } from '../types/json.js';
 import { Jsonb, makeJsonbObject, type JsonbNode } from '../types/jsonb.js';
 import { Numeric, bigPowerOfTen, coefficient } from '../types/numeric.js';
-import { sqrtNumeric } from '../types/numeric-math.js';
+import { sqrtToScale } from '../types/numeric-math.js';
 import type { EvalContext } from './context.js';
 import { aggregate } from './define.js';
 import type { BoundAggregate, FunctionCall, SqlFunction } from './function.js';
@@ -179,8 +179,9 @@ function numericVariance(state: NumericSum, sample: boolean, root: boolean): Dat
   if (numerator <= 0n) return Numeric.zero;
   const top = Numeric.fromBig(numerator, 2 * state.scale).round(scale);
   const bottom = Numeric.fromBig(sample ? n * (n - 1n) : n * n, 0);
-  const variance = top.divideToScale(bottom, top.divisionScale(bottom));
-  return root ? sqrtNumeric(variance) : variance;
+  const divisionScale = top.divisionScale(bottom);
+  const variance = top.divideToScale(bottom, divisionScale);
+  return root ? sqrtToScale(variance, divisionScale) : variance;
 }
 
 const integerNumeric = (withSquares: boolean, finish: (state: NumericSum) => Datum) => (): BoundAggregate<NumericSum> => {

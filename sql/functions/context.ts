@@ -49,6 +49,8 @@ export interface SessionInfo {
   setSetting(name: string, value: string, local: boolean): string;
   /** lastval()/currval() state, advisory locks and the like hang here by key, made on first use. */
   state<T>(key: string, make: () => T): T;
+  /** Releases the session's advisory locks (pg_advisory_unlock_all). */
+  unlockAllAdvisory?(): void;
   /** The server's view of all sessions: pg_stat_activity, pg_cancel_backend, pg_terminate_backend. */
   readonly backends: BackendDirectory;
 }

@@ -63,6 +63,10 @@ function sleep(seconds: number, context: EvalContext): Promise<Datum> | Datum {
 
 export const waitingFunctions: readonly SqlFunction[] = [
   ...advisoryFamily(),
+  fc('pg_advisory_unlock_all()', (context: EvalContext) => {
+    context.session.unlockAllAdvisory?.();
+    return '';
+  }),
   waiting('pg_sleep(float8)', sleep),
   waiting('pg_sleep_for(interval)', (span: Interval, context: EvalContext) => sleep(Number(intervalMeasure(span)) / 1e6, context)),
   waiting('pg_sleep_until(timestamptz)', (until: Int8, context: EvalContext) => sleep((Number(until) - clockTimestamp(context)) / 1e6, context)),

@@ -70,6 +70,10 @@ export class SessionContext implements EvalContext, SessionInfo {
     return this.path;
   }
 
+  unlockAllAdvisory(): void {
+    this.owner.engineSession.unlockAllAdvisory();
+  }
+
   setSetting(name: string, value: string, local: boolean): string {
     return this.owner.settings.set(name, value, local, this.owner.currentUser.superuser);
   }

@@ -65,6 +65,30 @@ function nonFinite(value: number): string {
   return value !== value ? 'NaN' : value > 0 ? 'Infinity' : '-Infinity';
 }
 
+const bits = new DataView(new ArrayBuffer(8));
+
+/**
+ * PostgreSQL's printer does not accept a text that lies exactly half-way to a neighbour, though it
+ * would read back by rounding to even. Such texts exist only among the integers from 2^53 on.
+ */
+function isHalfWay(magnitude: number, digits: string, exponent: number): boolean {
+  if (magnitude < 9007199254740992 || digits.length > exponent + 1) return false;
+  const difference = BigInt(digits) * 10n ** BigInt(exponent + 1 - digits.length) - BigInt(magnitude);
+  if (difference === 0n) return false;
+  bits.setFloat64(0, magnitude);
+  const raw = bits.getBigUint64(0);
+  const spacing = 1n << ((raw >> 52n) - 1075n);
+  // Below a power of two the neighbour is nearer.
+  if (difference < 0n && (raw & 0xfffffffffffffn) === 0n) return -difference * 4n >= spacing;
+  return (difference < 0n ? -difference : difference) * 2n >= spacing;
+}
+
+function shortestDigits(magnitude: number): [string, number] {
+  let [digits, exponent] = split(magnitude.toExponential());
+  for (let precision = digits.length; precision < 17 && isHalfWay(magnitude, digits, exponent); precision++) [digits, exponent] = split(magnitude.toExponential(precision));
+  return [digits, exponent];
+}
+
 /** Shortest float8 text. */
 export function printFloat8(value: number): string {
   if (value === 0) return Object.is(value, -0) ? '-0' : '0';
@@ -72,8 +96,27 @@ export function printFloat8(value: number): string {
   // In this range JavaScript's own layout is the same.
   if (magnitude >= 1e-4 && magnitude < 1e15) return String(value);
   if (magnitude === Infinity || value !== value) return nonFinite(value);
-  const [digits, exponent] = split(magnitude.toExponential());
+  const [digits, exponent] = shortestDigits(magnitude);
   return layout(value < 0, digits, exponent, 15);
+}
+
+const floatBits = new DataView(new ArrayBuffer(4));
+
+/** The same for float4, whose midpoints are exact as doubles. */
+function isHalfWayFloat4(magnitude: number, read: number): boolean {
+  if (read === magnitude) return false;
+  floatBits.setFloat32(0, magnitude);
+  floatBits.setUint32(0, floatBits.getUint32(0) + (read > magnitude ? 1 : -1));
+  return read === (magnitude + floatBits.getFloat32(0)) / 2;
+}
+
+/** toExponential rounds exact halves up; PostgreSQL takes the even digit. */
+function roundHalfEven(magnitude: number, text: string, precision: number): string {
+  const last = text.charCodeAt(precision + 1);
+  if (last % 2 === 0) return text;
+  const exact = magnitude.toExponential(precision + 20);
+  if (!/^50*e/.test(exact.slice(precision + 2))) return text;
+  return text.slice(0, precision + 1) + String.fromCharCode(last - 1) + text.slice(precision + 2);
 }
 
 /** Shortest text that reads back as the same float4. */
@@ -84,8 +127,9 @@ export function printFloat4(value: number): string {
   if (magnitude < 1e6 && Number.isInteger(value)) return String(value);
   for (let precision = 0; precision < 9; precision++) {
     const text = magnitude.toExponential(precision);
-    if (Math.fround(Number(text)) === magnitude) {
-      const [digits, exponent] = split(text);
+    const read = Number(text);
+    if (Math.fround(read) === magnitude && !isHalfWayFloat4(magnitude, read)) {
+      const [digits, exponent] = split(precision < 6 ? text : roundHalfEven(magnitude, text, precision));
       return layout(value < 0, digits, exponent, 6);
     }
   }

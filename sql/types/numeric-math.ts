@@ -34,7 +34,11 @@ export function sqrtNumeric(value: Numeric): Numeric {
   if (value.isNaN || value.kind === 'Infinity') return value;
   if (value.sign < 0) throw new DatabaseError('2201F', 'cannot take square root of a negative number');
   const sqrtWeight = value.weight * 2 + 1;
-  const scale = clampScale(NUMERIC_MIN_SIG_DIGITS - sqrtWeight, value.scale);
+  return sqrtToScale(value, clampScale(NUMERIC_MIN_SIG_DIGITS - sqrtWeight, value.scale));
+}
+
+/** The square root of a finite value that is not negative, rounded to `scale`. */
+export function sqrtToScale(value: Numeric, scale: number): Numeric {
   if (value.isZero) return Numeric.of(0, scale);
   // Two more digits than wanted; an exact half cannot come up unless the root is exact.
   const work = scale + 2;

@@ -38,6 +38,13 @@ export function coefficient(value: bigint): Coefficient {
   return value <= 9007199254740991n && value >= -9007199254740991n ? Number(value) : value;
 }
 
+/** Decimal digits of a safe integer's magnitude, 1 for 0. */
+function digitCount(magnitude: number): number {
+  let count = 1;
+  while (count <= 15 && magnitude >= POWERS[count]!) count++;
+  return count;
+}
+
 function digitsOf(c: Coefficient): string {
   const text = c.toString();
   return text.charCodeAt(0) === 45 ? text.slice(1) : text;
@@ -115,7 +122,7 @@ export class Numeric {
       scale = NUMERIC_MAX_SCALE;
     }
     // A bigint of fewer than 2^(131072 * 3.32) is certainly in range; only giants are measured.
-    if (typeof c === 'bigint' && (c > OVERFLOW_GUARD || c < -OVERFLOW_GUARD) && digitsOf(c).length - scale > NUMERIC_MAX_INTEGER_DIGITS) throw numericOverflow();
+    if (typeof c === 'bigint' && (c > OVERFLOW_GUARD || c < NEGATIVE_GUARD) && digitsOf(c).length - scale > NUMERIC_MAX_INTEGER_DIGITS) throw numericOverflow();
     return new Numeric('finite', c, scale);
   }
 
@@ -221,7 +228,9 @@ export class Numeric {
 
   /** Exponent of the first significant decimal digit (0 for zero): 123.4 -> 2, 0.01 -> -2. */
   get decimalExponent(): number {
-    return this.coefficient === 0 ? 0 : digitsOf(this.coefficient).length - this.scale - 1;
+    const c = this.coefficient;
+    if (c === 0) return 0;
+    return (typeof c === 'number' ? digitCount(Math.abs(c)) : digitsOf(c).length) - this.scale - 1;
   }
 
   /** Index of the first base-10000 digit. */
@@ -237,6 +246,16 @@ export class Numeric {
     const start = position === 0 ? 0 : firstLength + (position - 1) * 4;
     const length = position === 0 ? firstLength : 4;
     return Number(digits.slice(start, start + length).padEnd(length, '0'));
+  }
+
+  private firstBaseDigit(): number {
+    const c = this.coefficient;
+    if (typeof c !== 'number') return this.baseDigit(0);
+    const magnitude = Math.abs(c);
+    const count = digitCount(magnitude);
+    const exponent = count - this.scale - 1;
+    const length = exponent - Math.floor(exponent / 4) * 4 + 1;
+    return count > length ? Math.floor(magnitude / 10 ** (count - length)) : magnitude * 10 ** (length - count);
   }
 
   negate(): Numeric {
@@ -293,8 +312,8 @@ export class Numeric {
   /** The scale PostgreSQL gives to this / divisor: at least 16 significant digits and neither operand's scale lost. */
   divisionScale(divisor: Numeric): number {
     let quotientWeight = this.weight - divisor.weight;
-    const first = this.coefficient === 0 ? 0 : this.baseDigit(0);
-    if (first <= divisor.baseDigit(0)) quotientWeight--;
+    const first = this.coefficient === 0 ? 0 : this.firstBaseDigit();
+    if (first <= divisor.firstBaseDigit()) quotientWeight--;
     const scale = Math.max(NUMERIC_MIN_SIG_DIGITS - quotientWeight * 4, this.scale, divisor.scale, 0);
     return Math.min(scale, NUMERIC_MAX_DISPLAY_SCALE);
   }
@@ -405,6 +424,7 @@ export class Numeric {
 }
 
 const OVERFLOW_GUARD = 1n << 400000n;
+const NEGATIVE_GUARD = -OVERFLOW_GUARD;
 
 export function divisionByZero(): DatabaseError {
   return new DatabaseError('22012', 'division by zero');
