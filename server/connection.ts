@@ -255,6 +255,7 @@ export class Connection {
     this.#session = new Session({
       cluster, pid: this.pid, databaseOid: target.oid, databaseName: target.datname, userOid: role.oid, sink, client: { address, port: this.#socket.remotePort ?? -1 }, settings,
       terminate: (error) => this.terminate(error),
+      onError: (sqlstate, durationMs) => this.#log.info({ sqlstate, durationMs }, 'statement failed'),
       onFault: (fault) => this.#log.error({ err: fault, sqlstate: 'XX000' }, 'internal fault'),
     });
     backend.authenticationOk(this.#writer);

@@ -53,6 +53,8 @@ export interface SessionOptions {
   readonly terminate: (error: DatabaseError) => void;
   /** Internal faults, for the log. */
   readonly onFault?: (error: unknown) => void;
+  /** Statements that failed, for the log: no texts and no values. */
+  readonly onError?: (sqlstate: string, durationMs: number) => void;
 }
 
 /** A backend's role: what pg_stat_activity calls its state. */
@@ -626,7 +628,7 @@ export class Session {
     for (const portal of this.portals.values()) if (!portal.finished && portal.source && portal.cursor === null) closePortal(portal);
     this.transaction.fail();
     if (this.transaction.status !== 'failed') this.#dropPortals((portal) => !(portal.cursor?.hold && portal.source === null));
-    this.cluster.metrics.statement('', 'error', 0);
+    this.options.onError?.(shown.sqlstate, (this.#now() - this.#queryStart) / 1000);
     if (shown.severity === 'FATAL') this.options.terminate(shown);
     else this.sink.error(shown);
   }

@@ -1,7 +1,10 @@
 /** Protocol transcripts: which messages answer which, in what order, and what bad input costs. */
-import { writeFileSync, mkdtempSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
+import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { names, RawClient, serialize } from '../harness/raw-client.js';
@@ -171,6 +174,60 @@ describe('authentication', () => {
       await secured.stop();
     }
   });
+});
+
+describe('TLS', () => {
+  const tlsFile = (name: string): string => fileURLToPath(new URL(`../data/tls/${name}`, import.meta.url));
+
+  test('by SSLRequest, and direct with ALPN', async () => {
+    const secured = await startTestServer({ args: ['--tls-cert', tlsFile('server.crt'), '--tls-key', tlsFile('server.key')] });
+    try {
+      const ca = readFileSync(tlsFile('server.crt'), 'utf8');
+      const client = new pg.Client({ host: 'localhost', port: secured.port, user: 'postgres', database: 'postgres', ssl: { ca } });
+      await client.connect();
+      expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+      await client.end();
+      const direct = connectTls({ host: '127.0.0.1', port: secured.port, ca, servername: 'localhost', ALPNProtocols: ['postgresql'] });
+      await new Promise((resolve, reject) => direct.once('secureConnect', resolve).once('error', reject));
+      direct.write(serialize.startup({ user: 'postgres', database: 'postgres' }));
+      const first = await new Promise<Buffer>((resolve) => direct.once('data', resolve));
+      expect(String.fromCharCode(first[0])).toBe('R');
+      direct.destroy();
+      const plain = await RawClient.start(secured.port);
+      expect(names(await plain.query('SELECT 1'))).toContain('commandComplete SELECT 1');
+      plain.end();
+    } finally {
+      await secured.stop();
+    }
+  });
+
+  test('a server without a certificate answers N and goes on in the clear', async () => {
+    const client = new pg.Client({ host: '127.0.0.1', port: server.port, user: 'postgres', database: 'postgres', ssl: true });
+    await expect(client.connect()).rejects.toThrow(/does not support SSL/);
+  });
+});
+
+test('a newer minor protocol version is negotiated down', async () => {
+  const socket = createConnection(server.port, '127.0.0.1');
+  await new Promise((resolve) => socket.once('connect', resolve));
+  const body = Buffer.concat([Buffer.from([0, 3, 0, 2]), Buffer.from('user\0postgres\0database\0postgres\0_pq_.future\0on\0\0')]);
+  const head = Buffer.alloc(4);
+  head.writeInt32BE(body.length + 4);
+  socket.write(Buffer.concat([head, body]));
+  const answer = await new Promise<Buffer>((resolve) => socket.once('data', resolve));
+  expect(String.fromCharCode(answer[0])).toBe('v');
+  expect(answer.readInt32BE(5)).toBe(3 << 16);
+  expect(answer.toString('latin1')).toContain('_pq_.future');
+  socket.destroy();
+});
+
+test('failed statements are logged with SQLSTATE, session, user and duration, and without what they said', async () => {
+  const client = await RawClient.start(server.port);
+  await client.query("CREATE ROLE secretive LOGIN PASSWORD 'hunter2'; SELECT 1/0 AS topsecret");
+  client.end();
+  const line = server.log().split('\n').filter((text) => text.includes('22012')).map((text) => JSON.parse(text) as Record<string, unknown>)[0];
+  expect(line).toMatchObject({ sqlstate: '22012', user: 'postgres', database: 'postgres', durationMs: expect.any(Number), session: expect.any(Number) });
+  expect(server.log()).not.toMatch(/hunter2|topsecret/);
 });
 
 test('a second server on the same data directory is refused', async () => {
