@@ -37,7 +37,7 @@ export interface RunningPlan extends RowSource {
   readonly rowsAffected: number;
 }
 
-/** Starts a plan. Table locks are taken by the first next(); privileges are the caller's to check. */
+/** Starts a plan. Table locks and privileges are the caller's. */
 export function startPlan(plan: PhysicalPlan, options: StartOptions): RunningPlan {
   return new Execution(plan, options);
 }

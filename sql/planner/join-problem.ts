@@ -127,6 +127,8 @@ export class JoinProblem {
       }
     }
     join.minLeft = type === 'full' ? left : this.closure(used & left, left) || left;
+    // Exactly at this join, also where a clause reads one side or none (ON false).
+    for (const clause of this.clauses) if (clause.of === join) clause.required |= join.minLeft | join.minRight;
     this.joins.push(join);
     return all;
   }

@@ -54,6 +54,8 @@ export interface RecordValue {
   readonly typeOid: number;
   readonly types: readonly number[];
   readonly values: readonly Datum[];
+  /** Column names of an anonymous record, where they are known (rows of subqueries): row_to_json shows them. */
+  readonly names?: readonly string[];
 }
 
 /**

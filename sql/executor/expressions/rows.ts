@@ -11,6 +11,10 @@ export function compileRowExpr(expr: RowExpr, scope: CompileScope): Scalar {
   const args = compileAll(expr.args, scope);
   const types = expr.args.map((arg) => arg.type);
   const typeOid = expr.type;
+  if (typeOid === 2249 && expr.fieldNames.length > 0) {
+    const names = expr.fieldNames;
+    return (frame): RecordValue => ({ typeOid, types, values: args.map((arg) => arg(frame)), names });
+  }
   return (frame): RecordValue => ({ typeOid, types, values: args.map((arg) => arg(frame)) });
 }
 

@@ -2,7 +2,8 @@
  * Set-returning functions in the target list: all of them advance together, those that are
  * exhausted give NULL until the longest one is (ROWS FROM semantics, as since PostgreSQL 10).
  */
-import type { Expr } from '../../analyzer/query-tree.js';
+import type { Expr, FuncExpr } from '../../analyzer/query-tree.js';
+import type { Catalog } from '../../catalog/catalog.js';
 import { contains } from '../../analyzer/tree-walk.js';
 import type { ProjectSetNode } from '../../planner/plan-node.js';
 import type { Datum } from '../../types/datum.js';
@@ -18,11 +19,8 @@ import { compileSet, type SetEvaluator } from './row-sources.js';
 export function compileProjectSet(node: ProjectSetNode, compiler: PlanCompiler): Open {
   const scope = compiler.scope(node.child.output);
   const layout = compiler.layout(node.child.output);
-  const columns: ({ set: SetEvaluator; composite: number | null } | { scalar: Scalar })[] = node.output.map((expr) => {
-    if (isSet(expr) && layout.indexOf(expr) < 0) {
-      const isRow = expr.type === 2249 || compiler.catalog.type(expr.type)?.typtype === 'c';
-      return { set: compileSet(expr, scope), composite: isRow ? expr.type : null };
-    }
+  const columns: ({ set: SetEvaluator; record: RecordShape } | { scalar: Scalar })[] = node.output.map((expr) => {
+    if (expr.kind === 'FuncExpr' && expr.returnsSet && layout.indexOf(expr) < 0) return { set: compileSet(expr, scope), record: recordShape(expr, compiler.catalog) };
     return { scalar: compile(expr, scope) };
   });
   const child = compiler.open(node.child);
@@ -43,7 +41,7 @@ export function compileProjectSet(node: ProjectSetNode, compiler: PlanCompiler):
               const step = iterator?.next();
               if (!step || step.done) return;
               any = true;
-              row[c] = asDatum(step.value, (columns[c] as { composite: number | null }).composite);
+              row[c] = asDatum(step.value, (columns[c] as { record: RecordShape }).record);
             });
             if (!any) break;
             rows.push(row);
@@ -70,10 +68,24 @@ function isSet(expr: Expr): boolean {
   return expr.kind === 'FuncExpr' && expr.returnsSet;
 }
 
+/** What several OUT columns are as one record. */
+interface RecordShape { readonly typeOid: number; readonly types: readonly number[]; readonly names: readonly string[] }
+
+function recordShape(expr: FuncExpr, catalog: Catalog): RecordShape {
+  const relation = catalog.relation(catalog.type(expr.type)?.typrelid ?? 0);
+  if (relation) {
+    const live = relation.attributes.filter((attribute) => !attribute.attisdropped);
+    return { typeOid: expr.type, types: live.map((attribute) => attribute.atttypid), names: live.map((attribute) => attribute.attname) };
+  }
+  const proc = catalog.proc(expr.func);
+  const out = (proc?.proallargtypes ?? []).flatMap((type, i) => (['o', 'b', 't'].includes(proc!.proargmodes?.[i] ?? 'i') ? [{ type, name: proc!.proargnames?.[i] ?? `column${i}` }] : []));
+  return { typeOid: 2249, types: out.map(({ type }) => type), names: out.map(({ name }) => name) };
+}
+
 /** Several OUT columns become one record. */
-function asDatum(value: Datum | readonly Datum[], composite: number | null): Datum {
+function asDatum(value: Datum | readonly Datum[], record: RecordShape): Datum {
   if (!Array.isArray(value)) return value as Datum;
-  return { typeOid: composite ?? 2249, types: value.map(() => 0), values: value as readonly Datum[] };
+  return { ...record, values: value as readonly Datum[] };
 }
 
 export function containsSet(expr: Expr): boolean {

@@ -53,6 +53,7 @@ export function compileFunctionScan(node: FunctionScanNode, compiler: PlanCompil
   const composite = node.functions.map((expr) => isComposite(expr, compiler));
   const filter = compileFilter(node.filter, compiler.scope(node.output));
   const columns = positions(node.output);
+  const whole = wholeRowOf(node.varno, compiler);
   return (state) => new GeneratorOperator((function* (): Run {
     const frame = new Frame(state);
     const iterators = functions.map((run) => run(frame)[Symbol.iterator]());
@@ -74,12 +75,12 @@ export function compileFunctionScan(node: FunctionScanNode, compiler: PlanCompil
       if (node.ordinality) row.push(++ordinal);
       rows.push(row);
       if (rows.length === MAX_BATCH_ROWS) {
-        yield* emit(rows, columns, filter, state, node.output);
+        yield* emit(rows, columns, filter, state, node.output, whole);
         rows = [];
         if (state.shouldYield()) yield TIME_SLICE;
       }
     }
-    if (rows.length > 0) yield* emit(rows, columns, filter, state, node.output);
+    if (rows.length > 0) yield* emit(rows, columns, filter, state, node.output, whole);
   })());
 }
 
@@ -92,17 +93,26 @@ function positions(output: readonly Expr[]): number[] {
   return output.map((expr) => (expr.kind === 'Var' ? expr.attno - 1 : -1));
 }
 
-function* emit(rows: Datum[][], columns: readonly number[], filter: RowFilter | null, state: ExecState, output: readonly Expr[]): Run {
-  const vectors = columns.map((column, i) => anyVector(rows.map((row) => (column >= 0 ? row[column] ?? null : wholeRow(row, output[i]!)))));
+function* emit(rows: Datum[][], columns: readonly number[], filter: RowFilter | null, state: ExecState, output: readonly Expr[], whole: WholeRow): Run {
+  const vectors = columns.map((column, i) => anyVector(rows.map((row) => (column >= 0 ? row[column] ?? null : whole(row, output[i]!)))));
   const batch = makeBatch(vectors, rows.length);
   const kept = filter ? yield* filter.apply(batch, state) : batch;
   if (kept) yield kept;
 }
 
-function wholeRow(row: Datum[], expr: Expr): Datum {
-  // A function with one scalar column: its whole row is the value.
-  if (expr.type !== 2249 && row.length === 1) return row[0]!;
-  return { typeOid: expr.type, types: row.map(() => 0), values: row };
+export type WholeRow = (row: readonly Datum[], expr: Expr) => Datum;
+
+/** Makes the row of a range table entry as one value. */
+export function wholeRowOf(varno: number, compiler: PlanCompiler): WholeRow {
+  const entry = compiler.plan.rangeTable[varno - 1];
+  const columns = (entry?.columns ?? []).filter((column) => column.name !== '' || column.type !== 0);
+  const names = columns.map((column) => column.name);
+  const types = columns.map((column) => column.type);
+  return (row, expr) => {
+    // A function with one scalar column: its whole row is the value.
+    if (expr.type !== 2249 && row.length === 1 && compiler.catalog.type(expr.type)?.typtype !== 'c') return row[0] ?? null;
+    return { typeOid: expr.type, types, values: row, names };
+  };
 }
 
 export function compileValuesScan(node: ValuesScanNode, compiler: PlanCompiler): Open {
@@ -110,11 +120,12 @@ export function compileValuesScan(node: ValuesScanNode, compiler: PlanCompiler):
   const rows: Scalar[][] = node.rows.map((row) => compileAll(row, scope));
   const filter = compileFilter(node.filter, compiler.scope(node.output));
   const columns = positions(node.output);
+  const whole = wholeRowOf(node.varno, compiler);
   return (state) => new GeneratorOperator((function* (): Run {
     const frame = new Frame(state);
     for (let at = 0; at < rows.length; at += MAX_BATCH_ROWS) {
       const values = rows.slice(at, at + MAX_BATCH_ROWS).map((row) => row.map((scalar) => scalar(frame)));
-      yield* emit(values, columns, filter, state, node.output);
+      yield* emit(values, columns, filter, state, node.output, whole);
       if (state.shouldYield()) yield TIME_SLICE;
     }
   })());
@@ -155,22 +166,23 @@ export function* finishCte(id: number, compiler: PlanCompiler, state: ExecState)
 export function compileCteScan(node: CteScanNode, compiler: PlanCompiler): Open {
   const filter = compileFilter(node.filter, compiler.scope(node.output));
   const columns = positions(node.output);
+  const whole = wholeRowOf(node.varno, compiler);
   return (state) => new GeneratorOperator((function* (): Run {
     const store = cteStore(node.cte.id, compiler, state);
     for (let at = 0; ; at++) {
       const batch = yield* batchOf(store, at);
       if (batch === null) return;
-      yield* renamed(batch, columns, node.output, filter, state);
+      yield* renamed(batch, columns, node.output, filter, state, whole);
       if (state.shouldYield()) yield TIME_SLICE;
     }
   })());
 }
 
-function* renamed(batch: Batch, columns: readonly number[], output: readonly Expr[], filter: RowFilter | null, state: ExecState): Run {
+function* renamed(batch: Batch, columns: readonly number[], output: readonly Expr[], filter: RowFilter | null, state: ExecState, whole: WholeRow): Run {
   if (columns.includes(-1)) {
     const rows: Datum[][] = [];
     for (let i = 0; i < batch.length; i++) rows.push(readRow(batch, rowAt(batch, i)));
-    yield* emit(rows, columns, filter, state, output);
+    yield* emit(rows, columns, filter, state, output, whole);
     return;
   }
   const view: Batch = { columns: columns.map((column) => batch.columns[column]!), length: batch.length, selection: batch.selection };
@@ -189,10 +201,11 @@ function workTable(recursion: number, state: ExecState): WorkTable {
 export function compileWorkTableScan(node: WorkTableScanNode, compiler: PlanCompiler): Open {
   const filter = compileFilter(node.filter, compiler.scope(node.output));
   const columns = positions(node.output);
+  const whole = wholeRowOf(node.varno, compiler);
   return (state) => new GeneratorOperator((function* (): Run {
     const { rows } = workTable(node.recursion, state);
     for (let at = 0; at < rows.length; at += MAX_BATCH_ROWS) {
-      yield* emit(rows.slice(at, at + MAX_BATCH_ROWS), columns, filter, state, node.output);
+      yield* emit(rows.slice(at, at + MAX_BATCH_ROWS), columns, filter, state, node.output, whole);
       if (state.shouldYield()) yield TIME_SLICE;
     }
   })());

@@ -4,7 +4,8 @@ import type {
   AppendNode, FilterNode, LimitNode, MaterializeNode, ProjectNode, ResultNode, SubqueryScanNode, UniqueNode,
 } from '../../planner/plan-node.js';
 import type { Datum } from '../../types/datum.js';
-import type { Batch } from '../batch.js';
+import type { Expr } from '../../analyzer/query-tree.js';
+import type { Batch, Vector } from '../batch.js';
 import type { Open, PlanCompiler } from '../compile-plan.js';
 import { compareBy } from '../compare.js';
 import type { ExecState } from '../exec-state.js';
@@ -15,12 +16,13 @@ import { parameterCache } from '../parameter-cache.js';
 import { compileProjection } from '../projection.js';
 import { rowKey } from '../row-key.js';
 import { compileFilter } from '../row-filter.js';
-import { headOfBatch, makeBatch, rowAt, tailOfBatch } from '../vectors.js';
+import { anyVector, headOfBatch, makeBatch, readRow, rowAt, tailOfBatch } from '../vectors.js';
+import { wholeRowOf, type WholeRow } from './row-sources.js';
 import { GeneratorOperator, pull, type Run } from './operator.js';
 import { countRemoved } from './seq-scan.js';
 
 export function compileResult(node: ResultNode, compiler: PlanCompiler): Open {
-  const gate = compileFilter(node.oneTimeFilter, compiler.scope());
+  const gate = node.empty ? null : compileFilter(node.oneTimeFilter, compiler.scope());
   const child = node.child && compiler.open(node.child);
   const childOutput = node.child ? node.child.output : [];
   const projection = node.child || node.empty ? null : compileProjection(node.output, compiler.scope(), compiler.layout(childOutput));
@@ -75,7 +77,18 @@ export function compileFilterNode(node: FilterNode, compiler: PlanCompiler): Ope
   })());
 }
 
+/** The subquery's rows as values, at the positions where the batch has them. */
+function wholeRows(source: Batch, whole: WholeRow, expr: Expr): Vector {
+  const data: Datum[] = [];
+  for (let i = 0; i < source.length; i++) {
+    const row = rowAt(source, i);
+    data[row] = whole(readRow(source, row), expr);
+  }
+  return anyVector(data);
+}
+
 export function compileSubqueryScan(node: SubqueryScanNode, compiler: PlanCompiler): Open {
+  const whole = wholeRowOf(node.varno, compiler);
   const filter = compileFilter(node.filter, compiler.scope(node.output));
   const child = compiler.open(node.child);
   return (state) => new GeneratorOperator((function* (): Run {
@@ -83,7 +96,7 @@ export function compileSubqueryScan(node: SubqueryScanNode, compiler: PlanCompil
     try {
       for (let batch = yield* pull(input); batch !== null; batch = yield* pull(input)) {
         const source: Batch = batch;
-        const renamed: Batch = { columns: node.columns.map((column) => source.columns[column]!), length: source.length, selection: source.selection };
+        const renamed: Batch = { columns: node.columns.map((column, i) => (column >= 0 ? source.columns[column]! : wholeRows(source, whole, node.output[i]!))), length: source.length, selection: source.selection };
         const kept: Batch | null = filter ? yield* filter.apply(renamed, state) : renamed;
         if (state.instrument && filter) countRemoved(state, node, source.length - (kept?.length ?? 0));
         if (kept) yield kept;
