@@ -25,6 +25,7 @@ import { numberFormatFunctions } from './format-number.js';
 import { timestampFormatFunctions } from './format-timestamp.js';
 import { floatFunctions } from './floats.js';
 import type { SqlFunction } from './function.js';
+import { hashFunctions } from './hash.js';
 import { integerFunctions } from './integers.js';
 import { jsonFunctions } from './json-functions.js';
 import { likeFunctions } from './like.js';
@@ -53,6 +54,7 @@ const FAMILIES: readonly (readonly SqlFunction[])[] = [
   sessionFunctions,
   waitingFunctions,
   bitFunctions,
+  hashFunctions,
   networkFunctions,
   dateTimeFunctions,
   extractFunctions,

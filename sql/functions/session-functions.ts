@@ -4,7 +4,7 @@ import { makeArray } from '../types/array.js';
 import { UNIX_EPOCH_SECONDS } from '../types/calendar.js';
 import type { ArrayValue, Datum, Int8, RecordValue } from '../types/datum.js';
 import { int8FromBigInt } from '../types/datum.js';
-import { parseTypeName } from '../types/format-type.js';
+import { formatType, parseTypeName } from '../types/format-type.js';
 import { zonedClock } from '../types/datetime-print.js';
 import { Numeric, compareNumeric } from '../types/numeric.js';
 import { lookupCollation, lookupNamespace, lookupOperator, lookupOperatorWithTypes, lookupProc, lookupProcedure, lookupRelation, lookupRole, lookupType } from '../types/reg.js';
@@ -254,6 +254,8 @@ export const sessionFunctions: readonly SqlFunction[] = [
   f('pg_lsn_mii(pg_lsn,numeric)', (lsn: Int8, by: Numeric) => shiftLsn(lsn, by.negate())),
   f('pg_lsn(numeric)', (value: Numeric) => shiftLsn(0, value)),
   f('pg_jit_available()', () => false),
+  setc('pg_listening_channels()', () => []),
+  fc('oidvectortypes(oidvector)', (value: ArrayValue, context: EvalContext) => value.elements.map((oid) => formatType(oid as number, context)).join(', ')),
   f('pg_trigger_depth()', () => 0),
   f('pg_notification_queue_usage()', () => 0),
 

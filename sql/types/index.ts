@@ -58,7 +58,10 @@ export function deriveDataType(type: PgType, catalog: Catalog): DataType {
       };
     }
     case 'e': return enumType(type, catalog);
-    case 'p': return type.typname === 'record' ? recordType(type, catalog) : pseudoType(type.typname);
+    case 'p':
+      if (type.typname === 'record') return recordType(type, catalog);
+      if (type.typelem === 0) return pseudoType(type.typname);
+      break;
     default:
   }
   if (type.typelem !== 0 && type.typlen === -1 && catalog.type(type.typelem)?.typarray === type.oid) {

@@ -47,3 +47,6 @@ SELECT 'nope'::regproc;
 SELECT current_setting('nope');
 SELECT coalesce(null,1), nullif(1,1), greatest(1,2,null), least('a','b');
 SELECT pg_input_is_valid('1','int'), pg_input_is_valid('x','int'), (pg_input_error_info('x','int')).message, (pg_input_error_info('99999','int2')).sql_error_code;
+SELECT hashtext('hello'), hashtext(''), hashtext('a longer text than twelve bytes héé'), hashint4(42), hashint4(-42), hashint8(42), hashint8(-42), hashint8(123456789012345), hashint2(7::int2), hashoid(1259), hashchar('a'), hashname('abc'), hashbpchar('ab  '::char(5)), hashfloat8(1.5), hashfloat8(0), hashfloat8('nan'), hashfloat4(1.5), uuid_hash('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'), timestamp_hash('2024-01-01'), time_hash('10:00'), interval_hash('1 day'), timetz_hash('10:00+02');
+SELECT hashtextextended('hello',0), hashtextextended('hello',42), hashtextextended('hello',-42), hashint4extended(42,1), hashint8extended(42,1), hashfloat8extended(0,5), uuid_hash_extended('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11',3);
+SELECT oidvectortypes('23 25'), array[row(1,2)];
