@@ -11,6 +11,7 @@ import type { PlanCompiler } from '../compile-plan.js';
 import { Frame, type Scalar } from '../expressions/frame.js';
 import { compile } from '../expressions/compile.js';
 import type { ExecState } from '../exec-state.js';
+import { INTEGER_RANGES, outside } from '../integer-range.js';
 
 interface Compiled { readonly column: number; readonly strategy: IndexCondition['strategy']; readonly value: Scalar | null }
 
@@ -34,6 +35,8 @@ export class IndexRanges {
       if (equal) {
         const value = equal.value ? equal.value(frame) : null;
         if (value === null && equal.strategy === '=') return [];
+        const fits = INTEGER_RANGES[index.keyColumns[column]!.typeOid];
+        if (value !== null && fits && outside(value, fits) !== 0) return [];
         for (const prefix of prefixes) prefix.push(value);
       } else if (any) {
         const values = this.sortedValues(any.value!(frame) as ArrayValue | null, index, column, catalog);
@@ -53,7 +56,8 @@ export class IndexRanges {
     const type = catalog.dataType(key.typeOid);
     const compareValues = type.compare!.bind(type) as (a: Datum, b: Datum) => number;
     const sign = (key.descending ? -1 : 1) * (this.backward ? -1 : 1);
-    const values = (array?.elements ?? []).filter((value) => value !== null).sort((a, b) => sign * compareValues(a, b));
+    const fits = INTEGER_RANGES[key.typeOid];
+    const values = (array?.elements ?? []).filter((value) => value !== null && (!fits || outside(value, fits) === 0)).sort((a, b) => sign * compareValues(a, b));
     return values.filter((value, i) => i === 0 || compareValues(value, values[i - 1]!) !== 0);
   }
 
@@ -73,6 +77,16 @@ export class IndexRanges {
       const value = condition.value!(frame);
       if (value === null) return null;
       const inclusive = condition.strategy.endsWith('=');
+      const fits = INTEGER_RANGES[index.keyColumns[column]!.typeOid];
+      const beyond = fits ? outside(value, fits) : 0;
+      if (beyond !== 0) {
+        // Beyond every value of the column: no bound at all, or nothing matches.
+        if ((beyond < 0) === (condition.strategy[0] === '>')) {
+          notNull = true;
+          continue;
+        }
+        return null;
+      }
       if (condition.strategy[0] === '>') {
         const order = lower ? compareValues!(value, lower.value) : 1;
         if (order > 0 || (order === 0 && !inclusive)) lower = { value, inclusive };

@@ -180,7 +180,10 @@ class ModifyTable {
     yield* this.mustBeVisible(rowId);
     const latest = transaction.latestSnapshot();
     try {
-      const locked = yield* waitFor(() => transaction.lockRow(this.relation.storage, rowId, this.strength, 'wait', latest));
+      // Under REPEATABLE READ a version newer than the statement's snapshot must be noticed.
+      const repeatable = transaction.isolation !== 'read committed' && (yield* waitFor(() => this.writer.access.fetch(transaction, state.snapshot, rowId))) !== undefined;
+      const locked = yield* waitFor(() => transaction.lockRow(this.relation.storage, rowId, this.strength, 'wait', repeatable ? state.snapshot : latest));
+      if (repeatable && (locked.kind === 'updated' || locked.kind === 'deleted')) throw serializationFailure(locked.kind === 'updated' ? 'update' : 'delete');
       if (locked.kind === 'deleted') return false;
       const version = locked.kind === 'updated' ? locked.version : yield* waitFor(() => this.writer.access.fetch(transaction, latest, rowId));
       if (!version) return false;
