@@ -180,7 +180,8 @@ export const float8Type: DataType = {
   },
   compare: compareFloat,
   equal: equalFloat,
-  hashKey: (value: number) => (value === 0 ? 0 : value),
+  // NaN equals itself here, but not in JavaScript
+  hashKey: (value: number) => (value === 0 ? 0 : value === value ? value : 'NaN'),
   key: { lossless: false, encode: (value: number, out) => out.float64(value), decode: (source) => source.float64() },
   row: {
     width: 8,
