@@ -28,6 +28,7 @@ import type { SqlFunction } from './function.js';
 import { hashFunctions } from './hash.js';
 import { integerFunctions } from './integers.js';
 import { jsonFunctions } from './json-functions.js';
+import { jsonpathFunctions } from './jsonpath-evaluate.js';
 import { likeFunctions } from './like.js';
 import { networkFunctions } from './network-functions.js';
 import { waitingFunctions } from './locks-and-sleep.js';
@@ -54,6 +55,7 @@ const FAMILIES: readonly (readonly SqlFunction[])[] = [
   sessionFunctions,
   waitingFunctions,
   bitFunctions,
+  jsonpathFunctions,
   hashFunctions,
   networkFunctions,
   dateTimeFunctions,

@@ -15,6 +15,7 @@ import { enumType } from './enum.js';
 import { float4Type, float8Type } from './float.js';
 import { cidType, int2Type, int4Type, int8Type, oidType, pgLsnType, tidType, xid8Type, xidType } from './integer.js';
 import { jsonType } from './json.js';
+import { jsonpathType } from './jsonpath.js';
 import { jsonbType } from './jsonb.js';
 import { cidrType, inetType } from './network.js';
 import { numericType } from './numeric-type.js';
@@ -33,7 +34,7 @@ export const BORN_TYPES: ReadonlyMap<string, DataType> = new Map(
     float4Type, float8Type, numericType,
     textType, varcharType, bpcharType, nameType, charType, unknownType, cstringType, refcursorType, pgNodeTreeType,
     dateType, timeType, timetzType, timestampDataType, timestamptzDataType, intervalType,
-    bitDataType, varbitType, inetType, cidrType, aclItemType, snapshotType('txid_snapshot'), snapshotType('pg_snapshot'), byteaType, uuidType, jsonType, jsonbType, voidType,
+    bitDataType, varbitType, inetType, cidrType, aclItemType, snapshotType('txid_snapshot'), snapshotType('pg_snapshot'), byteaType, uuidType, jsonType, jsonbType, jsonpathType, voidType,
     vectorType('int2vector', 21, int2Type), vectorType('oidvector', 26, oidType),
     ...regTypes,
     ...ARRAY_PSEUDO_TYPES.map(anyArrayType),
