@@ -77,7 +77,9 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
   const { kv, log } = parts;
   const applier = new Applier(kv);
   const lead = await log.lead('local', 0);
-  const batches = await replay(kv, log, applier, lead.tail);
+  const begun = runtime.clock.monotonicMs();
+  const { batches, bytes: replayedBytes } = await replay(kv, log, applier, lead.tail);
+  const replayMs = runtime.clock.monotonicMs() - begun;
   const store = new VersionStore(kv);
   for (const info of applier.infos.values()) if (info.lastDeath > 0) store.noteDeath(info.id, info.lastDeath);
   loadFates(kv, store);
@@ -90,6 +92,8 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
     lastCommitMicros: applier.lastCommitMicros,
     nextRowIds,
     unfinished: applier.unfinished(),
+    replayedBytes,
+    replayMs,
   };
   const group = new GroupCommit(log, lead, runtime.clock, batches + Math.floor(runtime.random.uniform() * 2 ** 30));
   const driver = parts.statePath === undefined ? new InlineApplier(kv, applier, runtime.clock) : await startThread(runtime, kv, parts.statePath, applier);
@@ -112,8 +116,8 @@ async function startThread(runtime: Runtime, kv: KeyValueStore, path: string, ap
   return driver;
 }
 
-/** Applies what the log has beyond the state. Returns the number of batches read. */
-async function replay(kv: KeyValueStore, log: LogStore, applier: Applier, tail: Lsn): Promise<number> {
+/** Applies what the log has beyond the state. Returns what it read. */
+async function replay(kv: KeyValueStore, log: LogStore, applier: Applier, tail: Lsn): Promise<{ batches: number; bytes: number }> {
   const { replayFrom } = applier.load();
   const from = replayFrom || FIRST_LSN;
   if (from > tail)
@@ -124,6 +128,7 @@ async function replay(kv: KeyValueStore, log: LogStore, applier: Applier, tail: 
   let batches: Uint8Array[] = [];
   let bytes = 0;
   let count = 0;
+  let total = 0;
   const flush = (): void => {
     if (batches.length > 0) applier.applyAll(batches, BATCH_HEADER, undefined);
     batches = [];
@@ -133,12 +138,13 @@ async function replay(kv: KeyValueStore, log: LogStore, applier: Applier, tail: 
     if (batchFirstLsn(batch) >= tail) break;
     batches.push(batch);
     bytes += batch.length;
+    total += batch.length;
     count++;
     if (bytes >= REPLAY_CHUNK) flush();
   }
   flush();
   kv.refresh();
-  return count;
+  return { batches: count, bytes: total };
 }
 
 /** Which bulk-loading transactions committed, and when. */

@@ -58,6 +58,9 @@ export interface EngineStats {
   readonly fsyncBuckets: readonly { readonly leMs: number; readonly count: number }[];
   /** Bytes of log between durable and applied. */
   readonly applierLagBytes: number;
+  /** What the start had to replay of the log, and how long that took. */
+  readonly replayedBytes: number;
+  readonly replayMs: number;
   readonly keyValueBytes: number;
   readonly versionsInHistory: number;
   readonly versionsCollected: number;

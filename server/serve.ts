@@ -55,6 +55,8 @@ export async function startServer(config: Config, log: Logger, environment: Read
     log.fatal({ err: error }, 'the engine cannot go on; the process ends and recovers at its next start');
     process.exit(70);
   });
+  const { replayedBytes, replayMs } = storage.stats();
+  log.info({ replayedBytes, replayMs: Math.round(replayMs) }, 'recovered');
   const settings = settingsOf(config);
   const cluster = await Cluster.open(runtime, storage, settings);
   const password = passwordOf(config, environment);

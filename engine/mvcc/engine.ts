@@ -48,6 +48,8 @@ export interface Recovered {
   readonly nextRowIds: Map<StorageId, number>;
   /** Transactions that were loading in bulk when the server went down. */
   readonly unfinished: readonly Xid[];
+  readonly replayedBytes: number;
+  readonly replayMs: number;
 }
 
 /** Temporary storages have ids from here on. */
@@ -106,7 +108,7 @@ export class Engine implements Storage {
     readonly log: GroupCommit,
     private readonly applier: ApplierDriver,
     store: VersionStore,
-    recovered: Recovered,
+    private readonly recovered: Recovered,
     private readonly onClose: () => Promise<void> = () => Promise.resolve(),
   ) {
     this.store = store;
@@ -494,6 +496,8 @@ export class Engine implements Storage {
       fsyncMsMax: log.fsyncMsMax,
       fsyncBuckets: log.fsyncBuckets,
       applierLagBytes: this.applier.queuedBytes,
+      replayedBytes: this.recovered.replayedBytes,
+      replayMs: this.recovered.replayMs,
       keyValueBytes: this.kv.byteSize(),
       versionsInHistory: this.applier.versionsInHistory,
       versionsCollected: this.applier.versionsCollected,
