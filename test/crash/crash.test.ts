@@ -7,12 +7,13 @@
  *
  * OXBOW_CRASH_ROUNDS (4) and OXBOW_POWER_CUTS (2) make it longer.
  */
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
+import { lossyDiskObstacle, makeLossyDisk } from '../harness/lossy-disk.js';
 
 const child = fileURLToPath(new URL('../../dist/test/crash/bank-child.js', import.meta.url));
 const base = mkdtempSync(join(tmpdir(), 'oxbow-crash-'));
@@ -72,66 +73,25 @@ describe('kill -9 under load', () => {
   }, 600_000);
 });
 
-/** Why the power cut cannot be played here, or undefined. */
-function obstacle(): string | undefined {
-  if (process.getuid?.() !== 0) return 'it needs root';
-  for (const tool of ['mkfs.ext4', 'mount', 'umount', 'xfs_io', 'truncate']) if (spawnSync('which', [tool]).status !== 0) return `${tool} is not installed`;
-  const image = join(base, 'probe.img');
-  const mountPoint = join(base, 'probe');
-  try {
-    mkdirSync(mountPoint);
-    execFileSync('truncate', ['-s', '20M', image]);
-    execFileSync('mkfs.ext4', ['-q', image]);
-    execFileSync('mount', ['-o', 'loop', image, mountPoint], { stdio: 'pipe' });
-    execFileSync('umount', [mountPoint]);
-  } catch (error) {
-    return `no loop devices (${(error as Error).message.split('\n')[0]})`;
-  }
-  return undefined;
-}
-
-const why = obstacle();
+const why = lossyDiskObstacle();
 if (why) console.log(`power cut not played for real: ${why}; the model test plays it on a simulated disk`);
 
 describe.skipIf(why !== undefined)('power cut', () => {
   it('keeps every acknowledged commit when nothing unsynced survives', async () => {
-    const image = join(base, 'disk.img');
-    const disk = join(base, 'disk');
+    const disk = makeLossyDisk(400);
+    const { directory } = disk;
     const acks = join(base, 'cut.acks');
-    const directory = join(disk, 'data');
-    mkdirSync(disk);
     writeFileSync(acks, '');
-    execFileSync('truncate', ['-s', '400M', image]);
-    execFileSync('mkfs.ext4', ['-q', image]);
-    const mount = (): void => void execFileSync('mount', ['-o', 'loop', image, disk]);
-    mount();
     try {
       for (let round = 0; round < Number(process.env.OXBOW_POWER_CUTS ?? 2); round++) {
-        const count = await load(directory, acks, 100 + Math.random() * 900, () => {
-          writeBackEarly(directory);
-          execFileSync('xfs_io', ['-x', '-c', 'shutdown', disk]);
-        });
-        execFileSync('umount', [disk]);
-        mount();
+        const count = await load(directory, acks, 100 + Math.random() * 900, () => disk.cutPower());
+        disk.restorePower();
         const outcome = verify(directory, acks);
         if (process.env.OXBOW_POWER_CUTS) console.log(`cut ${round}: ${count} new, ${outcome}`);
         expect(outcome).toMatch(/^ok/);
       }
     } finally {
-      spawnSync('umount', [disk]);
+      disk.remove();
     }
   }, 600_000);
 });
-
-/** Has the kernel write LMDB's meta pages, and a random third of everything, before the cut. */
-function writeBackEarly(directory: string): void {
-  const files = [join(directory, 'state.mdb'), ...readdirSync(join(directory, 'log')).map((name) => join(directory, 'log', name))];
-  for (const file of files) {
-    if (!existsSync(file)) continue;
-    const size = Math.min(statSync(file).size, 64 << 20);
-    const commands = file.endsWith('state.mdb') ? ['-c', 'sync_range -w 0 12288'] : [];
-    const piece = Math.max(4096, Math.ceil(size / 30 / 4096) * 4096);
-    for (let at = 0; at < size; at += piece) if (Math.random() < 1 / 3) commands.push('-c', `sync_range -w ${at} ${piece}`);
-    if (commands.length > 0) spawnSync('xfs_io', [...commands, file]);
-  }
-}
