@@ -4,7 +4,7 @@
  * system down without flushing: what was not fsynced is gone. It needs root, loop devices, mkfs.ext4 and xfs_io.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -13,7 +13,7 @@ export interface LossyDisk {
   readonly directory: string;
   /** Ends all writing to the disk at once. Kill the process that has it open before `restorePower()`. */
   cutPower(): void;
-  /** Unmounts and mounts again: ext4 replays its journal and shows what survived. */
+  /** Unmounts and mounts again: ext4 replays its journal and shows what survived. Throws when a file that was never synced did. */
   restorePower(): void;
   remove(): void;
 }
@@ -23,6 +23,7 @@ export function makeLossyDisk(megabytes: number): LossyDisk {
   const image = join(base, 'disk.img');
   const mountPoint = join(base, 'disk');
   const directory = join(mountPoint, 'data');
+  const canary = join(mountPoint, 'canary');
   const run = (command: string, ...args: string[]): void => void execFileSync(command, args, { stdio: 'pipe' });
   const mount = (): void => run('mount', '-o', 'loop', image, mountPoint);
   try {
@@ -38,11 +39,14 @@ export function makeLossyDisk(megabytes: number): LossyDisk {
     directory,
     cutPower() {
       writeBackEarly(directory);
+      writeFileSync(canary, Buffer.alloc(65536, 1));
       run('xfs_io', '-x', '-c', 'shutdown', mountPoint);
     },
     restorePower() {
       run('umount', mountPoint);
       mount();
+      if (existsSync(canary) && readFileSync(canary).includes(1)) throw new Error('the power cut lost nothing: a file that was never synced is still there');
+      rmSync(canary, { force: true });
     },
     remove() {
       spawnSync('umount', [mountPoint]);
