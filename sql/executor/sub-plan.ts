@@ -18,8 +18,8 @@ import type { CompileScope, SubLinkRunner } from './expressions/scope.js';
 import { pull } from './operators/operator.js';
 import { readRow, readVector, rowAt } from './vectors.js';
 
-/** Above this estimated cost a sub-plan runs in the awaiting evaluator, so that it can be interrupted. */
-const SUSPEND_ABOVE_COST = 20_000;
+/** Above this estimated cost a sub-plan runs in the awaiting evaluator, so that it can be interrupted; those that run for each row always do. */
+const SUSPEND_ABOVE_COST = 1000;
 
 /** Runs with the frame's values and yields waits; the uninterruptible form drains it in place. */
 type Evaluator = (frame: Frame) => Generator<Pending, Datum>;
@@ -45,8 +45,8 @@ export function makeSubLinkRunner(compiler: PlanCompiler): SubLinkRunner {
     },
     waiting: (link, scope): WaitingScalar => evaluator(link, scope),
     mayWait(link) {
-      const { plan } = planOf(link);
-      return plan.cost.total > SUSPEND_ABOVE_COST || locksRows(plan);
+      const { plan, params } = planOf(link);
+      return params.length > 0 || plan.cost.total > SUSPEND_ABOVE_COST || locksRows(plan);
     },
   };
 }

@@ -9,6 +9,7 @@ import type { AggNode, PlanNode, SortKey } from './plan-node.js';
 import type { Planner } from './planner-state.js';
 import { selectivityOf, distinctValues } from './selectivity.js';
 import { sortNode, targetByRef } from './select.js';
+import { withSublinkColumns } from './sublink-columns.js';
 
 export interface Grouped { readonly query: Query; readonly paths: readonly Path[] }
 
@@ -29,8 +30,9 @@ export function planGrouping(level: Level, planner: Planner): Grouped {
   const output: Expr[] = [...allGroups, ...aggs, ...groupings];
   const having = conjuncts(query.having);
   const rows = groupCount(groups, groupingSets, level.rows, planner);
+  const inputs = [...allGroups, ...aggs.flatMap((agg) => [...agg.args.map((arg) => arg.expr), ...(agg.filter ? [agg.filter] : [])])];
   const node = (child: PlanNode, strategy: AggNode['strategy'], startup: number, total: number): PlanNode => ({
-    kind: 'Agg', strategy, child, groups: allGroups, groupingSets, groupRefs, aggs, filter: having, output,
+    kind: 'Agg', strategy, child: withSublinkColumns(child, inputs, planner), groups: allGroups, groupingSets, groupRefs, aggs, filter: having, output,
     cost: makeCost(startup, total + rows * exprsCost(having, planner), rows * selectivityOf(having, planner), widthOf(output, planner)),
   });
   const { cpuTuple, cpuOperator } = planner.cost;

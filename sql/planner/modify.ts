@@ -11,6 +11,7 @@ import type { ModifyTableNode, PlanNode } from './plan-node.js';
 import { planCte } from './plan-cte.js';
 import type { Planner } from './planner-state.js';
 import { planSelect } from './select.js';
+import { withSublinkColumns } from './sublink-columns.js';
 import { planExprSublinks } from './sublinks.js';
 
 export function planModify(query: Query, planner: Planner, canSetTag: boolean): ModifyTableNode {
@@ -70,7 +71,7 @@ function planChange(query: Query, relation: Relation, planner: Planner, canSetTa
   const logical = prepare({ ...query, commandType: 'select' }, planner);
   const relations = treeVarnos(logical.tree).filter((varno) => planner.entry(varno).kind === 'relation');
   const level = planLevel(logical, planner, { rowIdsOf: relations });
-  const child: PlanNode = cheapest(level.paths)!.node;
+  const child: PlanNode = withSublinkColumns(cheapest(level.paths)!.node, logical.query.targetList.map((entry) => entry.expr), planner);
   return finish({
     operation: query.commandType as 'update' | 'delete', varno: query.resultRelation, relation: relation.oid, child, insertValues: [],
     set: query.commandType === 'update' ? logical.query.targetList.filter((entry) => !entry.junk).map((entry) => ({ attno: entry.resno, expr: entry.expr })) : [],

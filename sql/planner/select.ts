@@ -16,6 +16,7 @@ import type { Planner } from './planner-state.js';
 import { planSetOperation } from './set-operation.js';
 import { distinctValues } from './selectivity.js';
 import { functionRows } from './level.js';
+import { withSublinkColumns } from './sublink-columns.js';
 import { planWindows } from './windows.js';
 
 export interface PlannedSelect {
@@ -114,7 +115,8 @@ function sortedChoice(paths: readonly Path[], wanted: readonly SortKey[], same: 
   return best!;
 }
 
-export function sortNode(child: PlanNode, keys: readonly SortKey[], bound: number | null, planner: Planner): PlanNode {
+export function sortNode(input: PlanNode, keys: readonly SortKey[], bound: number | null, planner: Planner): PlanNode {
+  const child = withSublinkColumns(input, keys.map((key) => key.expr), planner);
   return { kind: 'Sort', child, keys, bound, output: child.output, cost: sortCost(child.cost, keys.length, bound, planner) };
 }
 
