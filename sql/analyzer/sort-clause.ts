@@ -12,7 +12,7 @@ import { makeTargetEntry } from './make-nodes.js';
 import { formatType, namesOf, stringOf } from './names.js';
 import { resolveBinaryOperator, sortOperators } from './overloads.js';
 import type { ExprKind, ParseState } from './parse-state.js';
-import type { SortGroupClause, TargetEntry } from './query-tree.js';
+import type { Expr, SortGroupClause, TargetEntry } from './query-tree.js';
 import { contains, equalExpr } from './tree-walk.js';
 
 /** Mutable target list while clauses add junk entries to it. */
@@ -29,10 +29,20 @@ function assignRef(list: TargetList, index: number): number {
 /** SQL99 rules: an expression; an equal target entry is reused, otherwise a junk one is added. Returns its index. */
 function findBySql99(state: ParseState, node: Node, list: TargetList, kind: ExprKind): number {
   const expr = state.withKind(kind, () => transformExpression(state, node));
-  const found = list.findIndex((target) => equalExpr(target.expr, expr));
+  // Implicit casts of an entry do not count: string_agg(DISTINCT name, ',' ORDER BY name) over a varchar.
+  const found = list.findIndex((target) => equalExpr(stripImplicitCasts(target.expr), expr));
   if (found >= 0) return found;
   list.push(makeTargetEntry(expr, list.length + 1, null, true));
   return list.length - 1;
+}
+
+/** After strip_implicit_coercions (parse_coerce.c). */
+function stripImplicitCasts(expr: Expr): Expr {
+  switch (expr.kind) {
+    case 'FuncExpr': return expr.form === 'implicit cast' ? stripImplicitCasts(expr.args[0]!) : expr;
+    case 'RelabelType': case 'CoerceViaIO': case 'ArrayCoerceExpr': case 'CoerceToDomain': return expr.form === 'implicit cast' ? stripImplicitCasts(expr.arg) : expr;
+    default: return expr;
+  }
 }
 
 const CLAUSE_NAMES: Readonly<Partial<Record<ExprKind, string>>> = { 'order by': 'ORDER BY', 'group by': 'GROUP BY', 'distinct on': 'DISTINCT ON' };

@@ -6,7 +6,7 @@
 import type { Expr } from '../analyzer/query-tree.js';
 import { walk } from '../analyzer/tree-walk.js';
 import { planExpressions } from '../planner/plan-expressions.js';
-import type { PlanNode, SubPlan } from '../planner/plan-node.js';
+import type { PhysicalPlan, PlanNode, PlannedCte } from '../planner/plan-node.js';
 import { planChildren } from '../planner/plan-walk.js';
 import type { Datum } from '../types/datum.js';
 import type { PlanCompiler } from './compile-plan.js';
@@ -20,13 +20,15 @@ export interface ParameterCache<T> {
 interface Kept<T> { readonly values: readonly Datum[]; readonly value: T }
 
 export function parameterCache<T>(subtree: PlanNode, compiler: PlanCompiler): ParameterCache<T> {
-  const used = usedParameters(subtree, compiler.plan.subPlans);
+  const used = usedParameters(subtree, compiler.plan);
   const key = { cacheOf: subtree };
   if (used === null) return { get: () => undefined, set: () => undefined };
   const ids = [...used];
+  // A recheck holds relations at single rows: what was read of them before does not stand.
+  const readsRelations = scansOf(subtree);
   return {
     get(state) {
-      if (state.replacedRows) return undefined;
+      if (state.replacedRows && readsRelations) return undefined;
       const kept = state.shared.get(key) as Kept<T> | undefined;
       return kept && ids.every((id, i) => state.exec[id] === kept.values[i]) ? kept.value : undefined;
     },
@@ -36,11 +38,19 @@ export function parameterCache<T>(subtree: PlanNode, compiler: PlanCompiler): Pa
   };
 }
 
+function scansOf(node: PlanNode): boolean {
+  return node.kind === 'SeqScan' || node.kind === 'IndexScan' || node.kind === 'BitmapScan' || node.kind === 'TidScan' || planChildren(node).some(scansOf);
+}
+
 /** Exec parameters that a subtree reads from outside; null when it must not be kept. */
-function usedParameters(root: PlanNode, subPlans: ReadonlyMap<number, SubPlan>): Set<number> | null {
+export function usedParameters(root: PlanNode, plan: PhysicalPlan): Set<number> | null {
+  const { subPlans, ctes } = plan;
+  const seen = new Set<PlannedCte>();
   const used = new Set<number>();
   const bound = new Set<number>();
   let keep = true;
+  /** Work tables of recursions inside the subtree are its own. */
+  const recursions = new Set<number>();
   const visitExpr = (expr: Expr): void => walk(expr, (node) => {
     if (node.kind === 'Param' && node.paramKind === 'exec') used.add(node.id);
     if (node.kind === 'SubLink') {
@@ -55,7 +65,15 @@ function usedParameters(root: PlanNode, subPlans: ReadonlyMap<number, SubPlan>):
     }
   });
   const visit = (node: PlanNode): void => {
-    if (node.kind === 'WorkTableScan') keep = false;
+    if (node.kind === 'WorkTableScan' && !recursions.has(node.recursion)) keep = false;
+    if (node.kind === 'RecursiveUnion') recursions.add(node.recursion);
+    if (node.kind === 'CteScan') {
+      const cte = ctes.find((planned) => planned.id === node.cte.id);
+      if (cte && !seen.has(cte)) {
+        seen.add(cte);
+        visit(cte.plan);
+      }
+    }
     if (node.kind === 'NestLoop') node.params.forEach((param) => bound.add(param.id));
     planExpressions(node).forEach(visitExpr);
     planChildren(node).forEach(visit);

@@ -16,6 +16,7 @@ import { compile } from './expressions/compile.js';
 import { Frame, type Scalar, type WaitingScalar } from './expressions/frame.js';
 import type { CompileScope, SubLinkRunner } from './expressions/scope.js';
 import { pull } from './operators/operator.js';
+import { parameterCache } from './parameter-cache.js';
 import { readRow, readVector, rowAt } from './vectors.js';
 
 /** Above this estimated cost a sub-plan runs in the awaiting evaluator, so that it can be interrupted; those that run for each row always do. */
@@ -32,7 +33,7 @@ export function makeSubLinkRunner(compiler: PlanCompiler): SubLinkRunner {
   };
   const evaluator = (link: SubLink, scope: CompileScope): Evaluator => {
     const subPlan = planOf(link);
-    return cached(subPlan, bindParams(subPlan, scope, evaluatorOf(subPlan, link, scope, compiler)));
+    return cached(subPlan, bindParams(subPlan, scope, evaluatorOf(subPlan, link, scope, compiler)), compiler);
   };
   return {
     scalar(link, scope): Scalar {
@@ -55,15 +56,18 @@ function locksRows(node: PlanNode): boolean {
   return node.kind === 'LockRows' || node.kind === 'ModifyTable' || planChildren(node).some(locksRows);
 }
 
-/** Without parameters the result is computed at the first need and kept for the execution. */
-function cached(subPlan: SubPlan, run: Evaluator): Evaluator {
+/**
+ * Without parameters of its own the result is computed at the first need and kept, as long as the
+ * parameters of sub-plans around it, which its plan may read, stand.
+ */
+function cached(subPlan: SubPlan, run: Evaluator, compiler: PlanCompiler): Evaluator {
   if (subPlan.params.length > 0 || subPlan.testExpr !== null) return run;
-  const key = { of: subPlan };
+  const cache = parameterCache<{ value: Datum }>(subPlan.plan, compiler);
   return function* (frame) {
-    const { shared } = frame.state;
-    if (shared.has(key)) return shared.get(key) as Datum;
+    const known = cache.get(frame.state);
+    if (known) return known.value;
     const value = yield* run(frame);
-    shared.set(key, value);
+    cache.set(frame.state, { value });
     return value;
   };
 }
@@ -117,7 +121,7 @@ function evaluatorOf(subPlan: SubPlan, link: SubLink, scope: CompileScope, compi
       };
     }
     case 'any': case 'all':
-      return subPlan.hashed ? hashedAny(subPlan, scope, open, compiler) : anyOrAll(subPlan, scope, open);
+      return subPlan.hashed ? hashedAny(subPlan, scope, open, compiler) : anyOrAll(subPlan, scope, open, compiler);
   }
 }
 
@@ -177,18 +181,18 @@ function withColumns(scope: CompileScope, column: (n: number) => Scalar): Compil
   };
 }
 
-function anyOrAll(subPlan: SubPlan, scope: CompileScope, open: ReturnType<PlanCompiler['open']>): Evaluator {
+function anyOrAll(subPlan: SubPlan, scope: CompileScope, open: ReturnType<PlanCompiler['open']>, compiler: PlanCompiler): Evaluator {
   const test = testScalar(subPlan, scope);
   const isAny = subPlan.kind === 'any';
   // An uncorrelated subquery's rows are fetched once and tested again for each outer row.
   const reusable = subPlan.params.length === 0;
-  const key = { rowsOf: subPlan };
+  const cache = parameterCache<Datum[][]>(subPlan.plan, compiler);
   return function* (frame) {
     const { state } = frame;
-    let rows = reusable ? (state.shared.get(key) as Datum[][] | undefined) : undefined;
+    let rows = reusable ? cache.get(state) : undefined;
     if (!rows) {
       rows = yield* allRows(open(state));
-      if (reusable) state.shared.set(key, rows);
+      if (reusable) cache.set(state, rows);
     }
     let result: Datum = !isAny;
     for (const row of rows) {
@@ -221,10 +225,10 @@ function hashedAny(subPlan: SubPlan, scope: CompileScope, open: ReturnType<PlanC
   const values = left.map((expr) => compile(expr, scope));
   const keyOf = left.map((_, i) => hashKeyOf(compiler.catalog.dataType(subPlan.plan.output[i]!.type)));
   const joined = (row: readonly Datum[]): unknown => (row.length === 1 ? keyOf[0]!(row[0]!) : row.map((value, i) => `${typeof keyOf[i]!(value)}${String(keyOf[i]!(value)).length}:${String(keyOf[i]!(value))}`).join(''));
-  const storeKey = { hashOf: subPlan };
+  const cache = parameterCache<HashedRows>(subPlan.plan, compiler);
   return function* (frame) {
     const { state } = frame;
-    let table = state.shared.get(storeKey) as HashedRows | undefined;
+    let table = cache.get(state);
     if (!table) {
       table = { keys: new Set(), withNulls: [], empty: true };
       for (const row of yield* allRows(open(state))) {
@@ -232,7 +236,7 @@ function hashedAny(subPlan: SubPlan, scope: CompileScope, open: ReturnType<PlanC
         if (row.includes(null)) table.withNulls.push(row);
         else table.keys.add(joined(row));
       }
-      state.shared.set(storeKey, table);
+      cache.set(state, table);
     }
     if (table.empty) return false;
     const row = values.map((value) => value(frame));

@@ -66,6 +66,7 @@ function isAscii(text: string): boolean {
 const OTHER_SQLSTATES: readonly (readonly [RegExp, string])[] = [
   [/not (yet )?(implemented|supported)/, '0A000'],
   [/^invalid Unicode (escape|surrogate)/, '22025'],
+  [/^frame (start|end)/, '42P20'],
   [/invalid byte sequence/, '22021'],
   [/^(multiple|conflicting) .* options?|^conflicting or redundant/, '42601'],
 ];

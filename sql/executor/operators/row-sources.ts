@@ -2,7 +2,7 @@
 import { DatabaseError, notSupported } from '../../../engine/errors.js';
 import type { Expr, FuncExpr } from '../../analyzer/query-tree.js';
 import { implementationOf } from '../function-lookup.js';
-import type { CteScanNode, FunctionScanNode, RecursiveUnionNode, ValuesScanNode, WorkTableScanNode } from '../../planner/plan-node.js';
+import type { CteScanNode, FunctionScanNode, PlannedCte, RecursiveUnionNode, ValuesScanNode, WorkTableScanNode } from '../../planner/plan-node.js';
 import type { Datum, RecordValue } from '../../types/datum.js';
 import { MAX_BATCH_ROWS, type Batch, type Operator } from '../batch.js';
 import type { Open, PlanCompiler } from '../compile-plan.js';
@@ -13,6 +13,7 @@ import type { CompileScope } from '../expressions/scope.js';
 import { functionCall } from '../expressions/scope.js';
 import { TIME_SLICE } from '../interrupts.js';
 import { compileFilter, type RowFilter } from '../row-filter.js';
+import { usedParameters } from '../parameter-cache.js';
 import { valuesKey } from '../row-key.js';
 import { makeBatch, readRow, rowAt, rowsToBatch, anyVector } from '../vectors.js';
 import { GeneratorOperator, pull, type Run } from './operator.js';
@@ -136,14 +137,23 @@ interface CteStore { readonly batches: Batch[]; operator: Operator | null; done:
 
 export function cteStore(id: number, compiler: PlanCompiler, state: ExecState): CteStore {
   const cte = compiler.plan.ctes.find((planned) => planned.id === id)!;
-  let store = state.shared.get(cte) as CteStore | undefined;
-  if (!store) {
-    store = { batches: [], operator: compiler.open(cte.plan)(state), done: false };
-    const { operator } = store;
-    state.cleanups.push(() => operator!.close());
-    state.shared.set(cte, store);
-  }
+  const known = state.shared.get(cte) as (CteStore & { readonly under: readonly Datum[] }) | undefined;
+  const ids = cteParameters(cte, compiler);
+  // Inside a correlated sub-plan a WITH query is computed anew when what it reads outside changes.
+  if (known && ids.every((param, i) => state.exec[param] === known.under[i])) return known;
+  const operator = compiler.open(cte.plan)(state);
+  const store = { batches: [], operator, done: false, under: ids.map((param) => state.exec[param]!) };
+  state.cleanups.push(() => operator.close());
+  state.shared.set(cte, store);
   return store;
+}
+
+const parametersOf = new WeakMap<PlannedCte, readonly number[]>();
+
+function cteParameters(cte: PlannedCte, compiler: PlanCompiler): readonly number[] {
+  let ids = parametersOf.get(cte);
+  if (!ids) parametersOf.set(cte, (ids = [...(usedParameters(cte.plan, compiler.plan) ?? [])]));
+  return ids;
 }
 
 /** The `at`th batch of the store, null past its end. */

@@ -43,8 +43,8 @@ function candidate(varno: number, nullable: boolean, logical: Logical, planner: 
   const { query } = entry;
   const simple = query.commandType === 'select' && !query.setOperations && !query.hasAggs && query.groupClause.length === 0 && !query.groupingSets && !query.having
     && !query.hasWindowFuncs && !query.hasTargetSRFs && !query.limitOffset && !query.limitCount && query.ctes.length === 0 && query.rowMarks.length === 0
-    && query.distinctClause.length === 0;
-  if (!simple || query.sortClause.length > 0 && query.targetList.some((t) => hasSet(t.expr))) return null;
+    && query.distinctClause.length === 0 && query.sortClause.length === 0;
+  if (!simple) return null;
   if (query.jointree.from.length === 0 && (nullable || !inFrom)) return null;
   if (query.targetList.some((t) => isVolatile(t.expr, planner.catalog) || hasSet(t.expr))) return null;
   if (nullable) {
