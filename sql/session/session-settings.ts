@@ -5,6 +5,7 @@
  */
 import { DatabaseError } from '../../engine/errors.js';
 import type { SettingsReader } from '../functions/context.js';
+import { refuseSerializable } from './transaction.js';
 import { displaySetting, normalizeSetting, splitIdentifierList } from './setting-values.js';
 import { REPORTED, settingDefinition, settingDefinitions, type SettingDefinition } from './settings-table.js';
 
@@ -190,8 +191,9 @@ export class SessionSettings implements SettingsReader {
       case 'standard_conforming_strings':
         if (normal === 'off') throw new DatabaseError('0A000', 'standard_conforming_strings = off is not supported');
         return normal;
-      case 'transaction_isolation': case 'default_transaction_isolation':
-        return normal === 'read uncommitted' ? normal : normal;
+      case 'default_transaction_isolation':
+        refuseSerializable(normal);
+        return normal;
       default:
         return normal;
     }
