@@ -152,7 +152,7 @@ function analyzePlainSelect(state: ParseState, node: SelectStmt): Query {
   const { distinctClause, hasDistinctOn } = distinct(state, node, targetList, sortClause);
   const { limitOffset, limitCount, withTies } = limits(state, node, sortClause);
   const windowClause = transformWindowDefinitions(state, targetList);
-  targetList = resolveTargetUnknowns(state, targetList);
+  if (state.resolveUnknowns) targetList = resolveTargetUnknowns(state, targetList);
   let having = havingRaw;
   const isGrouped = state.hasAggs || group.clauses.length > 0 || group.sets !== null || having !== null;
   if (isGrouped) {

@@ -58,7 +58,7 @@ function plainOperator(state: ParseState, node: A_Expr, names: readonly string[]
   const rightNode = node.rexpr as Node & { SubLink?: { subLinkType?: string }; RowExpr?: unknown };
   // ROW op (SELECT ...): a row-compare sublink
   if (leftNode?.RowExpr && rightNode.SubLink?.subLinkType === 'EXPR_SUBLINK') {
-    const link = transformExpression(state, { SubLink: { ...rightNode.SubLink, subLinkType: 'ARRAY_SUBLINK' } } as unknown as Node);
+    const link = transformExpression(state, { SubLink: { ...rightNode.SubLink, subLinkType: 'EXISTS_SUBLINK' } } as unknown as Node);
     return rowCompareSubLink(state, names, transformExpression(state, leftNode), link, location);
   }
   if (!leftNode) {

@@ -88,6 +88,8 @@ export class ParseState {
   resultRelation = 0;
   /** Column references of a merged row assignment share one sublink. */
   nextSubLinkId = 1;
+  /** False in a leaf of UNION and its kin, whose literals take the type of the whole. */
+  resolveUnknowns = true;
   /** FOR UPDATE in an outer level names this subquery. */
   lockedFromParent = false;
   /** What VALUE stands for in a domain's check. */

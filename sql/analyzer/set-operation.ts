@@ -119,6 +119,7 @@ function branch(state: ParseState, node: SelectStmt, isTop: boolean): Branch {
 
 function leaf(state: ParseState, node: SelectStmt): Branch {
   const inner = new ParseState(state.env, state);
+  inner.resolveUnknowns = false;
   const query = analyzeIn(inner, { SelectStmt: node } as Node);
   const list = query.targetList.filter((t) => !t.junk);
   const rtindex = addLeaf(state, query);
