@@ -112,13 +112,8 @@ function buildCall(state: ParseState, call: FuncCall, names: string[], positiona
   if (proc.proretset) checkSetReturning(state, location);
   return {
     kind: 'FuncExpr', func: proc.oid, args, returnsSet: proc.proretset, variadic: variadicCall && resolution.variadicFrom < 0,
-    form: call.funcformat === 'COERCE_SQL_SYNTAX' ? 'sql syntax' : 'call', inputCollation: collation, ...base(resultType, resultTypmod(args, proc, resultType), result, location),
+    form: call.funcformat === 'COERCE_SQL_SYNTAX' ? 'sql syntax' : 'call', inputCollation: collation, ...base(resultType, -1, result, location),
   };
-}
-
-/** Length-coercion calls written by hand keep no typmod. */
-function resultTypmod(_args: readonly Expr[], _proc: PgProc, _type: Oid): number {
-  return -1;
 }
 
 function filterClause(state: ParseState, node: Node): Expr {
@@ -181,7 +176,6 @@ function orderedSetAggregate(state: ParseState, call: FuncCall, names: string[],
   if (!aggregate || proc.prokind !== 'a') throw state.error('42809', `WITHIN GROUP specified, but ${names.join('.')} is not an aggregate function`, location);
   if (aggregate.aggkind === 'n') throw state.error('42809', `${names.join('.')} is not an ordered-set aggregate, so it cannot have WITHIN GROUP`, location);
   let { args, resultType } = coerceArguments(state, resolution, [...direct, ...sorted], location);
-  const gathered = args[args.length - 1];
   // VARIADIC "any" hypothetical-set aggregates: direct arguments take the types of the sorted ones
   let directArgs = args.slice(0, direct.length);
   let sortArgs = args.slice(direct.length);
@@ -194,7 +188,6 @@ function orderedSetAggregate(state: ParseState, call: FuncCall, names: string[],
       return coerceToCommonType(state, expr, common, 'WITHIN GROUP');
     });
   }
-  void gathered;
   const targets: TargetEntry[] = [];
   let orderBy: SortGroupClause[] = [];
   sortArgs.forEach((expr, i) => targets.push(makeTargetEntry(expr, i + 1, null)));

@@ -15,10 +15,10 @@ import { withCurrentNames } from '../deparse/current-names.js';
 import { deparseQuery } from '../deparse/query.js';
 import { compileExpression } from '../executor/compile-expression.js';
 import { startPlan } from '../executor/execute.js';
+import { readRow, rowAt } from '../executor/vectors.js';
 import type { EvalContext } from '../functions/context.js';
 import { parse, parseExpression, SourceText } from '../parser/parse.js';
 import { planQuery } from '../planner/plan.js';
-import type { Datum } from '../types/datum.js';
 import { planEnvironment } from './execute-query.js';
 import { queryColumns } from './prepared.js';
 import type { Session } from './session.js';
@@ -104,14 +104,8 @@ export function commandHooks(session: Session): CommandHooks {
             continue;
           }
           for (let i = 0; i < batch.length; i++) {
-            const at = batch.selection ? batch.selection[i] : i;
-            const row = batch.columns.map((vector): Datum => {
-              if (vector.kind === 'any') return vector.data[at];
-              if (vector.nulls?.[at] === 1) return null;
-              return vector.kind === 'bool' ? vector.data[at] === 1 : vector.data[at];
-            });
             count++;
-            const waits = onRow(row);
+            const waits = onRow(readRow(batch, rowAt(batch, i)));
             if (waits) await waits;
           }
         }

@@ -5,7 +5,8 @@
 import type { DeclareCursorStmt, FetchStmt } from '@pgsql/types';
 import { DatabaseError } from '../../engine/errors.js';
 import { Pending } from '../../engine/pending.js';
-import type { Batch, Vector } from '../executor/batch.js';
+import type { Batch } from '../executor/batch.js';
+import { readRow, rowAt } from '../executor/vectors.js';
 import type { ResultColumn, RowSource } from '../executor/row-source.js';
 import type { Datum } from '../types/datum.js';
 import { ArrayRows } from './array-rows.js';
@@ -72,18 +73,11 @@ async function readMore(session: Session, portal: Portal, count: number): Promis
       continue;
     }
     for (let i = 0; i < batch.length; i++) {
-      const row = batch.selection ? batch.selection[i] : i;
-      out.push(batch.columns.map((column) => valueAt(column, row)));
+      out.push(readRow(batch, rowAt(batch, i)));
     }
   }
   portal.buffer?.push(...out);
   return out;
-}
-
-function valueAt(vector: Vector, row: number): Datum {
-  if (vector.kind === 'any') return vector.data[row] ?? null;
-  if (vector.nulls !== null && vector.nulls[row] === 1) return null;
-  return vector.kind === 'bool' ? vector.data[row] === 1 : vector.data[row];
 }
 
 function howMany(node: FetchStmt): bigint {
