@@ -106,6 +106,9 @@ export interface Storage {
   xidBounds(): { next: Xid; oldestActive: Xid; active: Xid[] };
   /** Undefined when `lsn` is durable already. */
   whenDurable(lsn: Lsn): Promise<void> | undefined;
+  /** Watches which rows of a storage commits change (engine/mvcc/change-watch.ts); the same watch for all who ask. */
+  watchChanges(storage: StorageId): ChangeWatch;
+  unwatchChanges(storage: StorageId): void;
   listLocks(): LockListing[];
   /** Process ids that `processId` waits for (pg_blocking_pids). */
   blockingProcesses(processId: number): number[];
@@ -117,6 +120,22 @@ export interface Storage {
   /** Called once when the engine cannot go on (log write error, applier death): the process must exit. */
   onFatal(listener: (error: unknown) => void): void;
   close(): Promise<void>;
+}
+
+/** Rows per block of a ChangeWatch. */
+export const WATCH_BLOCK_ROWS = 65536;
+
+/** Rows that commits changed, by blocks of row ids. */
+export interface ChangeWatch {
+  /** Nothing is known about commits at or before this LSN. */
+  readonly since: Lsn;
+  /** The last commit that changed rows without listing them; 0 for none. */
+  readonly unlistedAt: Lsn;
+  /** Whether a row of the block changed, or may have changed, after `lsn`. */
+  changedAfter(block: number, lsn: Lsn): boolean;
+  /** From now on `marks[row id % 65536]` is set to 1 when a commit changes the row. */
+  addMarks(block: number, marks: Uint8Array): void;
+  removeMarks(block: number, marks: Uint8Array): void;
 }
 
 export interface CommitNotice {
@@ -231,6 +250,8 @@ export interface Transaction {
   /** CommandCounterIncrement: later snapshots see what was written so far. */
   advanceCommand(): void;
 
+  /** Whether this transaction itself changed rows of the storage. */
+  changed(storage: StorageId): boolean;
   get(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined | Pending;
   scan(storage: StorageId, snapshot: Snapshot, range?: { from?: RowId; to?: RowId }): RowCursor;
   /** Entries visible to the snapshot, each exactly: born at or before it and not dead by then. No heap recheck needed. */

@@ -15,9 +15,10 @@ import type { LogStore } from '../log/log-store.js';
 import { LockManager } from '../locks/lock-manager.js';
 import { LockClass, modeName } from '../locks/modes.js';
 import type { Runtime } from '../runtime.js';
-import type { CommitNotice, EngineSession, EngineStats, LockListing, SequenceStore, Storage, Transaction, TransactionOptions } from '../storage.js';
+import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, SequenceStore, Storage, Transaction, TransactionOptions } from '../storage.js';
 import type { ApplierDriver } from './applier-driver.js';
 import { BulkLoad } from './bulk-load.js';
+import { ChangeWatches } from './change-watch.js';
 import { SINGLE_RECORD_MAX, writeCommit, writeParts } from './commit-encoder.js';
 import { Flag } from './row-format.js';
 import { Sequences } from './sequences.js';
@@ -73,6 +74,7 @@ export class Engine implements Storage {
   readonly temporary = new TemporaryStore();
   readonly sequences: SequenceStore;
   readonly bulk: BulkLoad;
+  private readonly watches = new ChangeWatches();
   /** Snapshots see everything at or before this: durable, or assigned by an asynchronous commit. */
   private visible: Lsn;
   private readonly active = new Set<EngineTransaction>();
@@ -237,6 +239,14 @@ export class Engine implements Storage {
     return storage >= TEMPORARY_BASE ? this.temporary.byteSize(storage) : this.applier.byteSize(storage);
   }
 
+  watchChanges(storage: StorageId): ChangeWatch {
+    return this.watches.watch(storage, this.log.assigned);
+  }
+
+  unwatchChanges(storage: StorageId): void {
+    this.watches.unwatch(storage);
+  }
+
   // ---- commit
 
   applyTemporary(writes: readonly Write[]): void {
@@ -296,6 +306,8 @@ export class Engine implements Storage {
     const writes = provisional ? [...this.bulk.unapplied(transaction), ...final] : final;
     for (const write of writes) write.xid = xid;
     this.store.overlay.add(lsn, writes);
+    this.watches.note(lsn, writes);
+    if (provisional) this.watches.noteUnlisted(lsn, transaction.loaded.keys());
     for (const storage of drops) this.forget(storage);
     this.applyTemporary(temporary);
     this.commits++;
@@ -320,6 +332,7 @@ export class Engine implements Storage {
   }
 
   private forget(storage: StorageId): void {
+    this.watches.unwatch(storage);
     this.rowCounters.delete(storage);
     (this.sequences as Sequences).forget(storage);
   }

@@ -162,6 +162,10 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     return this.engine.isTemporary(storage) ? FOREVER : snapshot.lsn;
   }
 
+  changed(storage: StorageId): boolean {
+    return this.writes.find(storage) !== undefined || this.loaded.has(storage);
+  }
+
   get(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined {
     return this.resolveRow(storage, rowId, snapshot, this.lsnFor(storage, snapshot));
   }

@@ -1,0 +1,79 @@
+/**
+ * Which rows commits changed since somebody began to watch a storage: what caches of rows by row id
+ * (column segments) leave out and read from the row store instead. A storage that nobody watches
+ * costs one check a commit.
+ */
+import type { Lsn, StorageId } from '../ids.js';
+import type { ChangeWatch } from '../storage.js';
+import { WATCH_BLOCK_ROWS } from '../storage.js';
+import type { Write } from './write-set.js';
+
+class Watch implements ChangeWatch {
+  /** LSN of the last listed change per block. */
+  private readonly lastChange = new Map<number, Lsn>();
+  private readonly marks = new Map<number, Set<Uint8Array>>();
+  unlistedAt = 0 as Lsn;
+
+  constructor(readonly since: Lsn) {}
+
+  note(rowId: number, lsn: Lsn): void {
+    const block = Math.floor(rowId / WATCH_BLOCK_ROWS);
+    this.lastChange.set(block, lsn);
+    const marks = this.marks.get(block);
+    if (marks) for (const bytes of marks) bytes[rowId % WATCH_BLOCK_ROWS] = 1;
+  }
+
+  changedAfter(block: number, lsn: Lsn): boolean {
+    return this.since > lsn || this.unlistedAt > lsn || (this.lastChange.get(block) ?? 0) > lsn;
+  }
+
+  addMarks(block: number, marks: Uint8Array): void {
+    let set = this.marks.get(block);
+    if (!set) this.marks.set(block, (set = new Set()));
+    set.add(marks);
+  }
+
+  removeMarks(block: number, marks: Uint8Array): void {
+    const set = this.marks.get(block);
+    if (set?.delete(marks) && set.size === 0) this.marks.delete(block);
+  }
+}
+
+export class ChangeWatches {
+  private readonly watches = new Map<StorageId, Watch>();
+
+  /** Starts watching, or finds the watch. `assigned`: everything up to it counts as changed before. */
+  watch(storage: StorageId, assigned: Lsn): ChangeWatch {
+    let watch = this.watches.get(storage);
+    if (!watch) this.watches.set(storage, (watch = new Watch(assigned)));
+    return watch;
+  }
+
+  unwatch(storage: StorageId): void {
+    this.watches.delete(storage);
+  }
+
+  /** A commit's listed writes. */
+  note(lsn: Lsn, writes: readonly Write[]): void {
+    if (this.watches.size === 0) return;
+    let storage = -1;
+    let watch: Watch | undefined;
+    for (const write of writes) {
+      if (!write.isRow) continue;
+      if (write.storage !== storage) {
+        storage = write.storage;
+        watch = this.watches.get(write.storage);
+      }
+      watch?.note(write.rowId, lsn);
+    }
+  }
+
+  /** A commit changed rows of `storages` that it does not list (written ahead). */
+  noteUnlisted(lsn: Lsn, storages: Iterable<StorageId>): void {
+    if (this.watches.size === 0) return;
+    for (const storage of storages) {
+      const watch = this.watches.get(storage);
+      if (watch) watch.unlistedAt = lsn;
+    }
+  }
+}
