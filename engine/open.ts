@@ -86,12 +86,14 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
   const reserve = kv.get('meta', META.reserve);
   const nextRowIds = new Map<StorageId, number>();
   for (const info of applier.infos.values()) nextRowIds.set(info.id, info.nextRowId);
+  const prepared = [...applier.keepPrepared()].map(([xid, parts]) => ({ xid, parts, provisional: applier.unfinished().includes(xid) }));
   const recovered = {
     nextXid: reserve ? readUint48(reserve, 0) : FIRST_XID,
     nextStorageId: reserve ? readUint48(reserve, 6) : FIRST_STORAGE,
     lastCommitMicros: applier.lastCommitMicros,
     nextRowIds,
-    unfinished: applier.unfinished(),
+    unfinished: applier.unfinished().filter((xid) => !prepared.some((kept) => kept.xid === xid)),
+    prepared,
     replayedBytes,
     replayMs,
   };

@@ -98,6 +98,14 @@ export interface Storage {
   vacuum(storage?: StorageId): Promise<{ versionsRemoved: number; indexEntriesRemoved: number }>;
   /** Forces the applier to the durable watermark and LMDB to disk (CHECKPOINT). */
   checkpoint(): Promise<void>;
+  /**
+   * COMMIT PREPARED and ROLLBACK PREPARED: by anyone, before or after a restart. Resolves when durable.
+   * Raises 42704 for an unknown gid. Who is allowed to is the caller's question (`PreparedTransaction.info`).
+   */
+  commitPrepared(gid: string): Promise<Lsn>;
+  rollbackPrepared(gid: string): Promise<Lsn>;
+  /** Those that are prepared, in the order they were. */
+  preparedTransactions(): PreparedTransaction[];
   /** Called for every commit after it is durable, in LSN order: cache invalidation, NOTIFY, feeds. */
   onCommit(listener: (commit: CommitNotice) => void): void;
   /** The last commits in LSN order are found here by xid (pg_xact_status, txid_status); undefined when too old to know. */
@@ -143,6 +151,16 @@ export interface CommitNotice {
   readonly xid: Xid;
   readonly commitMicros: number;
   readonly messages: readonly Message[];
+}
+
+/** A transaction between PREPARE TRANSACTION and its end (pg_prepared_xacts). */
+export interface PreparedTransaction {
+  readonly gid: string;
+  readonly xid: Xid;
+  /** Wall clock microseconds since the Unix epoch. */
+  readonly preparedMicros: number;
+  /** What `Transaction.prepare` was given: owner, database, whatever the caller needs to end it. */
+  readonly info: Uint8Array;
 }
 
 /** A transactional message in the log (NOTIFY, logical messages, catalog invalidation). */
@@ -310,7 +328,14 @@ export interface Transaction {
   /** Resolves when durable (or at once with synchronous: false, or when nothing was written and no floor must be waited for). Rejects with the DatabaseError that undid it. */
   commit(options?: { synchronous?: boolean }): Promise<Lsn>;
   rollback(): void;
-  readonly state: 'active' | 'committing' | 'committed' | 'aborted';
+  /**
+   * PREPARE TRANSACTION: its writes, messages and every lock it holds go to the log, and from then
+   * on it belongs to no session; only `Storage.commitPrepared` and `rollbackPrepared` end it, also
+   * after a restart. Resolves when that is durable. Raises 42710 when `gid` is in use, 0A000 when it
+   * wrote temporary storages; a failure rolls it back. Session-level advisory locks stay with the session.
+   */
+  prepare(gid: string, info?: Uint8Array): Promise<void>;
+  readonly state: 'active' | 'committing' | 'prepared' | 'committed' | 'aborted';
 }
 
 export interface SequenceState {

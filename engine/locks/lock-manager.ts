@@ -356,6 +356,20 @@ export class LockManager {
     }
   }
 
+  /** Locks of `owner` that outlive a restart when it is prepared: oldest first, its lock on itself left out. */
+  heldBy(owner: LockOwner): { tagA: number; tagB: number; mask: number }[] {
+    const { table } = this;
+    const held: { tagA: number; tagB: number; mask: number }[] = [];
+    for (let entry = owner.lastLock; entry !== NONE; entry = table.older[entry]!)
+      if (table.tagA[entry]! % 8 !== LockClass.transaction) held.push({ tagA: table.tagA[entry]!, tagB: table.tagB[entry]!, mask: table.mask[entry]! });
+    return held.reverse();
+  }
+
+  /** Gives `owner` a lock that it had before a restart. */
+  adopt(owner: LockOwner, tagA: number, tagB: number, mask: number): void {
+    owner.lastLock = this.table.add(tagA, tagB, owner.number, mask, owner.lastLock);
+  }
+
   forEachHeld(visit: (owner: LockOwner, tagA: number, tagB: number, mode: number) => void): void {
     const { table } = this;
     table.forEach((entry) => {

@@ -57,6 +57,10 @@ export class GroupCommit {
     this.builder = new BatchBuilder(lead.tail);
   }
 
+  get failed(): boolean {
+    return this.failure !== undefined;
+  }
+
   /** The batch to write the next record into. Call `wrote` with the record's LSN afterwards. */
   open(): BatchBuilder {
     if (this.failure) throw this.failure;

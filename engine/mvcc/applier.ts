@@ -44,7 +44,8 @@ export function metaKey(letter: string, first: number, second?: number): Uint8Ar
   return out;
 }
 
-interface StagedPart {
+/** A record of a transaction whose end has not come. */
+export interface StagedPart {
   readonly batch: Uint8Array;
   readonly offset: number;
   readonly lsn: Lsn;
@@ -76,9 +77,11 @@ export class Applier implements RowVisitor, IndexVisitor {
   /** Infos changed since `takeChanged`. */
   private changed = new Set<StorageInfo>();
   private parts = new Map<Xid, StagedPart[]>();
+  /** Transactions whose prepare record came: their parts outlive a restart. */
+  private prepared = new Set<Xid>();
   private provisional = new Map<Xid, Provisional>();
   /** What `restore` goes back to. */
-  private before: { parts: Map<Xid, StagedPart[]>; provisional: Map<Xid, Provisional>; history: number } | undefined;
+  private before: { parts: Map<Xid, StagedPart[]>; prepared: Set<Xid>; provisional: Map<Xid, Provisional>; history: number } | undefined;
   private readonly reader = new RecordReader();
   private readonly partReader = new RecordReader();
   private writer!: KeyValueWriter;
@@ -110,6 +113,7 @@ export class Applier implements RowVisitor, IndexVisitor {
   load(): { replayFrom: Lsn } {
     this.infos.clear();
     this.parts.clear();
+    this.prepared.clear();
     this.lastStorage.id = -1 as StorageId;
     const chunk = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
     this.kv.scan('storages', new Uint8Array(0), Uint8Array.of(0xff), false, Infinity, chunk);
@@ -164,6 +168,7 @@ export class Applier implements RowVisitor, IndexVisitor {
     let at = offset;
     this.before = {
       parts: new Map([...this.parts].map(([xid, parts]) => [xid, [...parts]])),
+      prepared: new Set(this.prepared),
       provisional: new Map([...this.provisional].map(([xid, known]) => [xid, copyProvisional(known)])),
       history: this.historyCount,
     };
@@ -203,6 +208,7 @@ export class Applier implements RowVisitor, IndexVisitor {
     this.load();
     if (!before) return;
     this.parts = before.parts;
+    this.prepared = before.prepared;
     this.provisional = before.provisional;
     this.historyCount = before.history;
   }
@@ -216,15 +222,16 @@ export class Applier implements RowVisitor, IndexVisitor {
 
   private applyRecord(batch: Uint8Array): void {
     const { reader } = this;
-    if (reader.kind === RecordKind.part) {
+    if (reader.kind === RecordKind.part || reader.kind === RecordKind.prepare) {
       const list = this.parts.get(reader.xid);
       const part = { batch, offset: reader.start - 12, lsn: reader.lsn };
       if (list) list.push(part);
       else this.parts.set(reader.xid, [part]);
+      if (reader.kind === RecordKind.prepare) this.prepared.add(reader.xid);
     }
     if (reader.lsn <= this.applied) {
       // Applied before; its parts are not wanted any more.
-      if (reader.kind === RecordKind.commit || reader.kind === RecordKind.abort) this.parts.delete(reader.xid);
+      if (reader.kind === RecordKind.commit || reader.kind === RecordKind.abort) this.forgetParts(reader.xid);
       return;
     }
     this.lsn = reader.lsn;
@@ -232,6 +239,7 @@ export class Applier implements RowVisitor, IndexVisitor {
     this.flags = 0;
     switch (reader.kind) {
       case RecordKind.part:
+      case RecordKind.prepare:
         break;
       case RecordKind.provisional:
         this.flags = Flag.provisional;
@@ -242,7 +250,7 @@ export class Applier implements RowVisitor, IndexVisitor {
         this.commit();
         break;
       case RecordKind.abort:
-        this.parts.delete(this.xid);
+        this.forgetParts(this.xid);
         this.applySections(reader);
         this.abortProvisional();
         break;
@@ -255,6 +263,27 @@ export class Applier implements RowVisitor, IndexVisitor {
     this.applied = this.lsn;
   }
 
+  private forgetParts(xid: Xid): void {
+    this.parts.delete(xid);
+    this.prepared.delete(xid);
+  }
+
+  /**
+   * After recovery: parts of prepared transactions, to be made anew and handed (`adopt`) to the
+   * applier that goes on. Parts of others will never be committed and are forgotten.
+   */
+  keepPrepared(): ReadonlyMap<Xid, readonly StagedPart[]> {
+    for (const xid of [...this.parts.keys()]) if (!this.prepared.has(xid)) this.parts.delete(xid);
+    return this.parts;
+  }
+
+  adopt(parts: ReadonlyMap<Xid, readonly StagedPart[]>): void {
+    for (const [xid, list] of parts) {
+      this.parts.set(xid, [...list]);
+      this.prepared.add(xid);
+    }
+  }
+
   private commit(): void {
     if (this.reader.flags & COMMIT_HAS_PROVISIONAL) this.commitProvisional();
     if (this.reader.flags & COMMIT_HAS_PARTS) {
@@ -263,7 +292,7 @@ export class Applier implements RowVisitor, IndexVisitor {
         this.partReader.nextRecord();
         this.applySections(this.partReader);
       }
-      this.parts.delete(this.xid);
+      this.forgetParts(this.xid);
     }
     this.applySections(this.reader);
     this.flushDeadList();

@@ -1,10 +1,13 @@
 /** Messages between the engine's thread and the applier's. */
 import type { Lsn, StorageId, Xid } from '../ids.js';
+import type { StagedPart } from './applier.js';
 import type { RingMemory } from './ring.js';
 
 export interface ApplyWorkerData {
   readonly path: string;
   readonly ring: RingMemory;
+  /** What recovery found of prepared transactions. */
+  readonly prepared: ReadonlyMap<Xid, readonly StagedPart[]>;
 }
 
 export type ToApplier =

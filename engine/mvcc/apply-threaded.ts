@@ -7,7 +7,7 @@ import { compiledModule } from '../runtime-node.js';
 import type { Runtime, Thread } from '../runtime.js';
 import type { Applier } from './applier.js';
 import type { ApplierDriver } from './applier-driver.js';
-import type { FromApplier, ToApplier } from './apply-protocol.js';
+import type { ApplyWorkerData, FromApplier, ToApplier } from './apply-protocol.js';
 import { RingWriter, createRing } from './ring.js';
 
 const RING_BYTES = 32 << 20;
@@ -47,7 +47,9 @@ export class ThreadedApplier implements ApplierDriver {
     this.applied = applier.applied;
     for (const info of applier.infos.values()) this.infos.set(info.id, { count: info.count, bytes: info.bytes });
     this.ready = new Promise((resolve) => (this.becameReady = resolve));
-    this.thread = runtime.threads.start(compiledModule('engine/mvcc/apply-worker.js', import.meta.url), { path, ring: memory });
+    this.thread = runtime.threads.start(compiledModule('engine/mvcc/apply-worker.js', import.meta.url), {
+      path, ring: memory, prepared: applier.keepPrepared(),
+    } satisfies ApplyWorkerData);
     this.thread.onMessage((message) => this.receive(message as FromApplier));
     this.thread.onExit((code, error) => {
       for (const drainer of this.drainers) drainer.resolve();

@@ -30,6 +30,7 @@ let stopping = false;
 let working: Promise<void> = Promise.resolve();
 
 applier.load();
+applier.adopt(context.data.prepared);
 
 /** Batches read from the ring and not wholly applied, and where to go on in the first. */
 let batches: Uint8Array[] = [];

@@ -63,6 +63,7 @@ export class BulkLoad {
     writes.bytes -= bytes;
     transaction.streamed.push({ lsn, writes: picked });
     this.loading.add(transaction);
+    transaction.provisional = true;
   }
 
   private allowMore(transaction: EngineTransaction): void {
@@ -124,7 +125,7 @@ export class BulkLoad {
 
   abort(transaction: EngineTransaction): void {
     this.loading.delete(transaction);
-    if (transaction.streamed.length === 0 && transaction.loaded.size === 0) return;
+    if (!transaction.provisional) return;
     const { xid } = transaction;
     this.engine.writeAbort(xid);
     this.sweep(xid);

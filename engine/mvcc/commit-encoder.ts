@@ -20,6 +20,7 @@ export interface CommitContent {
   readonly provisional: boolean;
 }
 
+const LOCKS_PER_PART = 12_000;
 const NO_WRITES: readonly Write[] = [];
 
 /** Writes the commit record; `parts` were written before it. Returns its LSN. */
@@ -43,6 +44,30 @@ export function writeDrops(builder: BatchBuilder, drops: readonly StorageId[]): 
   builder.beginSection(Section.drops);
   for (const storage of drops) builder.uint48(storage);
   builder.endSection();
+}
+
+/** A lock as the log keeps it for a prepared transaction: tags of locks/lock-table.ts, a bit per mode. */
+export interface HeldLock {
+  readonly tagA: number;
+  readonly tagB: number;
+  readonly mask: number;
+}
+
+/** Writes locks as parts of `xid`. */
+export function writeLocks(log: GroupCommit, xid: Xid, locks: readonly HeldLock[]): void {
+  for (let at = 0; at < locks.length; at += LOCKS_PER_PART) {
+    const builder = log.open();
+    const lsn = builder.beginRecord(RecordKind.part, 0, xid);
+    builder.beginSection(Section.locks);
+    for (const { tagA, tagB, mask } of locks.slice(at, at + LOCKS_PER_PART)) {
+      builder.float64(tagA);
+      builder.float64(tagB);
+      builder.uint8(mask);
+    }
+    builder.endSection();
+    builder.endRecord();
+    log.wrote(lsn);
+  }
 }
 
 function writeRows(builder: BatchBuilder, writes: readonly Write[]): void {

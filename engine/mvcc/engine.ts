@@ -15,11 +15,13 @@ import type { LogStore } from '../log/log-store.js';
 import { LockManager } from '../locks/lock-manager.js';
 import { LockClass, modeName } from '../locks/modes.js';
 import type { Runtime } from '../runtime.js';
-import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, SequenceStore, Storage, Transaction, TransactionOptions } from '../storage.js';
+import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, PreparedTransaction, SequenceStore, Storage, Transaction, TransactionOptions } from '../storage.js';
 import type { ApplierDriver } from './applier-driver.js';
 import { BulkLoad } from './bulk-load.js';
 import { ChangeWatches } from './change-watch.js';
 import { SINGLE_RECORD_MAX, writeCommit, writeParts } from './commit-encoder.js';
+import { PreparedTransactions } from './prepared.js';
+import type { RecoveredPrepared } from './prepared.js';
 import { Flag } from './row-format.js';
 import { Sequences } from './sequences.js';
 import { SessionState } from './session.js';
@@ -49,6 +51,7 @@ export interface Recovered {
   readonly nextRowIds: Map<StorageId, number>;
   /** Transactions that were loading in bulk when the server went down. */
   readonly unfinished: readonly Xid[];
+  readonly prepared: readonly RecoveredPrepared[];
   readonly replayedBytes: number;
   readonly replayMs: number;
 }
@@ -74,6 +77,7 @@ export class Engine implements Storage {
   readonly temporary = new TemporaryStore();
   readonly sequences: SequenceStore;
   readonly bulk: BulkLoad;
+  readonly prepared: PreparedTransactions;
   private readonly watches = new ChangeWatches();
   /** Snapshots see everything at or before this: durable, or assigned by an asynchronous commit. */
   private visible: Lsn;
@@ -121,7 +125,8 @@ export class Engine implements Storage {
     this.rowCounters = recovered.nextRowIds;
     this.lastCommitMicros = recovered.lastCommitMicros;
     this.sequences = new Sequences(kv, log);
-    log.activeCount = () => this.active.size;
+    this.prepared = new PreparedTransactions(this);
+    log.activeCount = () => this.active.size - this.prepared.size;
     log.onDurable = (batch, durable) => this.becameDurable(batch, durable);
     log.onFailure = (error) => this.fail(error);
     this.bulk = new BulkLoad(this, applier);
@@ -130,6 +135,7 @@ export class Engine implements Storage {
       this.bulk.trim(applied);
     };
     applier.onFailure = (error) => this.fail(error);
+    for (const prepared of recovered.prepared) this.restorePrepared(prepared);
     for (const xid of recovered.unfinished) {
       this.writeAbort(xid);
       this.bulk.sweep(xid);
@@ -146,6 +152,18 @@ export class Engine implements Storage {
   begin(options: TransactionOptions = {}): Transaction {
     const session = (options.session as SessionState | undefined) ?? new SessionState(this.locks, this.groupCounter++, 0, 0);
     return new EngineTransaction(this, session, this.virtualCounter++, options);
+  }
+
+  newSession(): SessionState {
+    return new SessionState(this.locks, this.groupCounter++, 0, 0);
+  }
+
+  private restorePrepared(found: RecoveredPrepared): void {
+    const transaction = new EngineTransaction(this, this.newSession(), this.virtualCounter++, {});
+    transaction.xid = found.xid;
+    this.byXid.set(found.xid, transaction);
+    this.active.add(transaction);
+    this.prepared.restore(transaction, found);
   }
 
   join(transaction: EngineTransaction): void {
@@ -231,6 +249,11 @@ export class Engine implements Storage {
     return next as RowId;
   }
 
+  /** A row id below the counter is taken. */
+  rowIdUsed(storage: StorageId, rowId: RowId): void {
+    if (rowId >= (this.rowCounters.get(storage) ?? 1)) this.rowCounters.set(storage, rowId + 1);
+  }
+
   rowCount(storage: StorageId): number {
     return storage >= TEMPORARY_BASE ? this.temporary.rowCount(storage) : this.applier.rowCount(storage);
   }
@@ -254,12 +277,33 @@ export class Engine implements Storage {
   }
 
   commit(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
-    this.log.checkRoom(Math.min(transaction.writes.bytes, 4 << 20));
-    if ((this.applier.stalled && this.applier.queuedBytes > STALLED_MAX) || this.diskIsLow())
-      throw new DatabaseError('53100', 'could not extend the state file: No space left on device', { hint: 'Check free disk space.' });
+    this.checkRoom(transaction);
     if (transaction.writes.bytes > SINGLE_RECORD_MAX || messageBytes(transaction) > SINGLE_RECORD_MAX)
       return this.commitInParts(transaction, final, temporary, synchronous);
     return this.finishCommit(transaction, final, temporary, synchronous, false);
+  }
+
+  /** Raises 53100 unless the log and the state have room for what the transaction says. */
+  checkRoom(transaction: EngineTransaction): void {
+    this.log.checkRoom(Math.min(transaction.writes.bytes, 4 << 20));
+    if ((this.applier.stalled && this.applier.queuedBytes > STALLED_MAX) || this.diskIsLow())
+      throw new DatabaseError('53100', 'could not extend the state file: No space left on device', { hint: 'Check free disk space.' });
+  }
+
+  nowMicros(): number {
+    return this.runtime.clock.nowMicros();
+  }
+
+  commitPrepared(gid: string): Promise<Lsn> {
+    return this.prepared.commit(gid);
+  }
+
+  rollbackPrepared(gid: string): Promise<Lsn> {
+    return this.prepared.rollback(gid);
+  }
+
+  preparedTransactions(): PreparedTransaction[] {
+    return this.prepared.list();
   }
 
   /** Whether there is less room than what was acknowledged and not applied may need. Looked up every few milliseconds. */
@@ -291,11 +335,11 @@ export class Engine implements Storage {
   }
 
   /** The one synchronous step in which a commit gets its place in the order. */
-  private finishCommit(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean, parts: boolean): Promise<Lsn> {
+  finishCommit(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean, parts: boolean): Promise<Lsn> {
     const { xid, messages, drops } = transaction;
     const micros = Math.max(this.runtime.clock.nowMicros(), this.lastCommitMicros);
     this.lastCommitMicros = micros;
-    const provisional = transaction.loaded.size > 0;
+    const { provisional } = transaction;
     const lsn = writeCommit(this.log, { xid, writes: final, messages, drops, provisional }, micros, parts);
     if (provisional) this.store.staged.set(xid, lsn);
     for (const write of final) {
@@ -338,12 +382,13 @@ export class Engine implements Storage {
   }
 
   /** Says that what was loaded ahead under `xid` will never be true. */
-  writeAbort(xid: Xid): void {
+  writeAbort(xid: Xid): Lsn {
     const builder = this.log.open();
     const lsn = builder.beginRecord(RecordKind.abort, 0, xid);
     builder.endRecord();
     this.log.wrote(lsn);
     this.log.flushSoon();
+    return lsn;
   }
 
   private becameDurable(batch: Uint8Array, durable: Lsn): void {
@@ -454,8 +499,8 @@ export class Engine implements Storage {
   }
 
   xidStatus(xid: Xid): 'in progress' | 'committed' | 'aborted' | undefined {
-    if (xid < this.firstXid || xid >= this.xidCounter) return undefined;
     if (this.byXid.has(xid)) return 'in progress';
+    if (xid < this.firstXid || xid >= this.xidCounter) return undefined;
     return this.aborted.has(xid) ? 'aborted' : 'committed';
   }
 

@@ -65,8 +65,8 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   lastLock = NONE;
   wait: Wait | undefined;
   upgrades: Upgrade[] | undefined;
-  readonly group: number;
-  readonly processId: number;
+  group: number;
+  processId: number;
 
   readonly writes = new WriteSet();
   readonly messages: Message[] = [];
@@ -74,6 +74,8 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   readonly created: StorageId[] = [];
   /** Storages bulk-loaded ahead of the commit. */
   readonly loaded = new Map<StorageId, LoadBounds>();
+  /** It wrote provisional versions: its commit record must say so. */
+  provisional = false;
   /** What was written ahead and is not applied yet. */
   readonly streamed: Streamed[] = [];
   /** Bytes of writes at which memory is to be relieved. */
@@ -90,7 +92,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
 
   constructor(
     private readonly engine: Engine,
-    readonly session: SessionState,
+    public session: SessionState,
     readonly virtualId: number,
     options: TransactionOptions,
   ) {
@@ -291,9 +293,9 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   // ---- locks
 
   /** The lock manager knows a transaction from its first lock on. */
-  private lockOwner(): this {
+  lockOwner(): this {
     if (this.number < 0) {
-      this.active();
+      assert(this.state === 'active' || this.state === 'prepared', `transaction is ${this.state}`);
       this.engine.join(this);
       this.engine.locks.register((number) => {
         this.number = number;
@@ -510,6 +512,32 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
 
   rollback(): void {
     if (this.state === 'active') this.abort();
+  }
+
+  async prepare(gid: string, info: Uint8Array = new Uint8Array(0)): Promise<void> {
+    try {
+      this.active();
+      const final = this.writes.order.filter((write) => this.writes.isFinal(write));
+      if (final.some((write) => this.engine.isTemporary(write.isRow ? write.storage : write.index)))
+        throw new DatabaseError('0A000', 'cannot PREPARE a transaction that has operated on temporary objects');
+      this.state = 'committing';
+      await this.engine.prepared.prepare(this, final, gid, info);
+    } catch (error) {
+      if (this.state === 'active' || this.state === 'committing') this.abort();
+      throw error;
+    }
+  }
+
+  /** Prepared: it belongs to no client any more, and reads nothing. */
+  detach(session: SessionState): void {
+    this.state = 'prepared';
+    this.session = session;
+    this.group = session.group;
+    this.processId = session.processId;
+    this.snapshots.length = 0;
+    this.savepoints.length = 0;
+    this.fixedLsn = undefined;
+    this.latestPin = FOREVER;
   }
 
   abort(): void {

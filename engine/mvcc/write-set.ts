@@ -148,6 +148,14 @@ export class WriteSet {
     }
   }
 
+  /** Takes in a write of a transaction that is made anew (two-phase commit): one per row and entry. */
+  adopt(write: Write): void {
+    if (write.isRow) this.for(write.storage).rows.set(write.rowId, write);
+    else this.for(write.index).entries.set(write.entry, write);
+    this.order.push(write);
+    this.bytes += writeBytes(write);
+  }
+
   forget(storage: StorageId): void {
     this.storages.delete(storage);
     this.lastId = -1 as StorageId;
