@@ -327,6 +327,8 @@ export interface Transaction {
 
   /** Resolves when durable (or at once with synchronous: false, or when nothing was written and no floor must be waited for). Rejects with the DatabaseError that undid it. */
   commit(options?: { synchronous?: boolean }): Promise<Lsn>;
+  /** Commits if that takes no waiting at all (nothing to write, nothing seen that is not durable). False: nothing was done, call `commit`. */
+  commitNow(): boolean;
   rollback(): void;
   /**
    * PREPARE TRANSACTION: its writes, messages and every lock it holds go to the log, and from then

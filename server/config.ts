@@ -17,6 +17,7 @@ export interface Config {
   readonly logLevel: string;
   readonly logFormat: 'auto' | 'json' | 'pretty';
   readonly shutdownGraceMs: number;
+  readonly spinMicros: number;
   readonly set: readonly string[];
 }
 
@@ -48,6 +49,7 @@ export const OPTIONS: readonly OptionDefinition[] = [
   { name: 'logLevel', flags: '--log-level <level>', environment: 'OXBOW_LOG_LEVEL', doc: 'least level that is logged', default: 'info', choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] },
   { name: 'logFormat', flags: '--log-format <format>', environment: 'OXBOW_LOG_FORMAT', doc: 'json lines, pretty, or auto: pretty on a terminal', default: 'auto', choices: ['auto', 'json', 'pretty'] },
   { name: 'shutdownGraceMs', flags: '--shutdown-grace-ms <number>', environment: 'OXBOW_SHUTDOWN_GRACE_MS', doc: 'how long running statements may go on after SIGTERM', default: '10000', integer: { min: 0, max: 3_600_000 } },
+  { name: 'spinMicros', flags: '--spin-micros <number>', environment: 'OXBOW_SPIN_MICROS', doc: 'how long to look for the next message before sleeping, while that pays (more than one core); 0: never', default: '50', integer: { min: 0, max: 1000 } },
   { name: 'set', flags: '--set <name=value>', environment: 'OXBOW_SET', doc: 'default of a setting (GUC) for all sessions; may be repeated', default: null, list: true },
 ];
 

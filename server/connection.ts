@@ -27,6 +27,10 @@ import { WireSink } from './wire-sink.js';
 const FLUSH_BYTES = 64 * 1024;
 /** The session waits while the socket holds more than this. */
 const PRESSURE_BYTES = 256 * 1024;
+/** One connection's messages are processed for so long before others get a turn. */
+const TURN_MS = 4;
+/** The clock is looked at every so many messages. */
+const MESSAGES_PER_LOOK = 32;
 /** The socket is paused while this much input waits to be processed. */
 const INPUT_BYTES = 1024 * 1024;
 /** A client has this long to authenticate (authentication_timeout). */
@@ -42,7 +46,12 @@ export class Connection {
   #wake: (() => void) | null = null;
   #drained: (() => void) | null = null;
   #ended = false;
+  /** A message is being processed that had to wait, or the connection is not served yet. */
   #busy = false;
+  /** Set while messages are processed as they come: ends #serve. */
+  #served: { resolve(): void; reject(error: unknown): void } | null = null;
+  /** Its output leaves at the end of this turn. */
+  #flushing = false;
   #session: Session | null = null;
   #log: Logger;
   #secret = 0;
@@ -66,7 +75,8 @@ export class Connection {
     socket.on('data', (chunk: Buffer) => {
       this.#framing.push(chunk);
       if (this.#busy && this.#framing.buffered > INPUT_BYTES) socket.pause();
-      this.#wake?.();
+      if (this.#wake) this.#wake();
+      else if (this.#served && !this.#busy) this.#process();
     });
     socket.on('drain', () => this.#drained?.());
     socket.on('error', () => undefined);
@@ -80,14 +90,32 @@ export class Connection {
     this.#idleTimer?.();
     this.#wake?.();
     this.#drained?.();
+    this.#served?.resolve();
     this.#session?.close();
     this.#socket.destroy();
     this.server.closed(this);
   }
 
   #flush(): void {
-    if (this.#writer.length > 0 && !this.#ended) this.#socket.write(this.#writer.take());
+    if (this.#writer.length === 0 || this.#ended) return;
+    this.#socket.write(this.#writer.written());
+    // What the kernel took at once needs its buffer no longer.
+    if (this.#socket.writableLength === 0) this.#writer.rewind();
+    else this.#writer.detach();
   }
+
+  /** Sends at the end of this turn. */
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    this.server.endOfTurn.add(this.#flushNow);
+  }
+
+  readonly #flushNow = (): void => {
+    this.#flushing = false;
+    this.#flush();
+    this.server.spinner.kick();
+  };
 
   /** Flushes what is large; a promise while the client does not keep up. */
   #relieve(): Promise<void> | undefined {
@@ -109,7 +137,6 @@ export class Connection {
       const frame = this.#framing.next();
       if (frame) return frame;
       this.#flush();
-      this.#busy = false;
       if (this.#socket.isPaused()) this.#socket.resume();
       await new Promise<void>((resolve) => {
         this.#wake = () => {
@@ -117,7 +144,6 @@ export class Connection {
           resolve();
         };
       });
-      this.#busy = true;
     }
   }
 
@@ -290,7 +316,8 @@ export class Connection {
   #startIdleTimer(): void {
     const session = this.#session!;
     const inBlock = session.transaction.indicator !== 'I';
-    const timeoutMs = session.settings.number(inBlock ? 'idle_in_transaction_session_timeout' : 'idle_session_timeout');
+    const { idleInTransactionTimeoutMs, idleTimeoutMs } = session.settings.statement;
+    const timeoutMs = inBlock ? idleInTransactionTimeoutMs : idleTimeoutMs;
     if (timeoutMs <= 0) return;
     this.#idleTimer = this.server.runtime.clock.after(timeoutMs, () => {
       this.terminate(inBlock
@@ -299,78 +326,133 @@ export class Connection {
     });
   }
 
-  async #serve(): Promise<void> {
-    for (;;) {
-      const frame = await this.#nextFrame();
-      if (!frame) return;
-      this.#idleTimer?.();
-      this.#idleTimer = null;
-      let message: FrontendMessage;
-      try {
-        message = decodeFrontend(frame.code, frame.body);
-      } catch (error) {
-        // a body that does not fit its format costs one error; a wrong code costs the connection
-        if (error instanceof DatabaseError && error.severity === 'FATAL') throw error;
-        await this.#malformed(frame.code, error);
-        continue;
+  /** Processes messages until the client goes. */
+  #serve(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#served = { resolve, reject };
+      this.#process();
+    });
+  }
+
+  /** All messages that are there, without a promise as long as none has to wait; then one write. */
+  #process(): void {
+    try {
+      const { clock } = this.server.runtime;
+      let since = 0;
+      for (let count = 1; !this.#ended; count++) {
+        const frame = this.#framing.next();
+        if (!frame) break;
+        const wait = this.#message(frame) ?? this.#relieve();
+        if (wait) {
+          this.#continueAfter(wait);
+          return;
+        }
+        if (count % MESSAGES_PER_LOOK !== 0) continue;
+        const now = clock.monotonicMs();
+        if (since === 0) since = now;
+        else if (now - since > TURN_MS) {
+          this.#continueAfter(new Promise((resolve) => setImmediate(resolve)));
+          return;
+        }
       }
-      if (message.type === 'terminate') return;
-      await this.#handle(message);
+      this.#flushSoon();
+      if (this.#socket.isPaused()) this.#socket.resume();
+    } catch (error) {
+      this.#served!.reject(error);
     }
   }
 
-  async #malformed(code: number, error: unknown): Promise<void> {
+  #continueAfter(wait: Promise<void>): void {
+    this.#busy = true;
+    wait.then(
+      () => {
+        this.#busy = false;
+        this.#process();
+      },
+      (error: unknown) => this.#served!.reject(error),
+    );
+  }
+
+  #message(frame: Frame): Promise<void> | undefined {
+    if (this.#idleTimer) {
+      this.#idleTimer();
+      this.#idleTimer = null;
+    }
+    let message: FrontendMessage;
+    try {
+      message = decodeFrontend(frame.code, frame.body);
+    } catch (error) {
+      // a body that does not fit its format costs one error; a wrong code costs the connection
+      if (error instanceof DatabaseError && error.severity === 'FATAL') throw error;
+      this.#malformed(frame.code, error);
+      return undefined;
+    }
+    if (message.type === 'terminate') {
+      this.#served!.resolve();
+      this.#gone();
+      return undefined;
+    }
+    return this.#handle(message);
+  }
+
+  #malformed(code: number, error: unknown): void {
     const session = this.#session!;
     if (code === 0x51) {
-      await session.reject(error);
+      session.reject(error);
       this.#ready();
     } else {
-      await session.extended(() => {
+      void session.extended(() => {
         throw error;
       });
     }
   }
 
-  async #handle(message: FrontendMessage): Promise<void> {
+  /** What follows a step of the extended protocol, unless it failed. */
+  #answer(done: boolean | Promise<boolean>, answer: (writer: WireWriter) => void): Promise<void> | undefined {
+    if (typeof done !== 'boolean') return done.then((ok) => void (ok && answer(this.#writer)));
+    if (done) answer(this.#writer);
+    return undefined;
+  }
+
+  /** Undefined when nothing had to wait. */
+  #handle(message: FrontendMessage): Promise<void> | undefined {
     const session = this.#session!;
-    const writer = this.#writer;
     switch (message.type) {
       case 'query':
-        await session.simpleQuery(message.text);
-        this.#ready();
-        return;
+        return this.#readyAfter(session.simpleQuery(message.text));
       case 'parse':
-        if (await session.extended(() => session.parse(message.name, message.text, message.parameterTypes))) backend.parseComplete(writer);
-        return;
+        return this.#answer(session.extended(() => session.parse(message.name, message.text, message.parameterTypes)), backend.parseComplete);
       case 'bind':
-        if (await session.extended(() => session.bind(message.portal, message.statement, message.parameterFormats, message.parameters, message.resultFormats))) backend.bindComplete(writer);
-        return;
+        return this.#answer(
+          session.extended(() => session.bind(message.portal, message.statement, message.parameterFormats, message.parameters, message.resultFormats)), backend.bindComplete);
       case 'describe':
-        await session.extended(() => this.#describe(message.what, message.name));
-        return;
+        return this.#answer(session.extended(() => this.#describe(message.what, message.name)), nothing);
       case 'execute':
-        await session.extended(() => session.execute(message.portal, message.maxRows));
-        return;
+        return this.#answer(session.extended(() => session.execute(message.portal, message.maxRows)), nothing);
       case 'close':
-        if (await session.extended(() => (message.what === 'statement' ? session.closeStatement(message.name) : session.closePortal(message.name)))) backend.closeComplete(writer);
-        return;
+        return this.#answer(
+          session.extended(() => (message.what === 'statement' ? session.closeStatement(message.name) : session.closePortal(message.name))), backend.closeComplete);
       case 'sync':
-        await session.sync();
-        this.#ready();
-        return;
+        return this.#readyAfter(session.sync());
       case 'flush':
         this.#flush();
-        return;
+        return undefined;
       case 'copyData': case 'copyDone': case 'copyFail':
         // left over from a COPY that failed
-        return;
+        return undefined;
       case 'functionCall':
-        await session.reject(new DatabaseError('0A000', 'fastpath function calls are not supported'));
+        session.reject(new DatabaseError('0A000', 'fastpath function calls are not supported'));
         this.#ready();
-        return;
+        return undefined;
       default:
         throw new DatabaseError('08P01', `unexpected message type "${message.type}"`, { severity: 'FATAL' });
     }
+  }
+
+  #readyAfter(wait: Promise<void> | undefined): Promise<void> | undefined {
+    if (wait) return wait.then(() => this.#ready());
+    this.#ready();
+    return undefined;
   }
 
   #describe(what: 'statement' | 'portal', name: string): void {
@@ -407,4 +489,8 @@ export class Connection {
       },
     };
   }
+}
+
+function nothing(): void {
+  // The step has answered itself.
 }

@@ -1,6 +1,7 @@
 /** Starts a server from its configuration, and stops it. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { createSecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import { nodeRuntime } from '../engine/runtime-node.js';
@@ -12,6 +13,7 @@ import { Listener } from './listener.js';
 import { Metrics } from './ops/metrics.js';
 import { OpsServer } from './ops/ops-server.js';
 import { ServerState } from './server-state.js';
+import { Spinner } from './spinner.js';
 import { setSuperuserPassword, rolesWithoutPassword } from './superuser-password.js';
 
 export interface RunningServer {
@@ -72,7 +74,7 @@ export async function startServer(config: Config, log: Logger, environment: Read
   }
   const secureContext = config.tlsCert !== null ? createSecureContext({ cert: readFileSync(config.tlsCert), key: readFileSync(config.tlsKey!) }) : null;
   const mockSecret = createHash('sha256').update(runtime.random.bytes(32)).digest();
-  const state = new ServerState(runtime, cluster, log, hostRules, secureContext, config.maxConnections, mockSecret);
+  const state = new ServerState(runtime, cluster, log, hostRules, secureContext, config.maxConnections, mockSecret, new Spinner(runtime.clock, availableParallelism() > 1 ? config.spinMicros / 1000 : 0));
   const metrics = new Metrics(storage, state);
   cluster.metrics = metrics;
   if (ops) ops.metrics = metrics;

@@ -6,6 +6,8 @@ import { DatabaseError } from '../engine/errors.js';
 import type { Cluster } from '../sql/session/cluster.js';
 import type { HostRule } from './auth/host-rules.js';
 import type { Connection } from './connection.js';
+import type { Spinner } from './spinner.js';
+import { EndOfTurn } from './turn.js';
 
 /** superuser_reserved_connections */
 const RESERVED = 3;
@@ -13,6 +15,7 @@ const RESERVED = 3;
 export class ServerState {
   readonly connections = new Set<Connection>();
   readonly #byPid = new Map<number, Connection>();
+  readonly endOfTurn: EndOfTurn;
   draining = false;
   /** Called with +1 and -1, for the metrics. */
   onConnections: (count: number) => void = () => undefined;
@@ -26,7 +29,10 @@ export class ServerState {
     readonly maxConnections: number,
     /** Keys the mock SCRAM verifiers. */
     readonly mockSecret: Buffer,
-  ) {}
+    readonly spinner: Spinner,
+  ) {
+    this.endOfTurn = new EndOfTurn(runtime.clock);
+  }
 
   /** Refuses a session beyond max_connections, or while the server shuts down. */
   admit(superuser: boolean): void {

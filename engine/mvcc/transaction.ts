@@ -503,6 +503,18 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     }
   }
 
+  commitNow(): boolean {
+    if (this.state !== 'active' || this.isolation === 'serializable' || !this.wroteNothing()) return false;
+    const { floor } = this.session;
+    if (floor !== 0 && !this.engine.log.isDurable(floor)) return false;
+    this.end('committed');
+    return true;
+  }
+
+  private wroteNothing(): boolean {
+    return this.writes.order.length === 0 && this.messages.length === 0 && this.drops.length === 0 && this.loaded.size === 0;
+  }
+
   /** Nothing was written; but what was read may have to become durable first. */
   private afterFloor(): Promise<Lsn> {
     const { floor } = this.session;

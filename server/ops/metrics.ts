@@ -26,22 +26,64 @@ const ENGINE_GAUGES: readonly (readonly [string, string, (stats: EngineStats) =>
   ['oxbow_deadlocks_total', 'Deadlocks found', (s) => s.deadlocks],
 ];
 
+/** Figures of one kind of statement. Plain numbers: a label look-up for each statement would cost more than a key read. */
+interface KindFigures {
+  ok: number;
+  error: number;
+  /** Durations by bucket of SECONDS, not cumulative; the last one is beyond all. */
+  readonly buckets: Float64Array;
+  seconds: number;
+}
+
+/** Statement durations, put together when they are scraped. */
+class StatementSeconds extends Histogram {
+  constructor(private readonly kinds: ReadonlyMap<string, KindFigures>, registers: Registry[]) {
+    super({ name: 'oxbow_statement_seconds', help: 'Duration of statements', labelNames: ['kind'], buckets: SECONDS, registers });
+  }
+
+  override async get(): ReturnType<Histogram['get']> {
+    const values: Awaited<ReturnType<Histogram['get']>>['values'] = [];
+    for (const [kind, { buckets, seconds }] of this.kinds) {
+      let sum = 0;
+      for (let i = 0; i < buckets.length; i++) {
+        sum += buckets[i]!;
+        values.push({ labels: { le: SECONDS[i] ?? '+Inf', kind }, value: sum, metricName: 'oxbow_statement_seconds_bucket' });
+      }
+      values.push({ labels: { kind }, value: seconds, metricName: 'oxbow_statement_seconds_sum' }, { labels: { kind }, value: sum, metricName: 'oxbow_statement_seconds_count' });
+    }
+    return { ...(await super.get()), values };
+  }
+}
+
 export class Metrics implements SessionMetrics {
   readonly registry = new Registry();
-  readonly #statements: Counter;
-  readonly #statementSeconds: Histogram;
-  readonly #transactions: Counter;
-  readonly #rows: Counter;
-  readonly #plans: Counter;
+  readonly #kinds = new Map<string, KindFigures>();
+  #commits = 0;
+  #rollbacks = 0;
+  #rows = 0;
+  #planHits = 0;
+  #planMisses = 0;
 
   constructor(storage: Storage, state: ServerState) {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
-    this.#statements = new Counter({ name: 'oxbow_statements_total', help: 'Statements by kind and outcome', labelNames: ['kind', 'outcome'], registers });
-    this.#statementSeconds = new Histogram({ name: 'oxbow_statement_seconds', help: 'Duration of statements', labelNames: ['kind'], buckets: SECONDS, registers });
-    this.#transactions = new Counter({ name: 'oxbow_transactions_total', help: 'Transactions by outcome', labelNames: ['outcome'], registers });
-    this.#rows = new Counter({ name: 'oxbow_rows_returned_total', help: 'Rows sent to clients', registers });
-    this.#plans = new Counter({ name: 'oxbow_plan_cache_total', help: 'Plan cache look-ups', labelNames: ['result'], registers });
+    const kinds = this.#kinds;
+    new StatementSeconds(kinds, registers);
+    counter('oxbow_statements_total', 'Statements by kind and outcome', ['kind', 'outcome'], registers, (set) => {
+      for (const [kind, figures] of kinds) {
+        if (figures.ok > 0) set({ kind, outcome: 'ok' }, figures.ok);
+        if (figures.error > 0) set({ kind, outcome: 'error' }, figures.error);
+      }
+    });
+    counter('oxbow_transactions_total', 'Transactions by outcome', ['outcome'], registers, (set) => {
+      set({ outcome: 'commit' }, this.#commits);
+      set({ outcome: 'rollback' }, this.#rollbacks);
+    });
+    counter('oxbow_rows_returned_total', 'Rows sent to clients', [], registers, (set) => set({}, this.#rows));
+    counter('oxbow_plan_cache_total', 'Plan cache look-ups', ['result'], registers, (set) => {
+      set({ result: 'hit' }, this.#planHits);
+      set({ result: 'miss' }, this.#planMisses);
+    });
     new Gauge({ name: 'oxbow_connections', help: 'Sessions', registers, collect() { this.set(state.sessionCount); } });
     for (const [name, help, read] of ENGINE_GAUGES) new Gauge({ name, help, registers, collect() { this.set(read(storage.stats())); } });
     const fsync = new Gauge({ name: 'oxbow_log_fsync_seconds_bucket', help: 'fsync durations of the commit log, cumulative', labelNames: ['le'], registers: [] });
@@ -61,17 +103,33 @@ export class Metrics implements SessionMetrics {
 
   statement(kind: string, outcome: 'ok' | 'error', durationMs: number): void {
     if (kind === '') return;
-    const label = kind.replace(/Stmt$/, '');
-    this.#statements.inc({ kind: label, outcome });
-    this.#statementSeconds.observe({ kind: label }, durationMs / 1000);
+    const label = kind.endsWith('Stmt') ? kind.slice(0, -4) : kind;
+    let figures = this.#kinds.get(label);
+    if (!figures) this.#kinds.set(label, (figures = { ok: 0, error: 0, buckets: new Float64Array(SECONDS.length + 1), seconds: 0 }));
+    figures[outcome]++;
+    const seconds = durationMs / 1000;
+    figures.seconds += seconds;
+    let bucket = 0;
+    while (bucket < SECONDS.length && seconds > SECONDS[bucket]!) bucket++;
+    figures.buckets[bucket]!++;
   }
   transaction(outcome: 'commit' | 'rollback'): void {
-    this.#transactions.inc({ outcome });
+    if (outcome === 'commit') this.#commits++;
+    else this.#rollbacks++;
   }
   rows(count: number): void {
-    this.#rows.inc(count);
+    this.#rows += count;
   }
   planCache(hit: boolean): void {
-    this.#plans.inc({ result: hit ? 'hit' : 'miss' });
+    if (hit) this.#planHits++;
+    else this.#planMisses++;
   }
+}
+
+/** A counter whose values are set when it is scraped. */
+function counter(name: string, help: string, labelNames: string[], registers: Registry[], read: (set: (labels: Record<string, string>, value: number) => void) => void): void {
+  new Counter({ name, help, labelNames, registers, collect() {
+    this.reset();
+    read((labels, value) => this.inc(labels, value));
+  } });
 }

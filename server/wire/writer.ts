@@ -111,12 +111,27 @@ export class WireWriter {
     this.int32(-1);
   }
 
+  /** Everything written so far, in place. Follow it by `rewind` or `detach`. */
+  written(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  /** What was written has been sent: the buffer is used anew. */
+  rewind(): void {
+    this.#length = 0;
+    if (this.#buffer.length > KEEP_BYTES) this.#buffer = Buffer.allocUnsafeSlow(INITIAL_BYTES);
+  }
+
+  /** Somebody keeps the bytes of `written`: a new buffer for what comes. */
+  detach(): void {
+    this.#buffer = Buffer.allocUnsafeSlow(Math.min(Math.max(INITIAL_BYTES, this.#length), KEEP_BYTES));
+    this.#length = 0;
+  }
+
   /** Hands over everything written so far and starts anew. */
   take(): Buffer {
-    const out = this.#buffer.subarray(0, this.#length);
-    // the socket keeps the bytes it was given: a new buffer for the next turn
-    this.#buffer = Buffer.allocUnsafe(Math.min(Math.max(INITIAL_BYTES, this.#length), KEEP_BYTES));
-    this.#length = 0;
+    const out = this.written();
+    this.detach();
     return out;
   }
 

@@ -467,6 +467,11 @@ export class CatalogTransaction {
     this.version = this.store.newVersion();
   }
 
+  /** Commits if that takes no waiting; else false, and `commit` does it. */
+  commitNow(): boolean {
+    return !this.dirty && this.transaction.commitNow();
+  }
+
   /** Commits the engine's transaction and makes own catalog changes everybody's in the same step. */
   commit(options?: { synchronous?: boolean }): Promise<Lsn> {
     if (!this.dirty) return this.transaction.commit(options);

@@ -103,8 +103,12 @@ function replaceInstance(): void {
   });
 }
 
-/** Waits until an instance is there again, after several poisoned ones in a row. */
-export async function parserReady(): Promise<void> {
+/** The wait until an instance is there again, after several poisoned ones in a row; undefined when there is one. */
+export function parserReady(): Promise<void> | undefined {
+  return current === null ? whenReady() : undefined;
+}
+
+async function whenReady(): Promise<void> {
   while (current === null) await (spare ?? loadParser());
 }
 

@@ -10,7 +10,7 @@ import { compileExpression } from '../executor/compile-expression.js';
 import type { ResultColumn } from '../executor/row-source.js';
 import { nodeTag } from '../parser/parse.js';
 import type { Datum } from '../types/datum.js';
-import { ensureAnalyzed, queryTag, type PreparedStatement } from './prepared.js';
+import { ensureAnalyzed, NEVER_VALID, queryTag, type PreparedStatement } from './prepared.js';
 import { startQuery } from './execute-query.js';
 import type { Session } from './session.js';
 import { describeUtility, runUtility, tagged, type UtilityResult } from './utility.js';
@@ -19,7 +19,7 @@ import { describeUtility, runUtility, tagged, type UtilityResult } from './utili
 export function innerStatement(outer: PreparedStatement, node: Node, types: readonly number[], variable: boolean): PreparedStatement {
   return {
     source: outer.source, text: outer.text, node, tag: nodeTag(node), parameterTypes: types, declaredTypes: types, variableParameters: variable,
-    query: null, columns: null, plan: null, validity: '',
+    query: null, columns: null, plan: null, validity: NEVER_VALID,
   };
 }
 

@@ -29,8 +29,13 @@ export interface PreparedStatement {
   columns: readonly ResultColumn[] | null;
   plan: PhysicalPlan | null;
   /** What query and plan rest on. */
-  validity: string;
+  validity: Validity;
 }
+
+/** Versions and identity that an analyzed query and its plan depend on. */
+export interface Validity { readonly catalog: number; readonly settings: number; readonly user: number }
+
+export const NEVER_VALID: Validity = { catalog: -1, settings: -1, user: -1 };
 
 export function resultColumns(list: readonly TargetEntry[]): ResultColumn[] {
   return list.filter((t) => !t.junk).map((t) => ({
@@ -54,9 +59,15 @@ export function queryColumns(query: Query): ResultColumn[] | null {
   return query.returning.length > 0 ? resultColumns(query.returning) : null;
 }
 
-/** Changes whenever an analyzed query or a plan may no longer be right. */
-export function validityOf(context: EvalContext & { settings: { searchPathVersion: number; version: number } }): string {
-  return `${context.catalog.version}/${context.settings.version}/${context.session.currentUser.oid}`;
+type ValidityContext = EvalContext & { settings: { searchPathVersion: number; version: number } };
+
+/** Whether nothing changed that the statement's query and plan depend on. */
+export function isValid({ validity }: PreparedStatement, context: ValidityContext): boolean {
+  return validity.settings === context.settings.version && validity.catalog === context.catalog.version && validity.user === context.session.currentUser.oid;
+}
+
+function validityOf(context: ValidityContext): Validity {
+  return { catalog: context.catalog.version, settings: context.settings.version, user: context.session.currentUser.oid };
 }
 
 /** Makes one statement of a parsed text; `variable`: parameters may be used undeclared. */
@@ -64,15 +75,15 @@ export function prepareStatement(parsed: ParsedText, index: number, declaredType
   const raw = parsed.statements[index];
   return {
     source: parsed.source, text: raw?.text ?? '', node: raw?.node ?? null, tag: raw ? nodeTag(raw.node) : '', parameterTypes: declaredTypes, declaredTypes, variableParameters: variable,
-    query: null, columns: null, plan: null, validity: '',
+    query: null, columns: null, plan: null, validity: NEVER_VALID,
   };
 }
 
 /** Analyzes (again, where something changed). Utility statements have nothing to analyze. */
-export function ensureAnalyzed(statement: PreparedStatement, context: EvalContext & { settings: { searchPathVersion: number; version: number } }): void {
+export function ensureAnalyzed(statement: PreparedStatement, context: ValidityContext): void {
+  if (statement.query && isValid(statement, context)) return;
   if (statement.node === null || !isAnalyzable(statement.node)) return;
   const validity = validityOf(context);
-  if (statement.query && statement.validity === validity) return;
   const declared = statement.query ? statement.parameterTypes : statement.declaredTypes;
   const parameters = new ParameterTypes(declared, statement.variableParameters && !statement.query);
   const query = analyzeStatement(statement.node, { catalog: context.catalog, context, source: statement.source, parameters });

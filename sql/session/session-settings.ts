@@ -9,6 +9,17 @@ import { refuseSerializable } from './transaction.js';
 import { displaySetting, normalizeSetting, splitIdentifierList } from './setting-values.js';
 import { REPORTED, settingDefinition, settingDefinitions, type SettingDefinition } from './settings-table.js';
 
+/** What every statement asks for, parsed. */
+export interface StatementSettings {
+  readonly statementTimeoutMs: number;
+  readonly synchronousCommit: boolean;
+  readonly defaultIsolation: string;
+  readonly defaultReadOnly: boolean;
+  readonly defaultDeferrable: boolean;
+  readonly idleInTransactionTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+}
+
 interface Undo { readonly name: string; readonly before: string | undefined; readonly local: boolean }
 
 /** Checks of string settings that have a grammar of their own; they answer the canonical value. */
@@ -42,6 +53,9 @@ export class SessionSettings implements SettingsReader {
   searchPathVersion = 0;
   /** Grows with every change, for plan caches. */
   version = 0;
+  #statement: StatementSettings | null = null;
+  /** Version at the last `report`. */
+  #reportedVersion = -1;
 
   constructor(hooks: SettingHooks, serverDefaults: ReadonlyMap<string, string> = new Map()) {
     this.#hooks = hooks;
@@ -85,6 +99,19 @@ export class SessionSettings implements SettingsReader {
 
   resetValue(name: string): string {
     return this.#resetValues.get(name.toLowerCase()) ?? settingDefinition(name)?.bootValue ?? '';
+  }
+
+  /** Parsed anew only after a change. */
+  get statement(): StatementSettings {
+    return (this.#statement ??= {
+      statementTimeoutMs: this.number('statement_timeout'),
+      synchronousCommit: this.stored('synchronous_commit') !== 'off',
+      defaultIsolation: this.stored('default_transaction_isolation') ?? 'read committed',
+      defaultReadOnly: this.boolean('default_transaction_read_only'),
+      defaultDeferrable: this.boolean('default_transaction_deferrable'),
+      idleInTransactionTimeoutMs: this.number('idle_in_transaction_session_timeout'),
+      idleTimeoutMs: this.number('idle_session_timeout'),
+    });
   }
 
   number(name: string): number {
@@ -228,6 +255,7 @@ export class SessionSettings implements SettingsReader {
 
   #apply(key: string): void {
     this.version++;
+    this.#statement = null;
     const value = this.stored(key) ?? '';
     switch (key) {
       case 'datestyle': {
@@ -249,6 +277,8 @@ export class SessionSettings implements SettingsReader {
 
   /** Sends what changed among the reported settings; called when the session becomes idle and after each statement. */
   report(): void {
+    if (this.#reportedVersion === this.version) return;
+    this.#reportedVersion = this.version;
     for (const name of REPORTED) {
       const value = this.get(name) ?? '';
       if (this.#reportedNow.get(name) !== value) {
@@ -260,7 +290,7 @@ export class SessionSettings implements SettingsReader {
 
   beginTransaction(): void {
     this.#inTransaction = true;
-    this.#undo = [];
+    if (this.#undo.length > 0) this.#undo = [];
   }
 
   /** Position for rollbackTo. */
@@ -273,6 +303,8 @@ export class SessionSettings implements SettingsReader {
   }
 
   commit(): void {
+    this.#inTransaction = false;
+    if (this.#undo.length === 0) return;
     // SET LOCAL ends here: the value before the first LOCAL that no later plain SET replaced
     const finalPlain = new Map<string, number>();
     this.#undo.forEach((undo, i) => undo.local || finalPlain.set(undo.name, i));
@@ -285,7 +317,6 @@ export class SessionSettings implements SettingsReader {
       this.#restore(undo);
     });
     this.#undo = [];
-    this.#inTransaction = false;
   }
 
   rollback(): void {

@@ -22,12 +22,12 @@ import { parse, parserReady } from '../parser/parse.js';
 import type { Datum } from '../types/datum.js';
 import { POSTGRES_EPOCH_MICROS } from './backends.js';
 import type { Cluster } from './cluster.js';
-import { drain, settleWait, type DriverHooks } from './driver.js';
+import { drain, settleWait, type Drained, type DriverHooks } from './driver.js';
 import { startQuery } from './execute-query.js';
 import { lockRelations } from './relation-locks.js';
 import { toDatabaseError } from './internal-error.js';
 import { closePortal, type Portal } from './portal.js';
-import { ensureAnalyzed, prepareStatement, queryTag, validityOf, type PreparedStatement } from './prepared.js';
+import { ensureAnalyzed, isValid, prepareStatement, queryTag, type PreparedStatement } from './prepared.js';
 import { expandFormats, RowEncoder } from './row-encoder.js';
 import { SessionContext } from './session-context.js';
 import { SessionSettings } from './session-settings.js';
@@ -239,9 +239,9 @@ export class Session {
     return this.cluster.runtime.clock.nowMicros() - POSTGRES_EPOCH_MICROS;
   }
 
-  #setActivity(state: Activity): void {
+  #setActivity(state: Activity, now: number): void {
     this.#activity = state;
-    this.#stateChange = this.#now();
+    this.#stateChange = now;
   }
 
   info(): BackendInfo {
@@ -260,9 +260,9 @@ export class Session {
     this.#query = text;
     this.#queryStart = this.#now();
     this.context.statementTimestamp = this.#queryStart;
-    this.#setActivity('active');
+    this.#setActivity('active', this.#queryStart);
     if (this.#statementTimer === null) {
-      const timeoutMs = this.settings.number('statement_timeout');
+      const timeoutMs = this.settings.statement.statementTimeoutMs;
       if (timeoutMs > 0) {
         this.#statementTimer = this.cluster.runtime.clock.after(timeoutMs, () =>
           this.#interruptWith(new DatabaseError('57014', 'canceling statement due to statement timeout')));
@@ -275,20 +275,53 @@ export class Session {
     this.#statementTimer = null;
     this.#interrupt = null;
     const { status } = this.transaction;
-    this.#setActivity(status === 'block' ? 'idle in transaction' : status === 'failed' ? 'idle in transaction (aborted)' : 'idle');
+    this.#setActivity(status === 'block' ? 'idle in transaction' : status === 'failed' ? 'idle in transaction (aborted)' : 'idle', this.#now());
   }
 
   // ---- simple protocol ----
 
-  /** Query: all statements of the text, in one implicit transaction block. Ends before ReadyForQuery. */
-  async simpleQuery(text: string): Promise<void> {
+  /** Query: all statements of the text, in one implicit transaction block. Ends before ReadyForQuery; undefined when nothing had to wait. */
+  simpleQuery(text: string): Promise<void> | undefined {
     this.#skipToSync = false;
     this.#dropStatement('');
     const started = this.cluster.runtime.clock.monotonicMs();
     let kind = '';
     try {
       this.#beginStatement(text);
-      const statements = await this.#statementsOf(text);
+      const cached = this.#cachedStatement(text);
+      if (!cached) return this.#simpleText(text, started);
+      kind = cached.tag;
+      const running = this.#runSimple(cached, true, false);
+      if (running) return this.#finishSimple(running, kind, started);
+      this.#metrics(kind, 'ok', started);
+    } catch (error) {
+      this.#failed(error);
+      this.#metrics(kind, 'error', started);
+    }
+    this.#endSimple();
+    return undefined;
+  }
+
+  async #finishSimple(running: Promise<void>, kind: string, started: number): Promise<void> {
+    try {
+      await running;
+      this.#metrics(kind, 'ok', started);
+    } catch (error) {
+      this.#failed(error);
+      this.#metrics(kind, 'error', started);
+    }
+    this.#endSimple();
+  }
+
+  #endSimple(): void {
+    this.#endStatement();
+    this.settings.report();
+  }
+
+  async #simpleText(text: string, started: number): Promise<void> {
+    let kind = '';
+    try {
+      const statements = await this.#parsedStatements(text);
       if (statements.length === 0) {
         await this.transaction.commit();
         this.sink.emptyQuery();
@@ -301,26 +334,25 @@ export class Session {
     } catch (error) {
       this.#failed(error);
       this.#metrics(kind, 'error', started);
-    } finally {
-      this.#endStatement();
-      this.settings.report();
     }
+    this.#endSimple();
   }
 
   #metrics(kind: string, outcome: 'ok' | 'error', started: number): void {
     this.cluster.metrics.statement(kind, outcome, this.cluster.runtime.clock.monotonicMs() - started);
   }
 
-  async #statementsOf(text: string): Promise<PreparedStatement[]> {
+  #cachedStatement(text: string): PreparedStatement | undefined {
     const cached = this.#textCache.get(text);
-    if (cached) {
-      // Other than a named statement, a text may give other columns after DDL.
-      if (cached.validity !== validityOf(this.context)) {
-        cached.query = null;
-        cached.plan = null;
-      }
-      return [cached];
+    // Other than a named statement, a text may give other columns after DDL.
+    if (cached && !isValid(cached, this.context)) {
+      cached.query = null;
+      cached.plan = null;
     }
+    return cached;
+  }
+
+  async #parsedStatements(text: string): Promise<PreparedStatement[]> {
     await parserReady();
     const parsed = parse(text);
     const statements = parsed.statements.map((_, i) => prepareStatement(parsed, i, [], false));
@@ -331,32 +363,61 @@ export class Session {
     return statements;
   }
 
-  async #runSimple(statement: PreparedStatement, isLast: boolean, several: boolean): Promise<void> {
+  #runSimple(statement: PreparedStatement, isLast: boolean, several: boolean): Promise<void> | undefined {
     this.#refuseInFailedBlock(statement);
     if (statement.tag === 'TransactionStmt') {
-      const tag = await this.#transactionStatement(statement);
+      const tag = this.#transactionStatement(statement);
+      if (typeof tag !== 'string') return tag.then((text) => this.sink.commandComplete(text));
       this.sink.commandComplete(tag);
-      return;
+      return undefined;
     }
     this.#ensureTransaction(several);
     const portal = this.#makePortal('', statement, [], []);
+    let waits = false;
+    try {
+      const starting = this.#start(portal);
+      if (starting) {
+        waits = true;
+        return this.#runSimpleWaiting(portal, starting, isLast);
+      }
+      const tag = this.#sendSimple(portal);
+      if (typeof tag !== 'string') {
+        waits = true;
+        return this.#runSimpleWaiting(portal, tag, isLast);
+      }
+      closePortal(portal);
+      // the answer leaves only when the implicit transaction is safe
+      const settled = isLast && this.transaction.status === 'implicit' ? this.transaction.commit() : this.#settleFloor();
+      if (settled) return settled.then(() => this.sink.commandComplete(tag));
+      this.sink.commandComplete(tag);
+      return undefined;
+    } finally {
+      if (!waits) closePortal(portal);
+    }
+  }
+
+  async #runSimpleWaiting(portal: Portal, waiting: Promise<void> | Promise<string>, isLast: boolean): Promise<void> {
     let tag: string;
     try {
-      await this.#start(portal);
-      if (portal.columns) this.sink.rowDescription(portal.columns, expandFormats(portal.formats, portal.columns.length));
-      tag = await this.#drainPortal(portal);
+      const first = await waiting;
+      tag = typeof first === 'string' ? first : await this.#sendSimple(portal);
     } finally {
       closePortal(portal);
     }
-    // the answer leaves only when the implicit transaction is safe
     if (isLast && this.transaction.status === 'implicit') await this.transaction.commit();
     else await this.#settleFloor();
     this.sink.commandComplete(tag);
   }
 
-  async #settleFloor(): Promise<void> {
+  #sendSimple(portal: Portal): string | Promise<string> {
+    if (portal.columns) this.sink.rowDescription(portal.columns, expandFormats(portal.formats, portal.columns.length));
+    return this.#drainPortal(portal);
+  }
+
+  /** What the answer depends on must be durable before it leaves. */
+  #settleFloor(): Promise<void> | undefined {
     const pending = this.driver.floor();
-    if (pending) await this.wait(pending);
+    return pending && this.wait(pending);
   }
 
   /** In a failed block only its end is allowed (25P02). */
@@ -366,7 +427,7 @@ export class Session {
     throw new DatabaseError('25P02', 'current transaction is aborted, commands ignored until end of transaction block');
   }
 
-  async #transactionStatement(statement: PreparedStatement): Promise<string> {
+  #transactionStatement(statement: PreparedStatement): string | Promise<string> {
     return runTransactionStatement((statement.node as { TransactionStmt: TransactionStmt }).TransactionStmt, this.transaction);
   }
 
@@ -380,7 +441,7 @@ export class Session {
   }
 
   /** A message that could not even be read: as a failed simple query. */
-  async reject(error: unknown): Promise<void> {
+  reject(error: unknown): void {
     this.#skipToSync = false;
     this.#failed(error);
     this.#endStatement();
@@ -389,12 +450,22 @@ export class Session {
 
   // ---- extended protocol ----
 
-  /** Runs a step of the extended protocol; errors are sent and skip to Sync. False: skipped. */
-  async extended(step: () => Promise<void> | void): Promise<boolean> {
+  /** Runs a step of the extended protocol; errors are sent and skip to Sync. False: skipped or failed. */
+  extended(step: () => Promise<void> | undefined | void): boolean | Promise<boolean> {
     if (this.#skipToSync) return false;
     try {
       const result = step();
-      if (result) await result;
+      return result ? this.#extendedWaiting(result) : true;
+    } catch (error) {
+      this.#skipToSync = true;
+      this.#failed(error);
+      return false;
+    }
+  }
+
+  async #extendedWaiting(result: Promise<void>): Promise<boolean> {
+    try {
+      await result;
       return true;
     } catch (error) {
       this.#skipToSync = true;
@@ -403,11 +474,17 @@ export class Session {
     }
   }
 
-  async parse(name: string, text: string, parameterTypes: readonly number[]): Promise<void> {
+  parse(name: string, text: string, parameterTypes: readonly number[]): Promise<void> | undefined {
     this.#beginStatement(text);
+    const wait = parserReady();
+    if (wait) return wait.then(() => this.#parse(name, text, parameterTypes));
+    this.#parse(name, text, parameterTypes);
+    return undefined;
+  }
+
+  #parse(name: string, text: string, parameterTypes: readonly number[]): void {
     if (name === '') this.#dropStatement('');
     else if (this.prepared.has(name)) throw new DatabaseError('42P05', `prepared statement "${name}" already exists`);
-    await parserReady();
     const parsed = parse(text);
     if (parsed.statements.length > 1) throw new DatabaseError('42601', 'cannot insert multiple commands into a prepared statement');
     const statement = prepareStatement(parsed, 0, parameterTypes, true);
@@ -476,36 +553,55 @@ export class Session {
     if (statement.query === null && statement.columns === null && statement.node) statement.columns = describeUtility(this, statement);
   }
 
-  /** Execute: up to maxRows rows (0: all), then CommandComplete, PortalSuspended or EmptyQueryResponse. */
-  async execute(name: string, maxRows: number): Promise<void> {
+  /** Execute: up to maxRows rows (0: all), then CommandComplete, PortalSuspended or EmptyQueryResponse. Undefined when nothing had to wait. */
+  execute(name: string, maxRows: number): Promise<void> | undefined {
     const portal = this.portal(name);
     const { statement } = portal;
     this.#beginStatement(statement.text);
     if (statement.node === null) {
       this.sink.emptyQuery();
-      return;
+      return undefined;
     }
     this.#refuseInFailedBlock(statement);
     const started = this.cluster.runtime.clock.monotonicMs();
     if (statement.tag === 'TransactionStmt') {
       if (portal.finished) throw new DatabaseError('55000', `portal "${name}" cannot be run`);
       portal.finished = true;
-      this.sink.commandComplete(await this.#transactionStatement(statement));
-      return;
+      const tag = this.#transactionStatement(statement);
+      if (typeof tag !== 'string') return tag.then((text) => this.sink.commandComplete(text));
+      this.sink.commandComplete(tag);
+      return undefined;
     }
     this.#ensureTransaction();
     if (portal.finished) {
       // a portal that ran to its end answers again with nothing
       if (portal.columns === null && portal.source === null) throw new DatabaseError('55000', `portal "${name}" cannot be run`);
       this.sink.commandComplete(portal.tag(0));
-      return;
+      return undefined;
     }
-    if (portal.source === null && !portal.finished) await this.#start(portal);
-    const tag = await this.#drainPortal(portal, maxRows);
+    if (portal.source === null) {
+      const starting = this.#start(portal);
+      if (starting) return this.#executeWaiting(portal, starting, maxRows, started);
+    }
+    const tag = this.#drainPortal(portal, maxRows);
+    if (typeof tag !== 'string') return this.#executeWaiting(portal, tag, maxRows, started);
+    const settling = this.#settleFloor();
+    if (settling) return settling.then(() => this.#executed(portal, tag, started));
+    this.#executed(portal, tag, started);
+    return undefined;
+  }
+
+  async #executeWaiting(portal: Portal, waiting: Promise<void> | Promise<string>, maxRows: number, started: number): Promise<void> {
+    const first = await waiting;
+    const tag = typeof first === 'string' ? first : await this.#drainPortal(portal, maxRows);
     await this.#settleFloor();
+    this.#executed(portal, tag, started);
+  }
+
+  #executed(portal: Portal, tag: string, started: number): void {
     if (tag === '') this.sink.portalSuspended();
     else this.sink.commandComplete(tag);
-    this.#metrics(statement.tag, 'ok', started);
+    this.#metrics(portal.statement.tag, 'ok', started);
   }
 
   closeStatement(name: string): void {
@@ -524,17 +620,25 @@ export class Session {
   }
 
   /** Sync: the implicit transaction ends here. The caller then sends ReadyForQuery. */
-  async sync(): Promise<void> {
+  sync(): Promise<void> | undefined {
     this.#skipToSync = false;
     try {
-      if (this.transaction.status === 'implicit') {
-        await this.transaction.commit();
-      }
+      const committing = this.transaction.status === 'implicit' ? this.transaction.commit() : undefined;
+      if (committing) return this.#syncWaiting(committing);
     } catch (error) {
       this.#failed(error);
     }
-    this.#endStatement();
-    this.settings.report();
+    this.#endSimple();
+    return undefined;
+  }
+
+  async #syncWaiting(committing: Promise<void>): Promise<void> {
+    try {
+      await committing;
+    } catch (error) {
+      this.#failed(error);
+    }
+    this.#endSimple();
   }
 
   // ---- portals ----
@@ -547,16 +651,19 @@ export class Session {
   }
 
   /** Starts a portal: a query gets its plan and snapshot, a utility statement runs. */
-  async #start(portal: Portal): Promise<void> {
+  #start(portal: Portal): Promise<void> | undefined {
     const { statement } = portal;
-    if (statement.node === null) return;
+    if (statement.node === null) return undefined;
     ensureAnalyzed(statement, this.context);
-    if (statement.query) {
-      const locking = lockRelations(this, statement);
-      if (locking) await locking;
-      this.startQueryPortal(portal);
-      return;
-    }
+    if (!statement.query) return this.#startUtility(portal);
+    const locking = lockRelations(this, statement);
+    if (locking) return locking.then(() => this.startQueryPortal(portal));
+    this.startQueryPortal(portal);
+    return undefined;
+  }
+
+  async #startUtility(portal: Portal): Promise<void> {
+    const { statement } = portal;
     this.transaction.markStarted();
     const result = await runUtility(this, statement, portal.params);
     portal.columns = result.rows?.columns ?? null;
@@ -578,7 +685,7 @@ export class Session {
   }
 
   /** Sends rows. Answers the command tag, or '' when suspended by maxRows. */
-  async #drainPortal(portal: Portal, maxRows = 0): Promise<string> {
+  #drainPortal(portal: Portal, maxRows = 0): string | Promise<string> {
     if (portal.statement.node === null) return '';
     const { source } = portal;
     if (source === null) {
@@ -590,7 +697,10 @@ export class Session {
     }
     const { encoder } = portal;
     const outcome = drain(source, portal.columns ? maxRows : 0, (batch) => encoder?.write(batch, this.sink.rows), this.driver);
-    const { rows, done } = outcome instanceof Promise ? await outcome : outcome;
+    return outcome instanceof Promise ? outcome.then((drained) => this.#drained(portal, drained)) : this.#drained(portal, outcome);
+  }
+
+  #drained(portal: Portal, { rows, done }: Drained): string {
     portal.rowsSent += rows;
     this.cluster.metrics.rows(rows);
     if (!done) return '';
@@ -610,15 +720,20 @@ export class Session {
 
   // ---- transaction ends ----
 
-  async #runBeforeCommit(): Promise<void> {
+  #runBeforeCommit(): Promise<void> | undefined {
     const transaction = this.transaction.current?.transaction;
-    if (transaction) await this.drainQuietly(startDeferredConstraints(transaction, this.context, this.#slices));
+    const constraints = transaction && startDeferredConstraints(transaction, this.context, this.#slices);
+    return constraints || this.beforeCommit.size > 0 ? this.#workBeforeCommit(constraints) : undefined;
+  }
+
+  async #workBeforeCommit(constraints: RowSource | undefined): Promise<void> {
+    await this.drainQuietly(constraints);
     for (const work of this.beforeCommit.values()) await work();
   }
 
   #transactionEnded(committed: boolean): void {
-    this.beforeCommit.clear();
-    this.#dropPortals((portal) => !(portal.cursor?.hold && portal.buffer && portal.source === null));
+    if (this.beforeCommit.size > 0) this.beforeCommit.clear();
+    if (this.portals.size > 0) this.#dropPortals((portal) => !(portal.cursor?.hold && portal.buffer && portal.source === null));
     this.context.transactionTimestamp = 0;
     for (const listener of this.onTransactionEnd) listener(committed);
   }

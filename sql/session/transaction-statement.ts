@@ -24,7 +24,7 @@ export function endsFailedBlock(statement: TransactionStmt): boolean {
 }
 
 /** Runs it and answers its command tag. */
-export async function runTransactionStatement(statement: TransactionStmt, transaction: SessionTransaction): Promise<string> {
+export function runTransactionStatement(statement: TransactionStmt, transaction: SessionTransaction): string | Promise<string> {
   switch (statement.kind) {
     case 'TRANS_STMT_BEGIN':
     case 'TRANS_STMT_START':

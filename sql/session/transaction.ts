@@ -28,7 +28,7 @@ export interface TransactionModes {
 /** Work that others want done at the ends of a transaction: deferred constraints, cursors, temporary tables. */
 export interface TransactionHooks {
   /** Before the commit record: may raise and so undo everything. */
-  beforeCommit(): Promise<void> | void;
+  beforeCommit(): Promise<void> | undefined;
   ended(committed: boolean): void;
   /** A savepoint was rolled back. */
   rolledBackTo(sub: SubId): void;
@@ -85,11 +85,11 @@ export class SessionTransaction {
 
   begin(status: 'implicit' | 'block', modes: TransactionModes = {}): void {
     refuseSerializable(modes.isolation);
-    const isolation = this.settings.stored('default_transaction_isolation') ?? 'read committed';
+    const { defaultIsolation, defaultReadOnly, defaultDeferrable } = this.settings.statement;
     this.#modes = {
-      isolation: modes.isolation ?? normalIsolation(isolation),
-      readOnly: modes.readOnly ?? this.settings.boolean('default_transaction_read_only'),
-      deferrable: modes.deferrable ?? this.settings.boolean('default_transaction_deferrable'),
+      isolation: modes.isolation ?? normalIsolation(defaultIsolation),
+      readOnly: modes.readOnly ?? defaultReadOnly,
+      deferrable: modes.deferrable ?? defaultDeferrable,
     };
     this.#open();
     this.status = status;
@@ -101,7 +101,7 @@ export class SessionTransaction {
   #open(): void {
     const transaction = this.cluster.storage.begin({ ...this.#modes, session: this.engineSession });
     this.#catalog = new CatalogTransaction(this.cluster.catalogs, this.databaseOid, transaction);
-    this.#savepoints = [];
+    if (this.#savepoints.length > 0) this.#savepoints = [];
     this.#started = false;
   }
 
@@ -152,7 +152,7 @@ export class SessionTransaction {
   }
 
   /** COMMIT. Answers the command tag: a failed block rolls back. */
-  async commitBlock(chain: boolean): Promise<string> {
+  commitBlock(chain: boolean): string | Promise<string> {
     const modes = this.#modes;
     if (this.status === 'failed') {
       this.rollback();
@@ -163,9 +163,12 @@ export class SessionTransaction {
       if (chain) throw new DatabaseError('25P01', 'COMMIT AND CHAIN can only be used in transaction blocks');
       this.hooks.warning('25P01', 'there is no transaction in progress');
     }
-    await this.commit();
-    if (chain) this.begin('block', modes);
-    return 'COMMIT';
+    const committed = (): string => {
+      if (chain) this.begin('block', modes);
+      return 'COMMIT';
+    };
+    const committing = this.commit();
+    return committing ? committing.then(committed) : committed();
   }
 
   /** ROLLBACK */
@@ -179,22 +182,38 @@ export class SessionTransaction {
     if (chain) this.begin('block', modes);
   }
 
-  /** Commits whatever is open. On error everything is undone and the error raised. */
-  async commit(): Promise<void> {
+  /** Commits whatever is open; undefined when nothing had to wait. On error everything is undone and the error raised. */
+  commit(): Promise<void> | undefined {
     const catalog = this.#catalog;
     if (!catalog) {
       this.status = 'idle';
-      return;
+      return undefined;
     }
     try {
-      await this.hooks.beforeCommit();
-      await catalog.commit({ synchronous: this.settings.stored('synchronous_commit') !== 'off' });
+      const before = this.hooks.beforeCommit();
+      if (before || !catalog.commitNow()) return this.#commitLater(catalog, before);
     } catch (error) {
       this.rollback();
       throw error;
     }
+    this.#committed();
+    return undefined;
+  }
+
+  async #commitLater(catalog: CatalogTransaction, before: Promise<void> | undefined): Promise<void> {
+    try {
+      if (before) await before;
+      await catalog.commit({ synchronous: this.settings.statement.synchronousCommit });
+    } catch (error) {
+      this.rollback();
+      throw error;
+    }
+    this.#committed();
+  }
+
+  #committed(): void {
     this.#catalog = null;
-    this.#savepoints = [];
+    if (this.#savepoints.length > 0) this.#savepoints = [];
     this.status = 'idle';
     this.settings.commit();
     this.cluster.metrics.transaction('commit');
