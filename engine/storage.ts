@@ -254,6 +254,23 @@ export interface IndexCursor {
   close(): void;
 }
 
+/**
+ * Reads values that are stored out of line: they never change, so no snapshot is asked. Whoever
+ * reads must hold a snapshot that sees a row that refers to the value.
+ */
+export interface LargeValueReader {
+  /** Bytes [offset, offset + length) of the value, as the caller's own. XX001 when it is not there. */
+  read(storage: StorageId, id: number, offset: number, length: number): Uint8Array;
+}
+
+/** Writes one value out of line, ahead of the row that will refer to it. */
+export interface LargeValueWriter {
+  /** Adds bytes (copied). A Pending asks to wait before more is written. */
+  write(bytes: Uint8Array): Pending | undefined;
+  /** The value's id, and its length in bytes. */
+  finish(): { id: number; length: number };
+}
+
 export interface Transaction {
   /** Local number of the transaction, unique while the process lives (virtual xid). */
   readonly virtualId: number;
@@ -295,6 +312,14 @@ export interface Transaction {
    * do not count (rechecks of deferred constraints).
    */
   probeUnique(index: StorageId, key: Uint8Array, except?: RowId): 'free' | { rowId: RowId } | Pending;
+
+  /**
+   * For a value too large for its row. A row that refers to values carries the mark and the list of
+   * `engine/mvcc/row-format.ts` (`appendLargeIds`): by it the engine knows when a value is not
+   * needed any more. Undefined for temporary storages, whose values stay in the row.
+   */
+  writeValue(storage: StorageId): LargeValueWriter | undefined;
+  readonly largeValues: LargeValueReader;
 
   lockRow(storage: StorageId, rowId: RowId, strength: RowLockStrength, policy: WaitPolicy, snapshot: Snapshot): RowLockResult | Pending;
   /** True when held; false for 'nowait' and somebody holds a conflicting one. `lockId` is a relation's OID-based id. */

@@ -5,7 +5,7 @@
  * Reads see one committed state, at least as new as the last `refresh()`; within one synchronous
  * stretch of code after it they all see the same. No iterator outlives a call: scans copy a chunk.
  */
-export const KEYSPACES = ['meta', 'storages', 'heap', 'history', 'deleted', 'index', 'dead'] as const;
+export const KEYSPACES = ['meta', 'storages', 'heap', 'history', 'deleted', 'index', 'dead', 'values'] as const;
 export type Keyspace = (typeof KEYSPACES)[number];
 
 export interface Capabilities {

@@ -11,6 +11,8 @@
  *     "x" u48 xid          a bulk-loading transaction: u48 commit LSN (0: in progress or aborted), then
  *                          per storage touched u48 id, f64 rows, f64 bytes, 16B hash sum added so far
  *
+ *     "v" u48 xid          large values of a transaction still open: u48 storage, u48 value id each
+ *
  * Parts of a transaction that had more to say than one record holds are kept until its commit
  * record comes; "replay from" stays at the oldest such part. Provisional records (bulk loads) are
  * applied at once with a mark that readers resolve by the xid's fate.
@@ -22,7 +24,8 @@ import type { KeyValueStore, KeyValueWriter } from '../kv/key-value-store.js';
 import { COMMIT_HAS_PARTS, COMMIT_HAS_PROVISIONAL, BATCH_HEADER, IndexOp, Op, RecordKind, RecordReader, Section } from '../log/batch.js';
 import type { IndexVisitor, RowVisitor } from '../log/batch.js';
 import {
-  ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, addHash, hashRow, heapKey, historyKey, indexKey, stampOf, storagePrefix,
+  ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, VALUE_CHUNK, VALUE_HEADER, VALUE_KEY, addHash, hasLarge, hashRow, heapKey, historyKey, indexKey, largeIds,
+  sealChunk, stampOf, storagePrefix, valueKey,
   writeEntryValue, writeRowValue, xidOf,
 } from './row-format.js';
 import { StorageInfo } from './storage-info.js';
@@ -63,6 +66,9 @@ interface Provisional {
   changed: boolean;
 }
 
+/** In a dead list, in place of a length: storage and id of a large value follow. */
+export const DEAD_VALUE = 0x8000;
+
 /** Bytes per storage in a fate record. */
 export const FATE_STORAGE = 38;
 
@@ -80,8 +86,11 @@ export class Applier implements RowVisitor, IndexVisitor {
   /** Transactions whose prepare record came: their parts outlive a restart. */
   private prepared = new Set<Xid>();
   private provisional = new Map<Xid, Provisional>();
+  /** Large values (id -> storage) of transactions whose end has not come. */
+  private values = new Map<Xid, Map<number, StorageId>>();
+  private readonly valuesChanged = new Set<Xid>();
   /** What `restore` goes back to. */
-  private before: { parts: Map<Xid, StagedPart[]>; prepared: Set<Xid>; provisional: Map<Xid, Provisional>; history: number } | undefined;
+  private before: { values: Map<Xid, Map<number, StorageId>>; parts: Map<Xid, StagedPart[]>; prepared: Set<Xid>; provisional: Map<Xid, Provisional>; history: number } | undefined;
   private readonly reader = new RecordReader();
   private readonly partReader = new RecordReader();
   private writer!: KeyValueWriter;
@@ -92,6 +101,8 @@ export class Applier implements RowVisitor, IndexVisitor {
   private flags = 0;
   private pieces: Uint8Array[] = [];
   private deadKeys: Uint8Array[] = [];
+  /** Beside `deadKeys`: what the list has in place of the length. */
+  private deadMarks: number[] = [];
   private deadBytes = 0;
   private deadLists = 0;
 
@@ -122,12 +133,26 @@ export class Applier implements RowVisitor, IndexVisitor {
       this.infos.set(id, StorageInfo.decode(id, chunk.values[i]!));
     });
     this.loadProvisional();
+    this.loadValues();
     const applied = this.kv.get('meta', META.applied);
     if (!applied) return { replayFrom: 0 as Lsn };
     this.applied = readUint48(applied, 0) as Lsn;
     this.lastCommitMicros = new DataView(applied.buffer, applied.byteOffset, applied.length).getFloat64(12);
     this.replayFrom = readUint48(applied, 6) as Lsn;
     return { replayFrom: this.replayFrom };
+  }
+
+  private loadValues(): void {
+    this.values.clear();
+    this.valuesChanged.clear();
+    const chunk = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
+    this.kv.scan('meta', metaKey('v', 0), metaKey('w', 0), false, Infinity, chunk);
+    chunk.keys.forEach((key, n) => {
+      const list = chunk.values[n]!;
+      const values = new Map<number, StorageId>();
+      for (let at = 0; at < list.length; at += 12) values.set(readUint48(list, at + 6), readUint48(list, at) as StorageId);
+      this.values.set(readUint48(key, 1) as Xid, values);
+    });
   }
 
   private loadProvisional(): void {
@@ -149,9 +174,9 @@ export class Applier implements RowVisitor, IndexVisitor {
     });
   }
 
-  /** Bulk-loading transactions whose end the log has not shown. */
+  /** Transactions that wrote ahead (rows, large values) and whose end the log has not shown. */
   unfinished(): Xid[] {
-    return [...this.provisional.keys()];
+    return [...new Set([...this.provisional.keys(), ...this.values.keys()])];
   }
 
   /**
@@ -167,6 +192,7 @@ export class Applier implements RowVisitor, IndexVisitor {
     let index = 0;
     let at = offset;
     this.before = {
+      values: new Map([...this.values].map(([xid, values]) => [xid, new Map(values)])),
       parts: new Map([...this.parts].map(([xid, parts]) => [xid, [...parts]])),
       prepared: new Set(this.prepared),
       provisional: new Map([...this.provisional].map(([xid, known]) => [xid, copyProvisional(known)])),
@@ -200,6 +226,7 @@ export class Applier implements RowVisitor, IndexVisitor {
     this.dirty.clear();
     this.pieces = [];
     this.deadKeys = [];
+    this.deadMarks = [];
     this.deadBytes = 0;
     this.deadLists = 0;
     this.flags = 0;
@@ -209,6 +236,7 @@ export class Applier implements RowVisitor, IndexVisitor {
     if (!before) return;
     this.parts = before.parts;
     this.prepared = before.prepared;
+    this.values = before.values;
     this.provisional = before.provisional;
     this.historyCount = before.history;
   }
@@ -241,6 +269,9 @@ export class Applier implements RowVisitor, IndexVisitor {
       case RecordKind.part:
       case RecordKind.prepare:
         break;
+      case RecordKind.values:
+        this.applySections(reader);
+        break;
       case RecordKind.provisional:
         this.flags = Flag.provisional;
         this.applySections(reader);
@@ -252,6 +283,10 @@ export class Applier implements RowVisitor, IndexVisitor {
       case RecordKind.abort:
         this.forgetParts(this.xid);
         this.applySections(reader);
+        for (const [id, storage] of this.values.get(this.xid) ?? []) this.freeLater(storage, id);
+        this.settleValues();
+        this.flushDeadList();
+        this.deadLists = 0;
         this.abortProvisional();
         break;
       case RecordKind.system:
@@ -295,6 +330,7 @@ export class Applier implements RowVisitor, IndexVisitor {
       this.forgetParts(this.xid);
     }
     this.applySections(this.reader);
+    this.settleValues();
     this.flushDeadList();
     this.deadLists = 0;
     assert(this.pieces.length === 0, 'pieces of a value without the value');
@@ -315,6 +351,12 @@ export class Applier implements RowVisitor, IndexVisitor {
         case Section.drops:
           for (let at = reader.sectionStart; at < reader.sectionEnd; at += 6) this.dropLater(reader.uint48(at) as StorageId);
           break;
+        case Section.value:
+          this.putValue(reader.uint48(reader.sectionStart) as StorageId, reader.uint48(reader.sectionStart + 6), reader.uint32(reader.sectionStart + 12), reader.bytes(reader.sectionStart + 16, reader.sectionEnd));
+          break;
+        case Section.free:
+          for (let at = reader.sectionStart; at < reader.sectionEnd; at += 12) this.freeLater(reader.uint48(at) as StorageId, reader.uint48(at + 6));
+          break;
         case Section.sequence:
           for (let at = reader.sectionStart; at < reader.sectionEnd; at += 19)
             this.writer.put('meta', metaKey('s', reader.uint48(at)), reader.bytes(at + 6, at + 19).slice());
@@ -327,6 +369,47 @@ export class Applier implements RowVisitor, IndexVisitor {
           break;
       }
     }
+  }
+
+  private putValue(storage: StorageId, id: number, firstChunk: number, bytes: Uint8Array): void {
+    let values = this.values.get(this.xid);
+    if (!values) this.values.set(this.xid, (values = new Map()));
+    if (!values.has(id)) {
+      values.set(id, storage);
+      this.valuesChanged.add(this.xid);
+    }
+    const key = new Uint8Array(VALUE_KEY);
+    for (let at = 0, chunk = firstChunk; at < bytes.length; at += VALUE_CHUNK, chunk++) {
+      const part = bytes.subarray(at, at + VALUE_CHUNK);
+      const value = new Uint8Array(VALUE_HEADER + part.length);
+      value.set(part, VALUE_HEADER);
+      valueKey(key, storage, id, chunk);
+      sealChunk(value, key);
+      this.writer.put('values', key, value);
+    }
+  }
+
+  /** The transaction's end came: what its rows refer to lives as long as they do. */
+  private settleValues(): void {
+    if (!this.values.delete(this.xid)) return;
+    this.valuesChanged.delete(this.xid);
+    this.writer.delete('meta', metaKey('v', this.xid));
+  }
+
+  /** Has the collector free a value once the horizon has passed this record. */
+  private freeLater(storage: StorageId, id: number): void {
+    const entry = new Uint8Array(12);
+    writeUint48(entry, 0, storage);
+    writeUint48(entry, 6, id);
+    this.killLater(entry, DEAD_VALUE);
+  }
+
+  /** Puts a key into the record's dead list; `mark` stands in place of its length. */
+  private killLater(key: Uint8Array, mark: number): void {
+    this.deadKeys.push(key);
+    this.deadMarks.push(mark);
+    this.deadBytes += key.length + 2;
+    if (this.deadBytes > DEAD_LIST_MAX) this.flushDeadList();
   }
 
   info(storage: StorageId): StorageInfo {
@@ -368,6 +451,7 @@ export class Applier implements RowVisitor, IndexVisitor {
       this.writer.put('history', historyKey(this.oldKey, this.lsn, storage, rowId), old);
       this.historyCount++;
     }
+    if (hasLarge(old.subarray(ROW_HEADER))) this.freeSuperseded(storage, old.subarray(ROW_HEADER), tuple);
     if (op === Op.update) {
       this.tally(info, rowId, tuple, 1);
       this.putRow(storage, rowId, own ? this.flags : this.flags | Flag.hasPrevious, tuple);
@@ -379,6 +463,12 @@ export class Applier implements RowVisitor, IndexVisitor {
     writeUint48(this.value, 6, this.xid);
     this.writer.put('deleted', key, this.value.subarray(0, 12));
     info.lastDeath = this.lsn;
+  }
+
+  /** Large values of a version that its successor does not share. */
+  private freeSuperseded(storage: StorageId, old: Uint8Array, next: Uint8Array): void {
+    const kept = largeIds(next);
+    for (const id of largeIds(old)) if (!kept.includes(id)) this.freeLater(storage, id);
   }
 
   private putRow(storage: StorageId, rowId: RowId, flags: number, tuple: Uint8Array): void {
@@ -410,9 +500,7 @@ export class Applier implements RowVisitor, IndexVisitor {
       writeUint48(this.deadScratch, full.length, this.lsn);
       const dead = this.deadScratch.slice(0, full.length + 6);
       this.writer.put('dead', dead, value.slice());
-      this.deadKeys.push(dead);
-      this.deadBytes += dead.length + 2;
-      if (this.deadBytes > DEAD_LIST_MAX) this.flushDeadList();
+      this.killLater(dead, dead.length);
       const info = this.info(index);
       info.lastDeath = this.lsn;
       this.dirty.add(info);
@@ -425,14 +513,16 @@ export class Applier implements RowVisitor, IndexVisitor {
     if (this.deadKeys.length === 0) return;
     const list = new Uint8Array(this.deadBytes);
     let at = 0;
-    for (const key of this.deadKeys) {
-      list[at] = key.length >>> 8;
-      list[at + 1] = key.length;
+    for (let i = 0; i < this.deadKeys.length; i++) {
+      const key = this.deadKeys[i]!;
+      list[at] = this.deadMarks[i]! >>> 8;
+      list[at + 1] = this.deadMarks[i]!;
       list.set(key, at + 2);
       at += 2 + key.length;
     }
     this.writer.put('history', historyKey(this.oldKey, this.lsn, 0, this.deadLists++), list);
     this.deadKeys = [];
+    this.deadMarks = [];
     this.deadBytes = 0;
   }
 
@@ -509,6 +599,18 @@ export class Applier implements RowVisitor, IndexVisitor {
       this.changed.add(info);
     }
     this.dirty.clear();
+    for (const xid of this.valuesChanged) {
+      const values = this.values.get(xid)!;
+      const list = new Uint8Array(values.size * 12);
+      let at = 0;
+      for (const [id, storage] of values) {
+        writeUint48(list, at, storage);
+        writeUint48(list, at + 6, id);
+        at += 12;
+      }
+      this.writer.put('meta', metaKey('v', xid), list);
+    }
+    this.valuesChanged.clear();
     for (const [xid, known] of this.provisional) if (known.changed) this.saveFate(xid, 0 as Lsn, known);
     let replayFrom = this.applied;
     for (const parts of this.parts.values()) if (parts[0]!.lsn < replayFrom) replayFrom = parts[0]!.lsn;

@@ -125,7 +125,11 @@ export class BulkLoad {
 
   abort(transaction: EngineTransaction): void {
     this.loading.delete(transaction);
-    if (!transaction.provisional) return;
+    if (!transaction.provisional) {
+      // Written ahead: the abort record has the applier free them.
+      if (transaction.values.size > 0 && !this.engine.log.failed) this.engine.writeAbort(transaction.xid);
+      return;
+    }
     const { xid } = transaction;
     this.engine.writeAbort(xid);
     this.sweep(xid);

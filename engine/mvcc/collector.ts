@@ -6,8 +6,8 @@
 import type { Lsn, StorageId, Xid } from '../ids.js';
 import { compareBytes, readUint48 } from '../keycode.js';
 import type { Chunk, KeyValueStore, KeyValueWriter, Keyspace } from '../kv/key-value-store.js';
-import { FATE_STORAGE, metaKey } from './applier.js';
-import { Flag, HISTORY_KEY, historyKey, storagePrefix, xidOf } from './row-format.js';
+import { DEAD_VALUE, FATE_STORAGE, metaKey } from './applier.js';
+import { Flag, HISTORY_KEY, VALUE_KEY, historyKey, storagePrefix, writeUint32, xidOf } from './row-format.js';
 
 export interface Collected {
   versions: number;
@@ -16,7 +16,17 @@ export interface Collected {
   finished: boolean;
 }
 
-const RANGES: readonly Keyspace[] = ['heap', 'index', 'deleted', 'dead'];
+const RANGES: readonly Keyspace[] = ['heap', 'index', 'deleted', 'dead', 'values'];
+
+/** Deletes the chunks of a large value; `prefix` is storage and value id. */
+function freeValue(writer: KeyValueWriter, prefix: Uint8Array): void {
+  const key = new Uint8Array(VALUE_KEY);
+  key.set(prefix);
+  for (let n = 0; ; n++) {
+    writeUint32(key, 12, n);
+    if (!writer.delete('values', key)) return;
+  }
+}
 
 export class Collector {
   private readonly chunk: Chunk = { keys: [], values: [] };
@@ -46,6 +56,11 @@ export class Collector {
     if (readUint48(key, 6) === 0) {
       for (let at = 0; at < value.length; ) {
         const length = (value[at]! << 8) | value[at + 1]!;
+        if (length === DEAD_VALUE) {
+          freeValue(writer, value.subarray(at + 2, at + 14));
+          at += 14;
+          continue;
+        }
         if (writer.delete('dead', value.subarray(at + 2, at + 2 + length))) result.entries++;
         at += 2 + length;
       }

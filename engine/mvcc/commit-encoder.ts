@@ -18,6 +18,8 @@ export interface CommitContent {
   readonly messages: readonly Message[];
   readonly drops: readonly StorageId[];
   readonly provisional: boolean;
+  /** Large values written ahead that no row refers to. */
+  readonly unused: ReadonlyMap<number, StorageId>;
 }
 
 const LOCKS_PER_PART = 12_000;
@@ -33,6 +35,14 @@ export function writeCommit(log: GroupCommit, content: CommitContent, commitMicr
   writeRows(builder, writes);
   writeEntries(builder, writes);
   writeDrops(builder, content.drops);
+  if (content.unused.size > 0) {
+    builder.beginSection(Section.free);
+    for (const [id, storage] of content.unused) {
+      builder.uint48(storage);
+      builder.uint48(id);
+    }
+    builder.endSection();
+  }
   if (!parts) for (const message of content.messages) builder.message(message.prefix, message.content);
   builder.endRecord();
   log.wrote(lsn);

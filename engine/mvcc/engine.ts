@@ -20,6 +20,7 @@ import type { ApplierDriver } from './applier-driver.js';
 import { BulkLoad } from './bulk-load.js';
 import { ChangeWatches } from './change-watch.js';
 import { SINGLE_RECORD_MAX, writeCommit, writeParts } from './commit-encoder.js';
+import { LargeValues } from './large-values.js';
 import { PreparedTransactions } from './prepared.js';
 import type { RecoveredPrepared } from './prepared.js';
 import { Flag } from './row-format.js';
@@ -78,6 +79,7 @@ export class Engine implements Storage {
   readonly sequences: SequenceStore;
   readonly bulk: BulkLoad;
   readonly prepared: PreparedTransactions;
+  readonly largeValues: LargeValues;
   private readonly watches = new ChangeWatches();
   /** Snapshots see everything at or before this: durable, or assigned by an asynchronous commit. */
   private visible: Lsn;
@@ -126,6 +128,7 @@ export class Engine implements Storage {
     this.lastCommitMicros = recovered.lastCommitMicros;
     this.sequences = new Sequences(kv, log);
     this.prepared = new PreparedTransactions(this);
+    this.largeValues = new LargeValues(kv, log, applier);
     log.activeCount = () => this.active.size - this.prepared.size;
     log.onDurable = (batch, durable) => this.becameDurable(batch, durable);
     log.onFailure = (error) => this.fail(error);
@@ -133,6 +136,7 @@ export class Engine implements Storage {
     applier.onApplied = (applied) => {
       this.store.overlay.trim(applied);
       this.bulk.trim(applied);
+      this.largeValues.trim(applied);
     };
     applier.onFailure = (error) => this.fail(error);
     for (const prepared of recovered.prepared) this.restorePrepared(prepared);
@@ -340,7 +344,7 @@ export class Engine implements Storage {
     const micros = Math.max(this.runtime.clock.nowMicros(), this.lastCommitMicros);
     this.lastCommitMicros = micros;
     const { provisional } = transaction;
-    const lsn = writeCommit(this.log, { xid, writes: final, messages, drops, provisional }, micros, parts);
+    const lsn = writeCommit(this.log, { xid, writes: final, messages, drops, provisional, unused: transaction.unusedValues(final) }, micros, parts);
     if (provisional) this.store.staged.set(xid, lsn);
     for (const write of final) {
       if (write.isRow) {

@@ -3,10 +3,12 @@
  *
  *     heap      u48 storage, u48 row id            -> row value: the newest version
  *     history   u48 LSN that superseded it, u48 storage, u48 row id -> row value as it was
- *               u48 LSN, u48 0, u48 n              -> dead list: keys in `dead` to remove with it
+ *               u48 LSN, u48 0, u48 n              -> dead list: what to remove with it: u16 length and a key in
+ *                                                     `dead`; or u16 0x8000, u48 storage, u48 value id
  *     deleted   u48 storage, u48 row id            -> u48 LSN of death, u48 xid
  *     index     u48 index, key, u48 row id         -> entry value
  *     dead      u48 index, key, u48 row id, u48 LSN of death -> entry value as it was
+ *     values    u48 storage, u48 value id, u32 chunk -> u32 check, at most 16,352 bytes of the value
  *     storages  u48 storage                        -> see storage-info.ts
  *     meta      see applier.ts
  *
@@ -21,10 +23,13 @@
  *        2 DEATH (in history only): the version was ended by a delete, so `deleted` names the row
  *        4 PROVISIONAL: written before its transaction's fate was known; the xid decides
  *
- * The check is a 32-bit hash of key, length and the value's first 64 kB (a row of 100 MB must not
- * stop everybody else while it is read): a value that LMDB hands out under a wrong key, or
- * with a flipped bit, is noticed.
+ * The check is a 32-bit hash of key, length and the whole value (beyond 64 kB by zlib's CRC, which is
+ * fast): a value that LMDB hands out under a wrong key, or with a flipped bit, is noticed.
+ *
+ * A tuple is sql's, but for one thing: bit 7 of its second byte says that it refers to large values
+ * (large-values.ts), whose ids are then its last bytes: u48 ids, u16 how many (little-endian).
  */
+import { crc32 } from '../log/checksum.js';
 import { DatabaseError } from '../errors.js';
 import { readUint48, writeUint48 } from '../keycode.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
@@ -33,7 +38,7 @@ export const ROW_HEADER = 17;
 export const ENTRY_HEADER = 11;
 export const Flag = { hasPrevious: 1, death: 2, provisional: 4 } as const;
 
-/** How much of a value its check covers. */
+/** What of a value is hashed here; the rest is left to the CRC. */
 const CHECKED_BYTES = 64 << 10;
 
 export const HEAP_KEY = 12;
@@ -117,13 +122,70 @@ function damaged(what: string, key: Uint8Array): DatabaseError {
 function checkRow(value: Uint8Array, length: number, key: Uint8Array): number {
   let h = hashBytes(0x9747b28c ^ (value[0]! & Flag.provisional), key, 0, key.length);
   h = hashBytes(h ^ length, value, 1, 13);
-  return hashBytes(h, value, ROW_HEADER, Math.min(length, CHECKED_BYTES)) >>> 0;
+  h = hashBytes(h, value, ROW_HEADER, Math.min(length, CHECKED_BYTES));
+  return (length > CHECKED_BYTES ? h ^ crc32(value.subarray(CHECKED_BYTES, length)) : h) >>> 0;
 }
 
 function checkEntry(value: Uint8Array, length: number, key: Uint8Array): number {
   let h = hashBytes(0x85ebca6b ^ (value[0]! & Flag.provisional), key, 0, key.length);
   h = hashBytes(h ^ length, value, 1, 7);
-  return hashBytes(h, value, ENTRY_HEADER, Math.min(length, CHECKED_BYTES)) >>> 0;
+  h = hashBytes(h, value, ENTRY_HEADER, Math.min(length, CHECKED_BYTES));
+  return (length > CHECKED_BYTES ? h ^ crc32(value.subarray(CHECKED_BYTES, length)) : h) >>> 0;
+}
+
+/** Bytes of a large value per chunk: with its header and LMDB's page header, four pages of 4 kB. */
+export const VALUE_CHUNK = 16_352;
+export const VALUE_HEADER = 4;
+export const VALUE_KEY = 16;
+const LARGE_MARK = 0x80;
+
+export function valueKey(into: Uint8Array, storage: number, id: number, chunk: number): Uint8Array {
+  writeUint48(into, 0, storage);
+  writeUint48(into, 6, id);
+  writeUint32(into, 12, chunk);
+  return into;
+}
+
+/** Writes the check of the chunk whose bytes stand in `value` behind the header. */
+export function sealChunk(value: Uint8Array, key: Uint8Array): void {
+  writeUint32(value, 0, checkChunk(value, key));
+}
+
+export function verifyChunk(value: Uint8Array, key: Uint8Array): void {
+  if (readUint32(value, 0) !== checkChunk(value, key)) throw damaged('large value', key);
+}
+
+function checkChunk(value: Uint8Array, key: Uint8Array): number {
+  return (hashBytes(0x27d4eb2f ^ value.length, key, 0, key.length) ^ crc32(value.subarray(VALUE_HEADER))) >>> 0;
+}
+
+/** Whether the tuple refers to large values. */
+export function hasLarge(tuple: Uint8Array): boolean {
+  return tuple.length > 1 && (tuple[1]! & LARGE_MARK) !== 0;
+}
+
+/** Ids of the large values that the tuple refers to. */
+export function largeIds(tuple: Uint8Array): number[] {
+  if (!hasLarge(tuple)) return [];
+  const end = tuple.length;
+  const count = tuple[end - 2]! | (tuple[end - 1]! << 8);
+  return Array.from({ length: count }, (_, i) => readUint48(tuple, end - 2 - 6 * (count - i)));
+}
+
+/** Bytes that `appendLargeIds` needs. */
+export const largeIdsLength = (count: number): number => 6 * count + 2;
+
+/** Marks the tuple, whose bytes end at `end`, as one that refers to `ids`; returns its new end. */
+export function appendLargeIds(tuple: Uint8Array, end: number, ids: readonly number[]): number {
+  tuple[1]! |= LARGE_MARK;
+  let at = end;
+  for (const id of ids) {
+    writeUint48(tuple, at, id);
+    at += 6;
+  }
+  tuple[at] = ids.length & 0xff;
+  tuple[at + 1] = ids.length >> 8;
+  return at + 2;
 }
 
 /** Murmur3's mixing over little-endian words; one lane. */

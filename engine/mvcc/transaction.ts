@@ -11,7 +11,7 @@ import type { LockOwner, Upgrade, Wait } from '../locks/lock-manager.js';
 import { EXCLUSIVE, LockClass, ROW_MODE, SHARED, TABLE_MODE } from '../locks/modes.js';
 import { Pending } from '../pending.js';
 import type {
-  IndexCursor, IsolationLevel, KeyRange, Message, RowCursor, RowLockResult, RowLockStrength, RowVersion, Snapshot, SnapshotKind,
+  IndexCursor, IsolationLevel, KeyRange, LargeValueReader, LargeValueWriter, Message, RowCursor, RowLockResult, RowLockStrength, RowVersion, Snapshot, SnapshotKind,
   TableLockMode, Transaction, TransactionOptions, WaitPolicy,
 } from '../storage.js';
 import type { LoadBounds, Streamed } from './bulk-load.js';
@@ -19,7 +19,7 @@ import type { Engine } from './engine.js';
 import { HeapScan } from './heap-scan.js';
 import type { RowResolver } from './heap-scan.js';
 import { IndexScan } from './index-scan.js';
-import { entryKey, storagePrefix } from './row-format.js';
+import { entryKey, hasLarge, largeIds, storagePrefix } from './row-format.js';
 import type { SessionState } from './session.js';
 import { FOREVER, Hit } from './version-store.js';
 import type { VersionStore } from './version-store.js';
@@ -70,6 +70,8 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
 
   readonly writes = new WriteSet();
   readonly messages: Message[] = [];
+  /** Large values written by this transaction. */
+  readonly values = new Map<number, StorageId>();
   readonly drops: StorageId[] = [];
   readonly created: StorageId[] = [];
   /** Storages bulk-loaded ahead of the commit. */
@@ -278,6 +280,28 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   deleteIndexEntry(index: StorageId, key: Uint8Array, rowId: RowId): void {
     this.beforeWrite();
     this.writes.entry(index, entryKey(key, rowId), rowId, undefined, this.command, this.currentSub);
+  }
+
+  writeValue(storage: StorageId): LargeValueWriter | undefined {
+    this.active();
+    return this.engine.isTemporary(storage) ? undefined : this.engine.largeValues.open(this, storage);
+  }
+
+  get largeValues(): LargeValueReader {
+    return this.engine.largeValues;
+  }
+
+  /** Large values that no row refers to after all: overwritten or rolled back to a savepoint. */
+  unusedValues(final: readonly Write[]): Map<number, StorageId> {
+    if (this.values.size === 0) return this.values;
+    // What was streamed ahead is not at hand to be asked.
+    if (this.provisional) return new Map();
+    const unused = new Map(this.values);
+    const keep = (write: Write): void => {
+      if (write.isRow && write.tuple && hasLarge(write.tuple)) for (const id of largeIds(write.tuple)) unused.delete(id);
+    };
+    for (const write of final) keep(write);
+    return unused;
   }
 
   addMessage(message: Message): void {
@@ -490,7 +514,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
         if (this.engine.isTemporary(write.isRow ? write.storage : write.index)) temporary.push(write);
         else final.push(write);
       }
-      if (final.length === 0 && this.messages.length === 0 && this.drops.length === 0 && this.loaded.size === 0) {
+      if (final.length === 0 && this.messages.length === 0 && this.drops.length === 0 && !this.provisional && this.values.size === 0) {
         this.engine.applyTemporary(temporary);
         this.end('committed');
         return this.afterFloor();
