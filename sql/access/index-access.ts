@@ -242,6 +242,8 @@ export class IndexScan {
   private tuples: Uint8Array[] = [];
   private rowIds: number[] = [];
   private xmins: number[] = [];
+  /** Long values of the rows fetched are being read. */
+  private loading = false;
   private covered: Datum[][] = [];
   private readonly readEntry: ((key: Uint8Array, payload: Uint8Array, out: Datum[]) => void) | null;
 
@@ -270,7 +272,7 @@ export class IndexScan {
 
   /** The rows behind the entries, in index order. */
   next(max: number): RowBatch | null | Pending {
-    const more = this.refill(max);
+    const more = this.loading || this.refill(max);
     if (more instanceof Pending) return more;
     while (this.at < this.available) {
       const rowId = this.block.rowIds[this.at]!;
@@ -285,6 +287,9 @@ export class IndexScan {
     const length = this.rowIds.length;
     if (length === 0) return this.available === 0 ? null : this.next(max);
     const { tuples, rowIds } = this;
+    const wait = this.table.load(this.columns, tuples, length);
+    this.loading = wait !== undefined;
+    if (wait) return wait;
     const columns = this.table.decode(this.columns, tuples, rowIds, this.xmins, length);
     this.tuples = [];
     this.rowIds = [];

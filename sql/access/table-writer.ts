@@ -6,12 +6,13 @@
 import { equalBytes } from '../../engine/keycode.js';
 import type { RowId } from '../../engine/ids.js';
 import { Pending } from '../../engine/pending.js';
-import type { Transaction } from '../../engine/storage.js';
+import type { LargeValueWriter, Transaction } from '../../engine/storage.js';
 import type { Catalog, Index, Relation } from '../catalog/catalog.js';
 import type { EvalContext } from '../functions/context.js';
 import type { Datum } from '../types/datum.js';
 import { uniqueViolation } from './constraint-errors.js';
 import { indexAccess, type IndexAccess, type RowExpressionCompiler } from './index-access.js';
+import { ValueStager } from './large-columns.js';
 import { tableAccess, type TableAccess } from './table-access.js';
 
 /** A unique key of a deferrable constraint to look at again at the end of the statement or transaction. */
@@ -39,11 +40,24 @@ export class TableWriter {
   private readonly indexes: readonly IndexAccess[];
   private readonly entries: (Entry | null)[];
   private inserts = 0;
+  private readonly stager: ValueStager;
+  private readonly openValue = (): LargeValueWriter | undefined => this.context.transaction.writeValue(this.relation.storage);
 
   constructor(readonly relation: Relation, private readonly context: WriterContext) {
     this.access = tableAccess(relation, context.catalog);
     this.indexes = relation.indexes.filter((index) => index.ready).map((index) => indexAccess(index, context.catalog, context.compileRow));
     this.entries = new Array<Entry | null>(this.indexes.length);
+    this.stager = new ValueStager(this.access.codec.variableColumns, this.openValue);
+  }
+
+  /** Attribute numbers that index entries are made of; null: cannot be told. */
+  get indexedColumns(): ReadonlySet<number> | null {
+    const columns = new Set<number>();
+    for (const { dependsOn } of this.indexes) {
+      if (!dependsOn) return null;
+      for (const attnum of dependsOn) columns.add(attnum);
+    }
+    return columns;
   }
 
   /** Inserts a row (values by attnum - 1). */
@@ -60,8 +74,11 @@ export class TableWriter {
       const probed = this.probe(this.indexes[i]!, entry, undefined, deferred);
       if (probed) return probed;
     }
+    const refs = this.stager.refs(values);
+    if (refs instanceof Pending) return refs;
     const { transaction } = this.context;
-    const rowId = transaction.insert(this.relation.storage, this.access.codec.encode(values));
+    const rowId = transaction.insert(this.relation.storage, this.access.codec.encode(values, refs, this.openValue));
+    this.stager.done();
     for (let i = 0; i < this.indexes.length; i++) this.put(this.indexes[i]!, this.entries[i]!, rowId, values);
     for (const check of deferred) this.context.deferUnique!({ ...check, rowId });
     return rowId;
@@ -90,7 +107,10 @@ export class TableWriter {
         this.put(access, next, rowId, after);
       });
     }
-    transaction.update(this.relation.storage, rowId, this.access.codec.encode(after));
+    const refs = this.stager.refs(after);
+    if (refs instanceof Pending) return refs;
+    transaction.update(this.relation.storage, rowId, this.access.codec.encode(after, refs, this.openValue));
+    this.stager.done();
     for (const write of writes) write();
     for (const check of deferred) this.context.deferUnique!({ ...check, rowId });
     return undefined;

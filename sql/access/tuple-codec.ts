@@ -6,9 +6,20 @@
  *     n slots: a fixed-width value in place, or u32 end of the value in the variable part
  *     variable part: values one after the other; each starts where the one before ends
  *
+ * A value too long for its row stands elsewhere (large-columns.ts): bit 31 of its end is set, and its
+ * place holds u48 id, u48 length. Such a row has bit 15 of its count set and the ids behind the
+ * variable part, by which the engine knows what the row refers to (engine/mvcc/row-format.ts).
+ *
  * Slots have constant offsets (NULL keeps its slot), so a column is found by one addition. Columns
  * are only ever appended; a dropped one keeps its slot's width (attlen) and is written as NULL.
  */
+import { appendLargeIds, hasLarge, largeIdsLength } from '../../engine/mvcc/row-format.js';
+import { readUint48, writeUint48 } from '../../engine/keycode.js';
+import type { StorageId } from '../../engine/ids.js';
+import { Pending } from '../../engine/pending.js';
+import { DatabaseError } from '../../engine/errors.js';
+import type { LargeValueReader, LargeValueWriter } from '../../engine/storage.js';
+import { LARGE_VALUE, LargeRef, SLICED, readSliced, writeNow } from './large-columns.js';
 import type { Datum } from '../types/datum.js';
 import type { DataType } from '../types/data-type.js';
 
@@ -36,6 +47,10 @@ const PLAIN_TEXT = new Set(['text', 'varchar', 'bpchar', 'name', 'json', 'unknow
 
 const utf8Slice = (Buffer.prototype as unknown as { utf8Slice(this: Uint8Array, start: number, end: number): string }).utf8Slice;
 const encoder = new TextEncoder();
+const decodeText = (bytes: Uint8Array): string => utf8Slice.call(bytes, 0, bytes.length);
+/** In a slot's end: the value is elsewhere. */
+const ELSEWHERE = 0x80000000;
+const REF_BYTES = 12;
 
 export class TupleCodec {
   private readonly slots: readonly Slot[];
@@ -45,8 +60,14 @@ export class TupleCodec {
   private writeView = new DataView(this.buffer.buffer);
   private readBuffer: ArrayBufferLike | null = null;
   private readView: DataView = new DataView(new ArrayBuffer(0));
+  /** Where values that are not in their row are read; set with the first access to the table. */
+  large: LargeValueReader | null = null;
+  /** Values read ahead for rows about to be decoded, by id. */
+  private readonly loaded = new Map<number, Datum>();
+  /** Columns whose values may be long. */
+  readonly variableColumns: readonly number[];
 
-  constructor(readonly columns: readonly TupleColumn[]) {
+  constructor(readonly columns: readonly TupleColumn[], private readonly storage: StorageId = 0 as StorageId) {
     let offset = 0;
     let previousEnd = -1;
     const slotEnd = [0];
@@ -60,6 +81,7 @@ export class TupleCodec {
       return slot;
     });
     this.slotEnd = slotEnd;
+    this.variableColumns = this.slots.flatMap((slot, i) => (slot.fixed || slot.type === null ? [] : [i]));
   }
 
   private reserve(size: number): void {
@@ -70,8 +92,12 @@ export class TupleCodec {
     this.writeView = new DataView(grown.buffer);
   }
 
-  /** A stored row. `values` by column; the result is the caller's own. */
-  encode(values: readonly Datum[]): Uint8Array {
+  /**
+   * A stored row. `values` by column, or where they are already (`refs`; a LargeRef among the values).
+   * `open` takes long values out of the row; without it they stay. The result is the caller's own.
+   */
+  encode(values: readonly (Datum | LargeRef)[], refs?: readonly (LargeRef | undefined)[], open?: () => LargeValueWriter | undefined): Uint8Array {
+    let ids: number[] | null = null;
     const { slots } = this;
     const n = slots.length;
     const base = 2 + ((n + 7) >> 3);
@@ -86,12 +112,26 @@ export class TupleCodec {
       const value = slot.type === null ? null : (values[i] ?? null);
       if (value === null) {
         this.buffer[2 + (i >> 3)]! |= 1 << (i & 7);
+      } else if (refs?.[i] || value instanceof LargeRef) {
+        const ref = refs?.[i] ?? (value as LargeRef);
+        end = this.putRef(ref, end);
+        (ids ??= []).push(ref.id);
+        this.writeView.setUint32(base + slot.offset, (end - variableBase + ELSEWHERE) >>> 0, true);
+        continue;
       } else {
         const codec = slot.type!.row;
         if (codec.width !== 0) {
           codec.write(value as never, this.writeView, base + slot.offset);
         } else {
           const encoded = codec.encode(value as never);
+          const writer = encoded.length > LARGE_VALUE ? open?.() : undefined;
+          if (writer) {
+            const ref = writeNow(writer, encoded);
+            end = this.putRef(ref, end);
+            (ids ??= []).push(ref.id);
+            this.writeView.setUint32(base + slot.offset, (end - variableBase + ELSEWHERE) >>> 0, true);
+            continue;
+          }
           if (typeof encoded === 'string') {
             this.reserve(end + encoded.length * 3);
             end += encoder.encodeInto(encoded, this.buffer.subarray(end)).written;
@@ -104,7 +144,18 @@ export class TupleCodec {
       }
       if (!slot.fixed) this.writeView.setUint32(base + slot.offset, end - variableBase, true);
     }
+    if (ids) {
+      this.reserve(end + largeIdsLength(ids.length));
+      end = appendLargeIds(this.buffer, end, ids);
+    }
     return this.buffer.slice(0, end);
+  }
+
+  private putRef(ref: LargeRef, at: number): number {
+    this.reserve(at + REF_BYTES);
+    writeUint48(this.buffer, at, ref.id);
+    writeUint48(this.buffer, at + 6, ref.length);
+    return at + REF_BYTES;
   }
 
   /** A DataView over the tuple's buffer; kept per buffer because the rows of a block may share one. */
@@ -119,7 +170,7 @@ export class TupleCodec {
   /** One column (0-based) of a stored row. */
   read(tuple: Uint8Array, column: number): Datum {
     const slot = this.slots[column]!;
-    const n = tuple[0]! | (tuple[1]! << 8);
+    const n = tuple[0]! | ((tuple[1]! & 0x7f) << 8);
     if (column >= n) return slot.missing;
     if ((tuple[2 + (column >> 3)]! & (1 << (column & 7))) !== 0 || slot.type === null) return null;
     const base = 2 + ((n + 7) >> 3);
@@ -127,10 +178,79 @@ export class TupleCodec {
     const codec = slot.type.row;
     if (codec.width !== 0) return codec.read(view, tuple.byteOffset + base + slot.offset);
     const variableBase = base + this.slotEnd[n]!;
-    const start = slot.previousEnd < 0 ? 0 : view.getUint32(tuple.byteOffset + base + slot.previousEnd, true);
+    const start = slot.previousEnd < 0 ? 0 : view.getUint32(tuple.byteOffset + base + slot.previousEnd, true) & ~ELSEWHERE;
     const end = view.getUint32(tuple.byteOffset + base + slot.offset, true);
+    if (end >= ELSEWHERE) return this.readElsewhere(slot, new LargeRef(readUint48(tuple, variableBase + start), readUint48(tuple, variableBase + start + 6)));
     if (slot.plainText) return utf8Slice.call(tuple, variableBase + start, variableBase + end);
     return codec.decode(tuple.subarray(variableBase + start, variableBase + end));
+  }
+
+  private readElsewhere(slot: Slot, ref: LargeRef): Datum {
+    const loaded = this.loaded.get(ref.id);
+    if (loaded !== undefined) return loaded;
+    const bytes = this.reader().read(this.storage, ref.id, 0, ref.length);
+    return slot.plainText ? decodeText(bytes) : (slot.type!.row as { decode(bytes: Uint8Array): Datum }).decode(bytes);
+  }
+
+  private reader(): LargeValueReader {
+    if (!this.large) throw new DatabaseError('XX000', 'a large value is read without its store');
+    return this.large;
+  }
+
+  /** Where a column's value is when it is not in the row. */
+  refOf(tuple: Uint8Array, column: number): LargeRef | null {
+    if (!hasLarge(tuple)) return null;
+    const slot = this.slots[column]!;
+    const n = tuple[0]! | ((tuple[1]! & 0x7f) << 8);
+    if (column >= n || slot.fixed || slot.type === null || (tuple[2 + (column >> 3)]! & (1 << (column & 7))) !== 0) return null;
+    const base = 2 + ((n + 7) >> 3);
+    const view = this.viewOf(tuple);
+    if (view.getUint32(tuple.byteOffset + base + slot.offset, true) < ELSEWHERE) return null;
+    const start = slot.previousEnd < 0 ? 0 : view.getUint32(tuple.byteOffset + base + slot.previousEnd, true) & ~ELSEWHERE;
+    const at = base + this.slotEnd[n]! + start;
+    return new LargeRef(readUint48(tuple, at), readUint48(tuple, at + 6));
+  }
+
+  /**
+   * Before `count` rows are decoded: reads what is long, in slices. Pending: call again. `release`
+   * afterwards. Columns by position.
+   */
+  load(columns: readonly number[], tuples: readonly Uint8Array[], count: number): Pending | undefined {
+    let wanted: { slot: Slot; ref: LargeRef }[] | null = null;
+    for (let i = 0; i < count; i++) {
+      const tuple = tuples[i]!;
+      if (!hasLarge(tuple)) continue;
+      for (const column of columns) {
+        const ref = column < 0 ? null : this.refOf(tuple, column);
+        if (ref && ref.length > SLICED && !this.loaded.has(ref.id)) (wanted ??= []).push({ slot: this.slots[column]!, ref });
+      }
+    }
+    return wanted ? new Pending(this.loadAll(wanted), 'IO', 'DataFileRead') : undefined;
+  }
+
+  private async loadAll(wanted: readonly { slot: Slot; ref: LargeRef }[]): Promise<void> {
+    for (const { slot, ref } of wanted) {
+      const whole = (bytes: Uint8Array): Datum => (slot.type!.row as { decode(bytes: Uint8Array): Datum }).decode(bytes);
+      this.loaded.set(ref.id, await readSliced(this.reader(), this.storage, ref, slot.plainText ? decodeText : null, whole));
+    }
+  }
+
+  /** Forgets what was loaded for these rows. */
+  release(tuples: readonly Uint8Array[], count: number): void {
+    if (this.loaded.size === 0) return;
+    for (let i = 0; i < count; i++)
+      if (hasLarge(tuples[i]!)) for (const column of this.variableColumns) {
+        const ref = this.refOf(tuples[i]!, column);
+        if (ref) this.loaded.delete(ref.id);
+      }
+  }
+
+  /** All columns, dropped ones null; long values of columns other than `needed` as references, to be written back as they are. */
+  readForChange(tuple: Uint8Array, needed: ReadonlySet<number>): Datum[] {
+    const out = new Array<Datum>(this.slots.length);
+    // A LargeRef is no datum: the caller hands it on to `encode` and to nothing else.
+    for (let i = 0; i < out.length; i++) out[i] = needed.has(i + 1) ? this.read(tuple, i) : ((this.refOf(tuple, i) as unknown as Datum | null) ?? this.read(tuple, i));
+    return out;
   }
 
   /** All columns, dropped ones null. */

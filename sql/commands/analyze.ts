@@ -31,7 +31,8 @@ export async function analyzeRelation(context: CommandContext, relation: Relatio
   for (const attribute of attributes) {
     const columnTarget = targets.get(attribute.attnum)!;
     if (columnTarget === 0) continue;
-    const values = rows.map((tuple) => access.codec.read(tuple, attribute.attnum - 1));
+    // Values out of line are too wide to be worth looking at (WIDTH_THRESHOLD in analyze.c).
+    const values = rows.filter((tuple) => !access.codec.refOf(tuple, attribute.attnum - 1)).map((tuple) => access.codec.read(tuple, attribute.attnum - 1));
     const type = context.catalog.dataType(attribute.atttypid);
     storeStatistics(context, relation, attribute.attnum, attribute.atttypid, attribute.attcollation, columnStatistics(context.catalog, attribute.atttypid, type, values, total, columnTarget));
     await eventLoopTurn();

@@ -57,6 +57,8 @@ export class PointRead {
     const version = this.table.fetch(transaction, snapshot, rowId as RowId);
     if (version instanceof Pending) return version;
     if (!version) return null;
+    const loading = this.table.load(this.attnums, [version.tuple], 1);
+    if (loading) return loading;
     let batch: Batch = { columns: this.table.decode(this.attnums, [version.tuple], [rowId], [version.xmin], 1), length: 1, selection: null };
     if (this.filter) {
       const kept = this.filter.applyNow(batch, state);

@@ -23,6 +23,11 @@ export class RelationChecks {
       .map((constraint) => ({ name: constraint.conname, test: compileExpression(analyzeRelationExpression(constraint.expressionText!, relation.oid, catalog, context, 'check constraint'), catalog) }));
   }
 
+  /** Whether the row's other columns are looked at when one is written. NOT NULL of all of them is: an error shows the row. */
+  get readsRow(): boolean {
+    return this.generated.length > 0 || this.checks.length > 0;
+  }
+
   get hasGenerated(): boolean {
     return this.generated.length > 0;
   }

@@ -4,6 +4,7 @@ import { makeArray } from '../types/array.js';
 import type { ArrayValue, Datum, Int8 } from '../types/datum.js';
 import { quoteIdentifier } from '../types/identifier.js';
 import { trimBlanks } from '../types/text.js';
+import { LARGE_TEXT, PIECE_LENGTH, rememberPieces } from '../types/large-text.js';
 import { characterLength, isBasicPlane, sliceCharacters, utf8Length } from '../types/utf8.js';
 import type { EvalContext } from './context.js';
 import { f, fbc, set } from './define.js';
@@ -86,10 +87,21 @@ function rightPart(text: string, count: number): string {
   return sliceCharacters(text, count >= 0 ? Math.max(length - count, 0) : Math.min(-count, length), length);
 }
 
+/** Long results are put together from few parts, which the way to the store or the client goes along. */
+function repeatText(text: string, count: number): string {
+  const result = text.repeat(count);
+  if (result.length <= LARGE_TEXT || text.length > PIECE_LENGTH) return result;
+  const perPiece = Math.floor(PIECE_LENGTH / text.length);
+  const piece = text.repeat(perPiece);
+  const pieces = Array<string>(Math.floor(count / perPiece)).fill(piece);
+  if (count % perPiece > 0) pieces.push(text.repeat(count % perPiece));
+  return rememberPieces(result, pieces);
+}
+
 function repeat(text: string, count: number): string {
   if (count <= 0 || text === '') return '';
   if (utf8Length(text) * count > MAX_BYTES) throw tooLarge();
-  return text.repeat(count);
+  return repeatText(text, count);
 }
 
 function replace(text: string, search: string, replacement: string): string {

@@ -62,6 +62,7 @@ function* scan(node: BitmapScanNode, parts: readonly IndexRanges[], filter: RowF
       xmins.push(version.xmin);
     }
     if (ids.length === 0) continue;
+    yield* waitFor(() => access.load(output.attnums, tuples, ids.length) ?? true);
     const batch = makeBatch(output.vectors(access.decode(output.attnums, tuples, ids, xmins, ids.length), ids.length), ids.length);
     const kept = filter ? yield* filter.apply(batch, state) : batch;
     if (state.instrument && filter) countRemoved(state, node, ids.length - (kept?.length ?? 0));

@@ -17,6 +17,8 @@ import type { ExecState } from '../exec-state.js';
 import { compile } from '../expressions/compile.js';
 import { Frame, type Scalar } from '../expressions/frame.js';
 import { TIME_SLICE } from '../interrupts.js';
+import { LargeRef } from '../../access/large-columns.js';
+import { hasLarge } from '../../../engine/mvcc/row-format.js';
 import { recheck, rowIdColumns, serializationFailure, type RowIdColumns } from '../recheck.js';
 import { relationChecks, type RelationChecks } from '../relation-checks.js';
 import { TargetRowLayout } from '../row-layout.js';
@@ -67,6 +69,9 @@ class ModifyTable {
   /** Attribute numbers that an UPDATE may change. */
   private readonly changed: Set<number>;
   private readonly strength: RowLockStrength;
+  private readonly needed: ReadonlySet<number> | null;
+  /** The row of which not all was read. */
+  private oldTuple: Uint8Array | null = null;
 
   constructor(private readonly compiled: Compiled, private readonly state: ExecState) {
     const { node } = compiled;
@@ -79,6 +84,7 @@ class ModifyTable {
     const set = node.onConflict?.action === 'update' ? node.onConflict.set : node.set;
     this.changed = new Set(set.map(({ attno }) => attno));
     for (const attribute of this.relation.attributes) if (attribute.attgenerated === 's') this.changed.add(attribute.attnum);
+    this.needed = this.neededColumns();
     this.strength = node.operation === 'delete' || this.changesKey() ? 'update' : 'no key update';
   }
 
@@ -244,7 +250,7 @@ class ModifyTable {
         break;
       }
     }
-    const old = this.writer.access.codec.readAll(tuple);
+    const old = yield* this.readOld(tuple);
     this.affected++;
     if (node.operation === 'delete') {
       this.writer.delete(rowId, old);
@@ -255,13 +261,51 @@ class ModifyTable {
     }
   }
 
+  /** The row before the change. Long values that nothing here looks at stay where they are, and the new version shares them. */
+  private *readOld(tuple: Uint8Array): Generator<Pending, Datum[]> {
+    const { access } = this.writer;
+    if (!hasLarge(tuple)) return access.codec.readAll(tuple);
+    const kept = tuple.slice();
+    if (this.needed) {
+      this.oldTuple = kept;
+      return access.codec.readForChange(kept, this.needed);
+    }
+    const columns = access.codec.variableColumns.map((column) => column + 1);
+    yield* waitFor(() => access.load(columns, [kept], 1) ?? true);
+    const values = access.codec.readAll(kept);
+    access.codec.release([kept], 1);
+    return values;
+  }
+
+  /** Attribute numbers whose old values a change looks at; null: maybe all. */
+  private neededColumns(): ReadonlySet<number> | null {
+    const indexed = this.writer.indexedColumns;
+    if (!indexed || this.compiled.returning.length > 0 || this.events.any || this.checks.readsRow) return null;
+    return indexed;
+  }
+
+  private check(values: Datum[]): void {
+    const { catalog, context } = this.state;
+    const { oldTuple } = this;
+    this.oldTuple = null;
+    try {
+      this.checks.apply(values, catalog, context);
+    } catch (error) {
+      if (!oldTuple) throw error;
+      // The error shows the row, so now all of it is read.
+      const old = this.writer.access.codec.readAll(oldTuple);
+      this.checks.apply(values.map((value, i) => ((value as unknown) instanceof LargeRef ? old[i]! : value)), catalog, context);
+      throw error;
+    }
+  }
+
   private *update(rowId: RowId, old: Datum[], batch: Batch, row: number): Generator<Pending, void> {
     const { compiled, state, frame } = this;
     frame.columns = batch.columns;
     frame.row = row;
     const values = [...old];
     for (const { index, value } of compiled.set) values[index] = value(frame);
-    this.checks.apply(values, state.catalog, state.context);
+    this.check(values);
     yield* waitFor(() => this.writer.update(rowId, old, values, this.changed));
     if (this.events.any) this.events.updated(rowId, old, values, state.catalog);
     this.returnRow(batch, row, values, rowId);
