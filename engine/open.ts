@@ -12,6 +12,7 @@ import { GroupCommit } from './log/group-commit.js';
 import type { LogStore } from './log/log-store.js';
 import { MemoryLogStore } from './log/memory.js';
 import { Applier, META } from './mvcc/applier.js';
+import { SUMS_EVERY_MS } from './mvcc/applier-driver.js';
 import { InlineApplier } from './mvcc/apply-inline.js';
 import { ThreadedApplier } from './mvcc/apply-threaded.js';
 import { Engine } from './mvcc/engine.js';
@@ -38,6 +39,8 @@ export interface OpenOptions {
   readonly trimEveryBytes?: number;
   /** Milliseconds between garbage collections; 0: only on demand. */
   readonly collectEveryMs?: number;
+  /** Milliseconds between records of counts and hash sums in the log. */
+  readonly sumsEveryMs?: number;
 }
 
 export interface EngineParts {
@@ -98,7 +101,8 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
     replayMs,
   };
   const group = new GroupCommit(log, lead, runtime.clock, batches + Math.floor(runtime.random.uniform() * 2 ** 30));
-  const driver = parts.statePath === undefined ? new InlineApplier(kv, applier, runtime.clock) : await startThread(runtime, kv, parts.statePath, applier);
+  const sumsEveryMs = options.sumsEveryMs ?? SUMS_EVERY_MS;
+  const driver = parts.statePath === undefined ? new InlineApplier(kv, applier, runtime.clock, sumsEveryMs) : await startThread(runtime, kv, parts.statePath, applier, sumsEveryMs);
   const engineOptions: EngineOptions = {
     directory: options.directory,
     transactionMemory: options.transactionMemory ?? 1 << 30,
@@ -109,8 +113,8 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
   return new Engine(runtime, engineOptions, kv, log, group, driver, store, recovered, parts.onClose);
 }
 
-async function startThread(runtime: Runtime, kv: KeyValueStore, path: string, applier: Applier): Promise<ThreadedApplier> {
-  const driver = new ThreadedApplier(runtime, kv, path, applier);
+async function startThread(runtime: Runtime, kv: KeyValueStore, path: string, applier: Applier, sumsEveryMs: number): Promise<ThreadedApplier> {
+  const driver = new ThreadedApplier(runtime, kv, path, applier, sumsEveryMs);
   await new Promise<void>((resolve, reject) => {
     driver.onFailure = reject;
     driver.ready.then(resolve, reject);

@@ -23,8 +23,8 @@
  *                                                    message   u16 prefix length, prefix, content
  *     row operations                                 sequence  u48 id, i64 last, u8 called, u32 ahead
  *     1 insert  u48 row, u32 n, n bytes              reserve   u48 next xid, u48 next storage id
- *     2 update  u48 row, u32 n, n bytes              sums      u48 storage, f64 count, 16B hash
- *     3 delete  u48 row
+ *     2 update  u48 row, u32 n, n bytes              sums      u48 LSN they are of, then per storage
+ *     3 delete  u48 row                                        u48 id, f64 count, 4 u32 hash sum
  *     4 storage u48 (of the operations after it)
  *     5 piece   u32 n, n bytes: more of a value too large for one record; the insert or update
  *               that follows in the same transaction has n = 0xFFFFFFFF and takes the pieces

@@ -1,5 +1,6 @@
 /** How the engine hands durable batches to the applier, wherever it runs. */
 import type { Lsn, StorageId, Xid } from '../ids.js';
+import type { StateMark, StateSums } from './applier.js';
 
 export interface ApplierDriver {
   /** LSN of the last record that this thread's reads of the key-value store see applied. */
@@ -12,6 +13,8 @@ export interface ApplierDriver {
   readonly versionsCollected: number;
   /** After reads see `applied`: the overlay may be trimmed to it. */
   onApplied: (applied: Lsn) => void;
+  /** Counts and hash sums that changed, every `SUMS_EVERY_BYTES` of log and every so often. */
+  onSums: (sums: StateSums) => void;
   /** The state cannot be brought further: the process must end. */
   onFailure: (error: unknown) => void;
   rowCount(storage: StorageId): number;
@@ -25,5 +28,11 @@ export interface ApplierDriver {
   collect(horizon: () => Lsn): Promise<{ versions: number; entries: number }>;
   /** Removes what an aborted bulk load left behind. */
   sweep(xid: Xid): Promise<void>;
+  /** The state between two records, once everything fed so far is applied. */
+  mark(): Promise<StateMark>;
   close(): Promise<void>;
 }
+
+/** Log between two reports of sums. */
+export const SUMS_EVERY_BYTES = 16 << 20;
+export const SUMS_EVERY_MS = 10_000;

@@ -54,6 +54,34 @@ export interface StagedPart {
   readonly lsn: Lsn;
 }
 
+/** Live rows of a storage and the sum of their hashes. */
+export interface StorageSum {
+  readonly storage: StorageId;
+  readonly count: number;
+  readonly hash: Uint32Array;
+}
+
+/** Sums as of the record at `at`: what the log carries for whoever restores. */
+export interface StateSums {
+  readonly at: Lsn;
+  readonly storages: readonly StorageSum[];
+}
+
+export interface StateMark {
+  readonly at: Lsn;
+  readonly replayFrom: Lsn;
+  readonly lastCommitMicros: number;
+  /** Records of the `storages` keyspace. */
+  readonly storages: readonly { readonly id: StorageId; readonly record: Uint8Array }[];
+  /** Entries of the meta keyspace. */
+  readonly sequences: readonly { readonly key: Uint8Array; readonly value: Uint8Array }[];
+  readonly reserve: Uint8Array | undefined;
+  /** Dropped and not yet removed. */
+  readonly dropped: readonly StorageId[];
+  /** Transactions that the log began and did not end. */
+  readonly open: readonly Xid[];
+}
+
 /** Live rows that a provisional transaction adds once it commits. */
 interface Tally {
   count: number;
@@ -82,6 +110,8 @@ export class Applier implements RowVisitor, IndexVisitor {
   private readonly dirty = new Set<StorageInfo>();
   /** Infos changed since `takeChanged`. */
   private changed = new Set<StorageInfo>();
+  /** Storages whose sums changed since `takeSums`. */
+  private unsummed = new Set<StorageInfo>();
   private parts = new Map<Xid, StagedPart[]>();
   /** Transactions whose prepare record came: their parts outlive a restart. */
   private prepared = new Set<Xid>();
@@ -114,6 +144,12 @@ export class Applier implements RowVisitor, IndexVisitor {
   private value = new Uint8Array(16 << 10);
   private readonly hash = new Uint32Array(4);
   private readonly lastStorage: { id: StorageId; info: StorageInfo | undefined } = { id: -1 as StorageId, info: undefined };
+
+  /**
+   * For a restore: up to `until` only records of these transactions are applied, because the state
+   * has all that others did by then.
+   */
+  only: { readonly until: Lsn; readonly xids: ReadonlySet<Xid> } | undefined;
 
   /** Versions put into history since the start. */
   historyCount = 0;
@@ -248,8 +284,37 @@ export class Applier implements RowVisitor, IndexVisitor {
     return changed;
   }
 
+  /** Counts and hash sums that changed since the last call, as of `applied`; undefined when none did. */
+  takeSums(): StateSums | undefined {
+    if (this.unsummed.size === 0) return undefined;
+    const storages: StorageSum[] = [];
+    for (const info of this.unsummed) if (this.infos.get(info.id) === info) storages.push({ storage: info.id, count: info.count, hash: info.hash.slice() });
+    this.unsummed = new Set();
+    return storages.length > 0 ? { at: this.applied, storages } : undefined;
+  }
+
+  /** Everything about the state at `applied` that is not rows or entries: what a backup begins with. */
+  mark(): StateMark {
+    const chunk = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
+    this.kv.refresh();
+    this.kv.scan('meta', metaKey('s', 0), metaKey('t', 0), false, Infinity, chunk);
+    const dropped = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
+    this.kv.scan('meta', metaKey('d', 0, 0), metaKey('e', 0), false, Infinity, dropped);
+    return {
+      at: this.applied,
+      replayFrom: this.replayFrom,
+      lastCommitMicros: this.lastCommitMicros,
+      storages: [...this.infos.values()].map((info) => ({ id: info.id, record: info.encode() })),
+      sequences: chunk.keys.map((key, i) => ({ key, value: chunk.values[i]! })),
+      reserve: this.kv.get('meta', META.reserve)?.slice(),
+      dropped: dropped.keys.map((key) => readUint48(key, 7) as StorageId),
+      open: [...new Set([...this.parts.keys(), ...this.provisional.keys()])],
+    };
+  }
+
   private applyRecord(batch: Uint8Array): void {
     const { reader } = this;
+    if (this.only && reader.lsn <= this.only.until && !this.only.xids.has(reader.xid)) return;
     if (reader.kind === RecordKind.part || reader.kind === RecordKind.prepare) {
       const list = this.parts.get(reader.xid);
       const part = { batch, offset: reader.start - 12, lsn: reader.lsn };
@@ -597,6 +662,7 @@ export class Applier implements RowVisitor, IndexVisitor {
     for (const info of this.dirty) {
       this.writer.put('storages', storagePrefix(info.id), info.encode());
       this.changed.add(info);
+      this.unsummed.add(info);
     }
     this.dirty.clear();
     for (const xid of this.valuesChanged) {

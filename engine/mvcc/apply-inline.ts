@@ -4,6 +4,8 @@ import type { KeyValueStore } from '../kv/key-value-store.js';
 import { BATCH_HEADER } from '../log/batch.js';
 import type { Clock } from '../runtime.js';
 import { Applier } from './applier.js';
+import type { StateMark, StateSums } from './applier.js';
+import { SUMS_EVERY_BYTES, SUMS_EVERY_MS } from './applier-driver.js';
 import type { ApplierDriver } from './applier-driver.js';
 import { Collector } from './collector.js';
 
@@ -21,13 +23,31 @@ export class InlineApplier implements ApplierDriver {
   readonly stalled = false;
   onApplied: (applied: Lsn) => void = () => undefined;
   onFailure: (error: unknown) => void = () => undefined;
+  onSums: (sums: StateSums) => void = () => undefined;
+  private sinceSums = 0;
+  private summedMs: number;
 
   constructor(
     private readonly kv: KeyValueStore,
     readonly applier: Applier,
     private readonly clock: Clock,
+    private readonly sumsEveryMs = SUMS_EVERY_MS,
   ) {
     this.collector = new Collector(kv);
+    this.summedMs = clock.monotonicMs();
+  }
+
+  private reportSums(): void {
+    if (this.sinceSums < SUMS_EVERY_BYTES && this.clock.monotonicMs() - this.summedMs < this.sumsEveryMs) return;
+    this.sinceSums = 0;
+    this.summedMs = this.clock.monotonicMs();
+    const sums = this.applier.takeSums();
+    if (sums) this.onSums(sums);
+  }
+
+  async mark(): Promise<StateMark> {
+    await this.drain();
+    return this.applier.mark();
   }
 
   get applied(): Lsn {
@@ -69,7 +89,10 @@ export class InlineApplier implements ApplierDriver {
     const stop = (): boolean => (++records & 15) === 0 && this.clock.monotonicMs() >= end;
     try {
       const at = this.applier.applyAll(this.queue, this.offset, stop);
-      for (const done of this.queue.splice(0, at.batch)) this.queuedBytes -= done.length;
+      for (const done of this.queue.splice(0, at.batch)) {
+        this.queuedBytes -= done.length;
+        this.sinceSums += done.length;
+      }
       this.offset = at.offset;
     } catch (error) {
       this.onFailure(error);
@@ -77,6 +100,7 @@ export class InlineApplier implements ApplierDriver {
     }
     this.kv.refresh();
     this.onApplied(this.applied);
+    this.reportSums();
     if (this.waiters.length > 0 && this.queue.length === 0) {
       for (const waiter of this.waiters) waiter.resolve();
       this.waiters = [];

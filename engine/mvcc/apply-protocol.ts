@@ -1,6 +1,6 @@
 /** Messages between the engine's thread and the applier's. */
 import type { Lsn, StorageId, Xid } from '../ids.js';
-import type { StagedPart } from './applier.js';
+import type { StagedPart, StateMark, StateSums } from './applier.js';
 import type { RingMemory } from './ring.js';
 
 export interface ApplyWorkerData {
@@ -8,12 +8,15 @@ export interface ApplyWorkerData {
   readonly ring: RingMemory;
   /** What recovery found of prepared transactions. */
   readonly prepared: ReadonlyMap<Xid, readonly StagedPart[]>;
+  /** Counts and hash sums are reported this often. */
+  readonly sumsEveryMs: number;
 }
 
 export type ToApplier =
   | { readonly kind: 'sync'; readonly id: number }
   | { readonly kind: 'collect'; readonly id: number; readonly horizon: Lsn }
   | { readonly kind: 'sweep'; readonly id: number; readonly xid: Xid }
+  | { readonly kind: 'mark'; readonly id: number }
   | { readonly kind: 'stop' };
 
 export type FromApplier =
@@ -33,4 +36,6 @@ export type FromApplier =
   | { readonly kind: 'synced'; readonly id: number; readonly replayFrom: Lsn }
   | { readonly kind: 'collected'; readonly id: number; readonly versions: number; readonly entries: number }
   | { readonly kind: 'swept'; readonly id: number }
+  | { readonly kind: 'marked'; readonly id: number; readonly mark: StateMark }
+  | { readonly kind: 'sums'; readonly sums: StateSums }
   | { readonly kind: 'failed'; readonly message: string };

@@ -5,7 +5,7 @@ import type { KeyValueStore } from '../kv/key-value-store.js';
 import { batchFirstLsn } from '../log/batch.js';
 import { compiledModule } from '../runtime-node.js';
 import type { Runtime, Thread } from '../runtime.js';
-import type { Applier } from './applier.js';
+import type { Applier, StateMark, StateSums } from './applier.js';
 import type { ApplierDriver } from './applier-driver.js';
 import type { ApplyWorkerData, FromApplier, ToApplier } from './apply-protocol.js';
 import { RingWriter, createRing } from './ring.js';
@@ -34,6 +34,7 @@ export class ThreadedApplier implements ApplierDriver {
   private historyCount = 0;
   onApplied: (applied: Lsn) => void = () => undefined;
   onFailure: (error: unknown) => void = () => undefined;
+  onSums: (sums: StateSums) => void = () => undefined;
 
   /** `applier` has recovered the state on this thread and writes no more. */
   constructor(
@@ -41,6 +42,7 @@ export class ThreadedApplier implements ApplierDriver {
     private readonly kv: KeyValueStore,
     path: string,
     applier: Applier,
+    sumsEveryMs: number,
   ) {
     const memory = createRing(RING_BYTES);
     this.ring = new RingWriter(memory);
@@ -48,7 +50,7 @@ export class ThreadedApplier implements ApplierDriver {
     for (const info of applier.infos.values()) this.infos.set(info.id, { count: info.count, bytes: info.bytes });
     this.ready = new Promise((resolve) => (this.becameReady = resolve));
     this.thread = runtime.threads.start(compiledModule('engine/mvcc/apply-worker.js', import.meta.url), {
-      path, ring: memory, prepared: applier.keepPrepared(),
+      path, ring: memory, prepared: applier.keepPrepared(), sumsEveryMs,
     } satisfies ApplyWorkerData);
     this.thread.onMessage((message) => this.receive(message as FromApplier));
     this.thread.onExit((code, error) => {
@@ -71,6 +73,9 @@ export class ThreadedApplier implements ApplierDriver {
         return;
       case 'stalled':
         this.stalled = true;
+        return;
+      case 'sums':
+        this.onSums(message.sums);
         return;
       case 'failed':
         this.failed(message.message);
@@ -150,6 +155,13 @@ export class ThreadedApplier implements ApplierDriver {
 
   async sweep(xid: Xid): Promise<void> {
     await this.request((id) => ({ kind: 'sweep', id, xid }));
+  }
+
+  async mark(): Promise<StateMark> {
+    await this.drain();
+    const answer = await this.request((id) => ({ kind: 'mark', id }));
+    if (answer.kind !== 'marked') throw new DatabaseError('57P01', 'the applier has stopped');
+    return answer.mark;
   }
 
   async close(): Promise<void> {

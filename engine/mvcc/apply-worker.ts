@@ -8,6 +8,7 @@ import { LmdbKeyValueStore } from '../kv/lmdb.js';
 import { BATCH_HEADER, batchFirstLsn } from '../log/batch.js';
 import { nodeRuntime, workerContext } from '../runtime-node.js';
 import { Applier } from './applier.js';
+import { SUMS_EVERY_BYTES } from './applier-driver.js';
 import type { ApplyWorkerData, FromApplier, ToApplier } from './apply-protocol.js';
 import { Collector } from './collector.js';
 import { RingReader } from './ring.js';
@@ -36,6 +37,18 @@ applier.adopt(context.data.prepared);
 let batches: Uint8Array[] = [];
 let offset = BATCH_HEADER;
 
+let sinceSums = 0;
+let summedMs = clock.monotonicMs();
+
+/** The state's counts and hash sums go to the log, for whoever restores from it. */
+function reportSums(): void {
+  if (sinceSums < SUMS_EVERY_BYTES && clock.monotonicMs() - summedMs < context.data.sumsEveryMs) return;
+  sinceSums = 0;
+  summedMs = clock.monotonicMs();
+  const sums = applier.takeSums();
+  if (sums) context.post({ kind: 'sums', sums });
+}
+
 function takeFromRing(): void {
   let bytes = 0;
   for (const batch of batches) bytes += batch.length;
@@ -60,6 +73,8 @@ function applySlice(): void {
   offset = at.offset;
   const infos = [...applier.takeChanged()].map((info) => [info.id, info.count, info.bytes] as const);
   context.post({ kind: 'applied', applied: applier.applied, end: position, historyCount: applier.historyCount, infos, bytes });
+  sinceSums += bytes;
+  reportSums();
 }
 
 /** LMDB reports a write cut short by a full disk as an I/O error. */
@@ -76,6 +91,7 @@ async function applyLoop(): Promise<void> {
     if (batches.length === 0) {
       if (stopping) return;
       await ring.wait(1000);
+      reportSums();
       continue;
     }
     try {
@@ -123,6 +139,9 @@ async function serve(message: ToApplier): Promise<void> {
     case 'sweep':
       while (!collector.sweep(message.xid, COLLECT_SLICE) && !stopping) await new Promise<void>((resolve) => setImmediate(resolve));
       context.post({ kind: 'swept', id: message.id });
+      return;
+    case 'mark':
+      context.post({ kind: 'marked', id: message.id, mark: applier.mark() });
       return;
     case 'stop':
       stopping = true;

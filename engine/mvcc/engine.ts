@@ -16,6 +16,7 @@ import { LockManager } from '../locks/lock-manager.js';
 import { LockClass, modeName } from '../locks/modes.js';
 import type { Runtime } from '../runtime.js';
 import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, PreparedTransaction, SequenceStore, Storage, Transaction, TransactionOptions } from '../storage.js';
+import type { StateSums } from './applier.js';
 import type { ApplierDriver } from './applier-driver.js';
 import { BulkLoad } from './bulk-load.js';
 import { ChangeWatches } from './change-watch.js';
@@ -62,6 +63,7 @@ const TEMPORARY_BASE = 2 ** 47;
 /** How many xids and storage ids one reserve record covers. */
 const XID_RESERVE = 1 << 16;
 const STORAGE_RESERVE = 1 << 12;
+const SUMS_PER_RECORD = 4096;
 /** Parts of a large transaction wait for the log this often. */
 const PARTS_IN_FLIGHT = 8;
 /** With a full disk, commits go on until this much waits to be applied. */
@@ -139,6 +141,7 @@ export class Engine implements Storage {
       this.largeValues.trim(applied);
     };
     applier.onFailure = (error) => this.fail(error);
+    applier.onSums = (sums) => this.writeSums(sums);
     for (const prepared of recovered.prepared) this.restorePrepared(prepared);
     for (const xid of recovered.unfinished) {
       this.writeAbort(xid);
@@ -393,6 +396,26 @@ export class Engine implements Storage {
     this.log.wrote(lsn);
     this.log.flushSoon();
     return lsn;
+  }
+
+  /** The state's counts and hash sums as of an LSN before: a restore compares when it gets there. */
+  private writeSums({ at, storages }: StateSums): void {
+    if (this.log.failed || this.closing) return;
+    for (let from = 0; from < storages.length; from += SUMS_PER_RECORD) {
+      const builder = this.log.open();
+      const lsn = builder.beginRecord(RecordKind.system, 0, 0 as Xid);
+      builder.beginSection(Section.sums);
+      builder.uint48(at);
+      for (const { storage, count, hash } of storages.slice(from, from + SUMS_PER_RECORD)) {
+        builder.uint48(storage);
+        builder.float64(count);
+        for (const word of hash) builder.uint32(word);
+      }
+      builder.endSection();
+      builder.endRecord();
+      this.log.wrote(lsn);
+    }
+    this.log.flushSoon();
   }
 
   private becameDurable(batch: Uint8Array, durable: Lsn): void {

@@ -207,14 +207,62 @@ function hashBytes(seed: number, bytes: Uint8Array, start: number, end: number):
   return h ^ (h >>> 13);
 }
 
-/** 128-bit hash of a row's canonical bytes (storage-independent: row id and tuple), as four words into `out`. */
+/**
+ * 128-bit hash of a row's canonical bytes (row id and tuple: no stamp, no xid), as four words into
+ * `out`: MurmurHash3 x86 128 with the row id as seed. One pass over the bytes.
+ */
 export function hashRow(out: Uint32Array, rowId: RowId, tuple: Uint8Array): void {
-  const low = rowId >>> 0;
+  const low = rowId | 0;
   const high = Math.floor(rowId / 0x100000000);
-  for (let lane = 0; lane < 4; lane++) {
-    const seed = Math.imul(low ^ Math.imul(lane + 1, 0x9e3779b1), 0x2c1b3c6d) ^ Math.imul(high + lane, 0x27d4eb2f);
-    out[lane] = hashBytes(seed, tuple, 0, tuple.length);
+  const { length } = tuple;
+  let h1 = low;
+  let h2 = Math.imul(low, 0x9e3779b1) ^ high;
+  let h3 = low ^ 0x2c1b3c6d;
+  let h4 = Math.imul(high + 1, 0x27d4eb2f) ^ low;
+  let i = 0;
+  for (const last = length - 15; i < last; i += 16) {
+    let k1 = tuple[i]! | (tuple[i + 1]! << 8) | (tuple[i + 2]! << 16) | (tuple[i + 3]! << 24);
+    let k2 = tuple[i + 4]! | (tuple[i + 5]! << 8) | (tuple[i + 6]! << 16) | (tuple[i + 7]! << 24);
+    let k3 = tuple[i + 8]! | (tuple[i + 9]! << 8) | (tuple[i + 10]! << 16) | (tuple[i + 11]! << 24);
+    let k4 = tuple[i + 12]! | (tuple[i + 13]! << 8) | (tuple[i + 14]! << 16) | (tuple[i + 15]! << 24);
+    k1 = Math.imul(k1, C1);
+    h1 ^= Math.imul((k1 << 15) | (k1 >>> 17), C2);
+    h1 = (Math.imul(((h1 << 19) | (h1 >>> 13)) + h2, 5) + 0x561ccd1b) | 0;
+    k2 = Math.imul(k2, C2);
+    h2 ^= Math.imul((k2 << 16) | (k2 >>> 16), C3);
+    h2 = (Math.imul(((h2 << 17) | (h2 >>> 15)) + h3, 5) + 0x0bcaa747) | 0;
+    k3 = Math.imul(k3, C3);
+    h3 ^= Math.imul((k3 << 17) | (k3 >>> 15), C4);
+    h3 = (Math.imul(((h3 << 15) | (h3 >>> 17)) + h4, 5) + 0x96cd1c35) | 0;
+    k4 = Math.imul(k4, C4);
+    h4 ^= Math.imul((k4 << 18) | (k4 >>> 14), C1);
+    h4 = (Math.imul(((h4 << 13) | (h4 >>> 19)) + h1, 5) + 0x32ac3b17) | 0;
   }
+  for (let shift = 0; i < length; i++, shift = (shift + 8) & 31) {
+    const k = Math.imul((tuple[i]! << shift) + 1, C1);
+    h1 = (Math.imul(h1 ^ ((k << 15) | (k >>> 17)), C2) + h2) | 0;
+    h2 = (h2 ^ Math.imul(h1, C3)) | 0;
+  }
+  h1 ^= length; h2 ^= length; h3 ^= length; h4 ^= length;
+  h1 = (h1 + h2 + h3 + h4) | 0;
+  h2 = (h2 + h1) | 0; h3 = (h3 + h1) | 0; h4 = (h4 + h1) | 0;
+  h1 = finalMix(h1); h2 = finalMix(h2); h3 = finalMix(h3); h4 = finalMix(h4);
+  h1 = (h1 + h2 + h3 + h4) | 0;
+  out[0] = h1;
+  out[1] = h2 + h1;
+  out[2] = h3 + h1;
+  out[3] = h4 + h1;
+}
+
+const C1 = 0x239b961b;
+const C2 = 0xab0e9789 | 0;
+const C3 = 0x38b34ae5;
+const C4 = 0xa1e38b93 | 0;
+
+function finalMix(value: number): number {
+  let h = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return h ^ (h >>> 16);
 }
 
 /** sum += sign * addend, as 128-bit little-endian numbers of four words. */
