@@ -11,6 +11,7 @@ import type { Logger } from 'pino';
 import { DatabaseError } from '../engine/errors.js';
 import { toDatabaseError } from '../sql/session/internal-error.js';
 import { Session } from '../sql/session/session.js';
+import { forgetPieces, piecesOf } from '../sql/types/large-text.js';
 import { REPORTED } from '../sql/session/settings-table.js';
 import type { CopyInStream } from '../sql/session/sink.js';
 import { authenticateScram } from './auth/authenticate.js';
@@ -20,7 +21,7 @@ import { startupSettings, type StartupRequest } from './startup.js';
 import * as backend from './wire/backend.js';
 import { Framing, type Frame } from './wire/framing.js';
 import { decodeFrontend, decodeStartup, type FrontendMessage } from './wire/frontend.js';
-import { WireWriter } from './wire/writer.js';
+import { WireWriter, type Segment } from './wire/writer.js';
 import { WireSink } from './wire-sink.js';
 
 /** Output is sent early beyond this. */
@@ -52,6 +53,9 @@ export class Connection {
   #served: { resolve(): void; reject(error: unknown): void } | null = null;
   /** Its output leaves at the end of this turn. */
   #flushing = false;
+  /** What waits for a large value ahead of it to be sent. */
+  #outbox: Segment[] = [];
+  #sending: Promise<void> | null = null;
   #session: Session | null = null;
   #log: Logger;
   #secret = 0;
@@ -98,10 +102,46 @@ export class Connection {
 
   #flush(): void {
     if (this.#writer.length === 0 || this.#ended) return;
+    if (this.#sending || this.#writer.hasLarge) {
+      this.#outbox.push(...this.#writer.takeSegments());
+      this.#sending ??= this.#sendOutbox();
+      return;
+    }
     this.#socket.write(this.#writer.written());
     // What the kernel took at once needs its buffer no longer.
     if (this.#socket.writableLength === 0) this.#writer.rewind();
     else this.#writer.detach();
+  }
+
+  /** Sends segments, large values slice by slice as the client takes them. */
+  async #sendOutbox(): Promise<void> {
+    for (let segment = this.#outbox.shift(); segment && !this.#ended; segment = this.#outbox.shift()) {
+      if (Buffer.isBuffer(segment)) this.#socket.write(segment);
+      else {
+        for (const slice of slicesOf(segment.value)) {
+          this.#socket.write(slice);
+          await this.#keepsUp();
+          if (this.#ended) break;
+        }
+        if (typeof segment.value === 'string') forgetPieces(segment.value);
+      }
+    }
+    this.#outbox = [];
+    this.#sending = null;
+  }
+
+  /** A turn for others, or longer while the client does not read. */
+  #keepsUp(): Promise<void> {
+    if (this.#socket.writableLength < PRESSURE_BYTES) return new Promise((resolve) => setImmediate(resolve));
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#socket.off('drain', done);
+        this.#socket.off('close', done);
+        resolve();
+      };
+      this.#socket.on('drain', done);
+      this.#socket.on('close', done);
+    });
   }
 
   /** Sends at the end of this turn. */
@@ -121,6 +161,7 @@ export class Connection {
   #relieve(): Promise<void> | undefined {
     if (this.#writer.length < FLUSH_BYTES) return undefined;
     this.#flush();
+    if (this.#sending) return this.#sending;
     if (this.#socket.writableLength < PRESSURE_BYTES || this.#ended) return undefined;
     return new Promise((resolve) => {
       this.#drained = () => {
@@ -175,7 +216,8 @@ export class Connection {
     this.#log.info({ sqlstate: shown.sqlstate, message: shown.message }, 'connection ended by an error');
     backend.errorResponse(this.#writer, shown);
     this.#flush();
-    this.#socket.end();
+    if (this.#sending) void this.#sending.then(() => this.#socket.end());
+    else this.#socket.end();
   }
 
   /** Ends the connection with a FATAL error (shutdown, pg_terminate_backend). */
@@ -493,4 +535,10 @@ export class Connection {
 
 function nothing(): void {
   // The step has answered itself.
+}
+
+/** A large value as buffers of some hundred kilobytes. */
+function* slicesOf(value: string | Uint8Array): Generator<Uint8Array> {
+  if (typeof value === 'string') for (const piece of piecesOf(value)) yield Buffer.from(piece, 'utf8');
+  else for (let at = 0; at < value.length; at += FLUSH_BYTES * 4) yield value.subarray(at, at + FLUSH_BYTES * 4);
 }

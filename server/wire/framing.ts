@@ -1,11 +1,13 @@
 /**
  * Cuts a byte stream into messages. The one place that knows about partial packets. Chunks are kept
- * in a list until a message is whole, so that a message of any size is copied once.
+ * in a list until a message is whole; a large one is put together as it comes, so that a message of any
+ * size is copied once, and never all at once.
  */
 import { DatabaseError } from '../../engine/errors.js';
 import { isFrontendCode } from './frontend.js';
 
 /** Startup packets may not be longer than this (MAX_STARTUP_PACKET_LENGTH). */
+const LARGE_MESSAGE = 1 << 20;
 const MAX_STARTUP_BYTES = 10_000;
 /** PQ_LARGE_MESSAGE_LIMIT: a gigabyte less one. */
 export const MAX_MESSAGE_BYTES = 0x3fffffff - 1;
@@ -19,6 +21,8 @@ export interface Frame {
 export class Framing {
   #chunks: Buffer[] = [];
   #buffered = 0;
+  /** The large message that is coming in. */
+  #large: { readonly code: number; readonly body: Buffer; filled: number } | null = null;
   /** Set once the client has sent its startup packet: messages have a code byte from then on. */
   startupDone = false;
   /** Longest message accepted; short until the client has authenticated. */
@@ -35,6 +39,13 @@ export class Framing {
   }
 
   push(chunk: Buffer): void {
+    const large = this.#large;
+    if (large && large.filled < large.body.length) {
+      const taken = chunk.copy(large.body, large.filled);
+      large.filled += taken;
+      if (taken === chunk.length) return;
+      chunk = chunk.subarray(taken);
+    }
     this.#chunks.push(chunk);
     this.#buffered += chunk.length;
   }
@@ -59,6 +70,12 @@ export class Framing {
   }
 
   #message(): Frame | null {
+    if (this.#large) {
+      const { code, body, filled } = this.#large;
+      if (filled < body.length) return null;
+      this.#large = null;
+      return { code, body };
+    }
     if (this.#buffered < 5) {
       // a wrong code is said at once, not after its length has come
       if (this.#buffered > 0) this.#checkCode(this.#peek(1)[0]);
@@ -68,8 +85,24 @@ export class Framing {
     this.#checkCode(head[0]);
     const length = head.readInt32BE(1);
     if (length < 4 || length > this.maxMessageBytes) throw new DatabaseError('08P01', 'invalid message length', { severity: 'FATAL' });
-    if (this.#buffered < length + 1) return null;
+    if (this.#buffered < length + 1) {
+      if (length > LARGE_MESSAGE) this.#beginLarge(head[0], length - 4);
+      return null;
+    }
     return { code: head[0], body: this.#consume(length + 1).subarray(5) };
+  }
+
+  #beginLarge(code: number, size: number): void {
+    const body = Buffer.allocUnsafeSlow(size);
+    let filled = -5;
+    for (const chunk of this.#chunks) {
+      if (filled < 0) chunk.copy(body, 0, -filled);
+      else chunk.copy(body, filled);
+      filled += chunk.length;
+    }
+    this.#chunks = [];
+    this.#buffered = 0;
+    this.#large = { code, body, filled };
   }
 
   #checkCode(code: number): void {

@@ -1,20 +1,42 @@
 /**
  * A growing buffer of backend messages. One per connection, reused: messages of one event turn leave
  * in one write. Pure: no sockets.
+ *
+ * Fields of many megabytes are not copied in: they stand beside the buffer with their place, and
+ * whoever sends takes segments (`takeSegments`) and writes those fields slice by slice.
  */
+import { LARGE_TEXT, utf8LengthOf } from '../../sql/types/large-text.js';
+
 const INITIAL_BYTES = 4096;
 /** A buffer that grew beyond this is given back after it was taken. */
 const KEEP_BYTES = 64 * 1024;
+
+/** A field that is sent in slices. */
+interface LargeField {
+  /** Where in the buffer it belongs. */
+  readonly at: number;
+  readonly value: string | Uint8Array;
+  readonly bytes: number;
+}
+
+/** Bytes, or a large value still to be encoded. */
+export type Segment = Buffer | { readonly value: string | Uint8Array };
 
 export class WireWriter {
   #buffer: Buffer = Buffer.allocUnsafe(INITIAL_BYTES);
   #length = 0;
   #messageStart = 0;
   #open = false;
+  #large: LargeField[] = [];
+  #largeBytes = 0;
 
   /** Bytes written and not taken yet. */
   get length(): number {
-    return this.#length;
+    return this.#length + this.#largeBytes;
+  }
+
+  get hasLarge(): boolean {
+    return this.#large.length > 0;
   }
 
   /**
@@ -22,7 +44,7 @@ export class WireWriter {
    * (a value that could not be printed) is dropped, so that an error can follow it.
    */
   begin(code: number): void {
-    if (this.#open) this.#length = this.#messageStart - 1;
+    if (this.#open) this.#drop();
     this.#open = true;
     this.#ensure(5);
     this.#buffer[this.#length] = code;
@@ -32,7 +54,36 @@ export class WireWriter {
 
   end(): void {
     this.#open = false;
-    this.#buffer.writeInt32BE(this.#length - this.#messageStart, this.#messageStart);
+    let size = this.#length - this.#messageStart;
+    for (let i = this.#large.length - 1; i >= 0 && this.#large[i].at > this.#messageStart; i--) size += this.#large[i].bytes;
+    this.#buffer.writeInt32BE(size, this.#messageStart);
+  }
+
+  /** Forgets the message that was begun and not ended. */
+  #drop(): void {
+    this.#length = this.#messageStart - 1;
+    while (this.#large.length > 0 && this.#large[this.#large.length - 1].at > this.#messageStart) this.#largeBytes -= this.#large.pop()!.bytes;
+  }
+
+  #largeField(value: string | Uint8Array, bytes: number): void {
+    this.int32(bytes);
+    this.#large.push({ at: this.#length, value, bytes });
+    this.#largeBytes += bytes;
+  }
+
+  /** Everything written so far, in order, large fields as they are; starts anew. */
+  takeSegments(): Segment[] {
+    const segments: Segment[] = [];
+    let from = 0;
+    for (const { at, value } of this.#large) {
+      segments.push(this.#buffer.subarray(from, at), { value });
+      from = at;
+    }
+    segments.push(this.#buffer.subarray(from, this.#length));
+    this.#large = [];
+    this.#largeBytes = 0;
+    this.detach();
+    return segments;
   }
 
   byte(value: number): void {
@@ -77,6 +128,10 @@ export class WireWriter {
   /** A field of a DataRow in text: length word and UTF-8. */
   textField(value: string): void {
     const size = value.length;
+    if (size > LARGE_TEXT) {
+      this.#largeField(value, utf8LengthOf(value));
+      return;
+    }
     this.#ensure(4 + size * 3);
     const buffer = this.#buffer;
     const start = this.#length + 4;
@@ -103,6 +158,10 @@ export class WireWriter {
   }
 
   bytesField(value: Uint8Array): void {
+    if (value.length > LARGE_TEXT) {
+      this.#largeField(value, value.length);
+      return;
+    }
     this.int32(value.length);
     this.bytes(value);
   }

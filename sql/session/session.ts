@@ -20,6 +20,7 @@ import type { RowSource } from '../executor/row-source.js';
 import type { BackendInfo } from '../functions/context.js';
 import { parse, parserReady } from '../parser/parse.js';
 import type { Datum } from '../types/datum.js';
+import { LARGE_TEXT, TextAssembler } from '../types/large-text.js';
 import { POSTGRES_EPOCH_MICROS } from './backends.js';
 import type { Cluster } from './cluster.js';
 import { drain, settleWait, type Drained, type DriverHooks } from './driver.js';
@@ -497,7 +498,7 @@ export class Session {
   }
 
   /** `parameters` in the client's formats; they are decoded by the statement's parameter types. */
-  bind(portalName: string, statementName: string, parameterFormats: readonly number[], parameters: readonly (Uint8Array | null)[], resultFormats: readonly number[]): void {
+  bind(portalName: string, statementName: string, parameterFormats: readonly number[], parameters: readonly (Uint8Array | null)[], resultFormats: readonly number[]): void | Promise<void> {
     const statement = this.statement(statementName);
     this.#refuseInFailedBlock(statement);
     const count = statement.parameterTypes.length;
@@ -509,11 +510,19 @@ export class Session {
       this.#ensureTransaction();
       ensureAnalyzed(statement, this.context);
     }
+    const formatOf = (i: number): number => (parameterFormats.length === 0 ? 0 : parameterFormats.length === 1 ? parameterFormats[0] : parameterFormats[i]);
+    const large = parameters.flatMap((bytes, i) => (bytes !== null && bytes.length > LARGE_TEXT && formatOf(i) === 0 ? [i] : []));
+    const finish = (texts: ReadonlyMap<number, string> | null): void => this.#bindParameters(portalName, statement, parameters, formatOf, texts, resultFormats);
+    if (large.length === 0) finish(null);
+    else return decodeLarge(parameters, large).then(finish);
+  }
+
+  #bindParameters(portalName: string, statement: PreparedStatement, parameters: readonly (Uint8Array | null)[], formatOf: (i: number) => number, texts: ReadonlyMap<number, string> | null, resultFormats: readonly number[]): void {
     const params = parameters.map((bytes, i): Datum => {
       if (bytes === null) return null;
-      const format = parameterFormats.length === 0 ? 0 : parameterFormats.length === 1 ? parameterFormats[0] : parameterFormats[i];
+      const format = formatOf(i);
       const type = this.catalog.dataType(statement.parameterTypes[i]);
-      return format === 1 ? type.receive(bytes, -1, this.context) : type.input(decodeParameter(bytes), -1, this.context);
+      return format === 1 ? type.receive(bytes, -1, this.context) : type.input(texts?.get(i) ?? decodeParameter(bytes), -1, this.context);
     });
     if (statement.columns) expandFormats(resultFormats, statement.columns.length);
     this.portals.set(portalName, this.#makePortal(portalName, statement, params, resultFormats));
@@ -767,6 +776,22 @@ export class Session {
 
 const CACHEABLE = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'TransactionStmt']);
 
+/** Texts of many megabytes, decoded in slices with turns between. */
+async function decodeLarge(parameters: readonly (Uint8Array | null)[], which: readonly number[]): Promise<Map<number, string>> {
+  const texts = new Map<number, string>();
+  for (const i of which) {
+    const bytes = parameters[i]!;
+    const assembler = new TextAssembler(decodeParameter);
+    for (let at = 0; at < bytes.length; at += DECODE_SLICE) {
+      assembler.add(bytes.subarray(at, at + DECODE_SLICE));
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    texts.set(i, assembler.finish());
+  }
+  return texts;
+}
+
+const DECODE_SLICE = 1 << 20;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 function decodeParameter(bytes: Uint8Array): string {
   let text: string;

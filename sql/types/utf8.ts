@@ -3,6 +3,7 @@
  * point order that C.UTF-8 gives text (JavaScript's `<` is UTF-16 order: wrong above U+FFFF).
  */
 import { DatabaseError } from '../../engine/errors.js';
+import { LARGE_TEXT, piecesOf } from './large-text.js';
 
 interface Slicer {
   utf8Slice(this: Uint8Array, start: number, end: number): string;
@@ -108,6 +109,11 @@ export function isBasicPlane(text: string): boolean {
 
 /** Length in characters (code points). */
 export function characterLength(text: string): number {
+  if (text.length > LARGE_TEXT) {
+    let sum = 0;
+    for (const piece of piecesOf(text)) sum += characterLength(piece);
+    return sum;
+  }
   if (isBasicPlane(text)) return text.length;
   let count = 0;
   for (let i = 0; i < text.length; i++) {
