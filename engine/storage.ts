@@ -282,6 +282,8 @@ export interface Transaction {
   /** READ COMMITTED: a new snapshot. Otherwise the transaction's, with the current command. */
   takeSnapshot(): Snapshot;
   latestSnapshot(): Snapshot;
+  /** As takeSnapshot, for what is read before anything else can happen: it pins nothing and needs no release. */
+  instantSnapshot(): Snapshot;
   /** CommandCounterIncrement: later snapshots see what was written so far. */
   advanceCommand(): void;
 
@@ -289,6 +291,11 @@ export interface Transaction {
   changed(storage: StorageId): boolean;
   get(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined | Pending;
   scan(storage: StorageId, snapshot: Snapshot, range?: { from?: RowId; to?: RowId }): RowCursor;
+  /**
+   * The row that the visible entry with exactly this key of a unique index leads to (a whole key, not cut for its length, and
+   * an 'at' snapshot); 0 for none. -1: only a scan can say.
+   */
+  lookup(index: StorageId, key: Uint8Array, snapshot: Snapshot): RowId | 0 | -1;
   /** Entries visible to the snapshot, each exactly: born at or before it and not dead by then. No heap recheck needed. */
   scanIndex(index: StorageId, snapshot: Snapshot, range: KeyRange): IndexCursor;
 

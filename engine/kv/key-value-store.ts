@@ -26,6 +26,14 @@ export interface KeyValueReader {
   get(space: Keyspace, key: Uint8Array): Uint8Array | undefined;
   /** Appends at most `max` entries of [lower, upper), reversed if asked, as copies. Returns how many. */
   scan(space: Keyspace, lower: Uint8Array, upper: Uint8Array, reverse: boolean, max: number, into: Chunk): number;
+  /** The first entry at or behind `lower`, into `into`; false without one. Cheaper than a scan for one entry. */
+  seek(space: Keyspace, lower: Uint8Array, into: Entry): boolean;
+}
+
+/** One entry, as copies. */
+export interface Entry {
+  key: Uint8Array;
+  value: Uint8Array;
 }
 
 /** Inside `write`: reads see the transaction's own writes. Keys and values are copied at once. */

@@ -19,7 +19,7 @@ import { open } from 'lmdb';
 import type { Database, RootDatabase } from 'lmdb';
 import { assert } from '../errors.js';
 import { KEYSPACES } from './key-value-store.js';
-import type { Capabilities, Chunk, KeyValueStore, KeyValueWriter, Keyspace } from './key-value-store.js';
+import type { Capabilities, Chunk, Entry, KeyValueStore, KeyValueWriter, Keyspace } from './key-value-store.js';
 
 type Binary = Database<Uint8Array, Uint8Array>;
 
@@ -38,6 +38,7 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
   readonly capabilities: Capabilities = { synchronous: true, maxKeyBytes: 1978, maxValueBytes: 2 ** 31 };
   private readonly root: RootDatabase<Uint8Array, Uint8Array>;
   private readonly spaces: Record<Keyspace, Binary>;
+  private readonly seeks: Record<Keyspace, Seek>;
   private writing = false;
 
   constructor(options: LmdbOptions) {
@@ -58,6 +59,7 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
       KEYSPACES.map((space) => [space, this.root.openDB<Uint8Array, Uint8Array>({ name: space, encoding: 'binary', keyEncoding: 'binary', cache: false })]),
     ) as Record<Keyspace, Binary>;
     for (const space of KEYSPACES) copyIntoSlabs(this.spaces[space]);
+    this.seeks = Object.fromEntries(KEYSPACES.map((space) => [space, makeSeek(this.spaces[space])])) as Record<Keyspace, Seek>;
   }
 
   get(space: Keyspace, key: Uint8Array): Uint8Array | undefined {
@@ -79,6 +81,18 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
       count++;
     }
     return count;
+  }
+
+  seek(space: Keyspace, lower: Uint8Array, into: Entry): boolean {
+    const { range, options } = this.seeks[space];
+    options.start = lower;
+    const iterator = range[Symbol.iterator]();
+    const { done, value } = iterator.next();
+    if (done) return false;
+    iterator.return!();
+    into.key = value.key;
+    into.value = value.value;
+    return true;
   }
 
   refresh(): void {
@@ -124,6 +138,17 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
     this.root.resetReadTxn();
     void this.root.close();
   }
+}
+
+/** A range that is made once and started anew for each seek: lmdb-js reads `start` when the iteration begins. */
+interface Seek {
+  readonly range: Iterable<{ key: Uint8Array; value: Uint8Array }>;
+  readonly options: { start: Uint8Array; readonly limit: number };
+}
+
+function makeSeek(store: Binary): Seek {
+  const options = { start: LOWEST, limit: 1 };
+  return { range: store.getRange(options), options };
 }
 
 const LOWEST = Uint8Array.of(0);

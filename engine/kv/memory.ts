@@ -1,5 +1,5 @@
 /** KeyValueStore in memory: the model that property tests compare others with, and the store of memory engines. */
-import type { Capabilities, Chunk, KeyValueStore, KeyValueWriter, Keyspace } from './key-value-store.js';
+import type { Capabilities, Chunk, Entry, KeyValueStore, KeyValueWriter, Keyspace } from './key-value-store.js';
 import { KEYSPACES } from './key-value-store.js';
 import { OrderedMap } from './ordered-map.js';
 
@@ -17,6 +17,15 @@ export class MemoryKeyValueStore implements KeyValueStore, KeyValueWriter {
 
   scan(space: Keyspace, lower: Uint8Array, upper: Uint8Array, reverse: boolean, max: number, into: Chunk): number {
     return this.spaces[space].collect(lower, upper, reverse, max, into.keys, into.values);
+  }
+
+  seek(space: Keyspace, lower: Uint8Array, into: Entry): boolean {
+    const keys: Uint8Array[] = [];
+    const values: Uint8Array[] = [];
+    if (this.spaces[space].collect(lower, undefined, false, 1, keys, values) === 0) return false;
+    into.key = keys[0]!;
+    into.value = values[0]!;
+    return true;
   }
 
   refresh(): void {}

@@ -25,6 +25,21 @@ export class OrderedMap<V> {
     return at < leaf.keys.length && compareBytes(leaf.keys[at]!, key) === 0 ? leaf.values[at] : undefined;
   }
 
+  /** Is there a key that begins with these bytes? */
+  hasPrefix(prefix: Uint8Array): boolean {
+    if (this.leaves.length === 0) return false;
+    let index = this.leafFor(prefix);
+    let at = lowerBound(this.leaves[index]!.keys, prefix);
+    if (at >= this.leaves[index]!.keys.length) {
+      if (++index >= this.leaves.length) return false;
+      at = 0;
+    }
+    const key = this.leaves[index]!.keys[at]!;
+    if (key.length < prefix.length) return false;
+    for (let i = 0; i < prefix.length; i++) if (key[i] !== prefix[i]) return false;
+    return true;
+  }
+
   /** Keeps `key` itself: hand over a copy that nobody changes. Returns the former value. */
   set(key: Uint8Array, value: V): V | undefined {
     if (this.leaves.length === 0) {

@@ -125,6 +125,13 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     return this.register(new TransactionSnapshot(this, 'at', lsn, this.command));
   }
 
+  instantSnapshot(): Snapshot {
+    this.active();
+    const lsn = this.fixedLsn ?? (this.isolation === 'read committed' ? this.engine.snapshotLsn(this.session) : undefined);
+    // The first snapshot of a REPEATABLE READ transaction stays.
+    return lsn === undefined ? this.takeSnapshot() : new TransactionSnapshot(this, 'at', lsn, this.command);
+  }
+
   latestSnapshot(): Snapshot {
     this.active();
     return new TransactionSnapshot(this, 'latest', FOREVER, ALL_COMMANDS);
@@ -216,6 +223,12 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
 
   scanIndex(index: StorageId, snapshot: Snapshot, range: KeyRange): IndexCursor {
     return new IndexScan(this, this.storeOf(index), index, snapshot, this.scanLsn(index, snapshot), this.writes.find(index), range);
+  }
+
+  lookup(index: StorageId, key: Uint8Array, snapshot: Snapshot): RowId | 0 | -1 {
+    const own = this.writes.find(index);
+    if (snapshot.kind !== 'at' || this.loaded.size > 0 || this.provisional || (own?.hasEntries && own.entries.hasPrefix(key))) return -1;
+    return this.storeOf(index).lookup(index, key, this.lsnFor(index, snapshot), this.xid);
   }
 
   /** A scan under 'latest' sees what is committed when it starts, throughout. */

@@ -2,9 +2,9 @@
  * Committed versions as a snapshot sees them: the overlay over the key-value store. Everything
  * here answers for one LSN `s`: the newest version whose stamp is at or before it.
  */
-import { readUint48 } from '../keycode.js';
+import { readUint48, writeUint48 } from '../keycode.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
-import type { KeyValueStore } from '../kv/key-value-store.js';
+import type { Entry, KeyValueStore } from '../kv/key-value-store.js';
 import { Overlay } from './overlay.js';
 import { ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, heapKey, historyKey, stampOf, verifyEntry, verifyRow, xidOf } from './row-format.js';
 
@@ -30,6 +30,7 @@ export class VersionStore {
   readonly lastDeath = new Map<StorageId, Lsn>();
   private readonly rowKey = new Uint8Array(HEAP_KEY);
   private readonly oldKey = new Uint8Array(HISTORY_KEY);
+  private readonly sought: Entry = { key: EMPTY, value: EMPTY };
 
   constructor(readonly kv: KeyValueStore) {}
 
@@ -113,6 +114,25 @@ export class VersionStore {
     return (own !== 0 && birth === own) || (this.staged.get(birth as Xid) ?? NEVER) <= s;
   }
 
+  /** See Transaction.lookup; own writes are the caller's. */
+  lookup(index: StorageId, key: Uint8Array, s: Lsn, own: Xid): RowId | 0 | -1 {
+    const death = this.lastDeath.get(index);
+    if (death !== undefined && s < death) return -1;
+    const recent = this.overlay.find(index);
+    if (recent?.hasEntries && recent.entries.hasPrefix(key)) return -1;
+    const { sought } = this;
+    const lower = this.boundedKey(index, key);
+    if (!this.kv.seek('index', lower, sought) || !startsWith(sought.key, lower)) return 0;
+    return this.entryVisible(sought.key, sought.value, NEVER, s, own) ? (readUint48(sought.key, sought.key.length - 6) as RowId) : -1;
+  }
+
+  private boundedKey(index: StorageId, key: Uint8Array): Uint8Array {
+    const bounded = new Uint8Array(6 + key.length);
+    writeUint48(bounded, 0, index);
+    bounded.set(key, 6);
+    return bounded;
+  }
+
   payload(value: Uint8Array): Uint8Array {
     return value.length === ENTRY_HEADER ? EMPTY : value.subarray(ENTRY_HEADER);
   }
@@ -122,3 +142,8 @@ export class VersionStore {
   }
 }
 
+function startsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {
+  if (bytes.length < prefix.length) return false;
+  for (let i = 0; i < prefix.length; i++) if (bytes[i] !== prefix[i]) return false;
+  return true;
+}

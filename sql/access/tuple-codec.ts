@@ -158,6 +158,22 @@ export class TupleCodec {
     return at + REF_BYTES;
   }
 
+  /** A column of fixed width can be replaced in place in rows that hold a value there. */
+  isFixed(column: number): boolean {
+    return this.slots[column]!.fixed && this.slots[column]!.type !== null;
+  }
+
+  /** Replaces the value of a fixed-width column in place. False, with nothing done, where the row has NULL or not that column. */
+  patch(tuple: Uint8Array, column: number, value: Datum): boolean {
+    const n = tuple[0]! | (tuple[1]! << 8);
+    if (value === null || n !== this.slots.length || (tuple[2 + (column >> 3)]! & (1 << (column & 7))) !== 0) return false;
+    const slot = this.slots[column]!;
+    const codec = slot.type!.row;
+    if (codec.width === 0) return false;
+    codec.write(value as never, this.viewOf(tuple), tuple.byteOffset + 2 + ((n + 7) >> 3) + slot.offset);
+    return true;
+  }
+
   /** A DataView over the tuple's buffer; kept per buffer because the rows of a block may share one. */
   private viewOf(tuple: Uint8Array): DataView {
     if (tuple.buffer !== this.readBuffer) {

@@ -9,7 +9,10 @@ export class ExecState {
   /** Values between plan nodes, by Param id ('exec'). */
   readonly exec: Datum[] = [];
   /** State that operators and sub-plans share in one execution (CTE rows, init-plan results), by an object of the plan. */
-  readonly shared = new Map<object | number, unknown>();
+  get shared(): Map<object | number, unknown> {
+    return (this.#shared ??= new Map());
+  }
+  #shared: Map<object | number, unknown> | null = null;
   /** Rows that an EPQ recheck substitutes for scans of a range table index. */
   replacedRows: ReadonlyMap<number, ReplacedRow | null> | null = null;
   rowsAffected = 0;
@@ -51,7 +54,7 @@ export class ExecState {
   forRecheck(rows: ReadonlyMap<number, ReplacedRow | null>): ExecState {
     const state = new ExecState(this.context, this.params, this.transaction, this.snapshot, this.interrupts);
     this.exec.forEach((value, id) => (state.exec[id] = value));
-    this.shared.forEach((value, key) => state.shared.set(key, value));
+    this.#shared?.forEach((value, key) => state.shared.set(key, value));
     state.replacedRows = rows;
     return state;
   }

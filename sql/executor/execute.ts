@@ -17,7 +17,6 @@ import { ExecState, type NodeInstrumentation } from './exec-state.js';
 import { NO_INTERRUPTS, type Interrupts } from './interrupts.js';
 import { pull, type Run } from './operators/operator.js';
 import { finishCte } from './operators/row-sources.js';
-import { pointReadOf, type PointRead } from './point-read.js';
 import type { ResultColumn, RowSource } from './row-source.js';
 import { headOfBatch, tailOfBatch } from './vectors.js';
 
@@ -46,9 +45,7 @@ export function startPlan(plan: PhysicalPlan, options: StartOptions): RunningPla
 class Execution implements RunningPlan {
   readonly columns: readonly ResultColumn[];
   private readonly state: ExecState;
-  private readonly run: Run | null = null;
-  /** The short path of a one-row read, until it has answered. */
-  private point: PointRead | null;
+  private readonly run: Run;
   private rest: Batch | null = null;
   private returned = 0;
 
@@ -60,8 +57,6 @@ class Execution implements RunningPlan {
       throw new DatabaseError('25006', `cannot execute ${plan.commandType === 'select' ? 'SELECT FOR UPDATE' : plan.commandType.toUpperCase()} in a read-only transaction`);
     }
     const compiler = planCompiler(plan, options.context.catalog);
-    this.point = options.instrument ? null : pointReadOf(plan, compiler, options.context.catalog, options.context);
-    if (this.point) return;
     this.run = plan.writes ? buffered(plan, compiler, this.state) : streamed(plan, compiler, this.state);
   }
 
@@ -73,14 +68,6 @@ class Execution implements RunningPlan {
     let batch = this.rest;
     this.rest = null;
     if (batch === null) {
-      if (this.point) {
-        const row = this.point.run(this.state);
-        if (row instanceof Pending) return row;
-        this.point = null;
-        if (row) this.returned = 1;
-        return row;
-      }
-      if (this.run === null) return null;
       const step = this.run.next();
       if (step.done) return null;
       if (step.value instanceof Pending) return step.value;
@@ -96,8 +83,7 @@ class Execution implements RunningPlan {
 
   close(): void {
     this.rest = null;
-    this.point = null;
-    this.run?.return();
+    this.run.return();
     this.state.finish();
   }
 }

@@ -226,6 +226,12 @@ function indexCost(base: BaseRelation, index: Index, match: Match, fraction: num
   const indexPages = Math.max(1, Math.ceil(tuples / 280));
   const ranges = match.conditions.reduce((n, condition) => (condition.strategy === 'any' ? n * anyCount(condition) : n), 1);
   const descent = (Math.ceil(Math.log2(Math.max(2, base.rows))) * cost.cpuOperator + 2 * 50 * cost.cpuOperator) * ranges;
+  if (unique && match.conditions.every(({ value }) => value !== null && isFixed(value))) {
+    // One row by its key: two look-ups in trees that are in memory, less than reading even a small table.
+    const found = descent + cost.cpuIndexTuple + cost.cpuTuple + exprsCost(filter, planner);
+    const penalised = cost.penalty(indexOnly ? 'enable_indexonlyscan' : 'enable_indexscan');
+    return makeCost(descent + penalised, found + penalised, rows, base.width);
+  }
   let total = descent + indexPages * cost.randomPage * (match.conditions.length > 0 ? 1 : cost.seqPage / cost.randomPage) + tuples * (cost.cpuIndexTuple + match.conditions.length * cost.cpuOperator);
   if (!indexOnly) {
     // As a bitmap scan's pages: rows are fetched by key here, so many fetches cost no more than that.
@@ -239,6 +245,11 @@ function indexCost(base: BaseRelation, index: Index, match: Match, fraction: num
   total += tuples * (cost.cpuTuple + exprsCost(filter, planner));
   const penalty = cost.penalty(indexOnly ? 'enable_indexonlyscan' : 'enable_indexscan');
   return makeCost(descent + penalty, total + penalty, rows, base.width);
+}
+
+/** Known before the statement runs, or its parameter: not a value from another relation's row. */
+function isFixed(value: Expr): boolean {
+  return value.kind === 'Const' || (value.kind === 'Param' && value.paramKind !== 'exec');
 }
 
 function anyCount(condition: IndexCondition): number {

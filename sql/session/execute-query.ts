@@ -43,7 +43,7 @@ export function startQuery(session: Session, statement: PreparedStatement, param
   }
 }
 
-function refuseInReadOnly(session: Session, query: Query): void {
+export function refuseInReadOnly(session: Session, query: Query): void {
   if (!session.transaction.readOnly) return;
   const writes = query.commandType !== 'select' || query.ctes.some((cte) => cte.query.commandType !== 'select');
   if (writes && !writesTemporaryOnly(session, query)) throw readOnlyError(query.commandType === 'select' ? 'INSERT' : query.commandType.toUpperCase());

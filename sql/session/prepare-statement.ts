@@ -19,7 +19,7 @@ import { describeUtility, runUtility, tagged, type UtilityResult } from './utili
 export function innerStatement(outer: PreparedStatement, node: Node, types: readonly number[], variable: boolean): PreparedStatement {
   return {
     source: outer.source, text: outer.text, node, tag: nodeTag(node), parameterTypes: types, declaredTypes: types, variableParameters: variable,
-    query: null, columns: null, plan: null, validity: NEVER_VALID,
+    query: null, columns: null, plan: null, short: undefined, encoder: null, validity: NEVER_VALID,
   };
 }
 

@@ -5,6 +5,8 @@ import { analyzeStatement, isAnalyzable } from '../analyzer/analyze.js';
 import { ParameterTypes } from '../analyzer/parameters.js';
 import type { Query, TargetEntry } from '../analyzer/query-tree.js';
 import type { ResultColumn } from '../executor/row-source.js';
+import type { ShortPlan } from '../executor/short/short-plan.js';
+import type { RowEncoder } from './row-encoder.js';
 import type { PhysicalPlan } from '../planner/plan-node.js';
 import { nodeTag, type ParsedText, type SourceText } from '../parser/parse.js';
 import type { Catalog } from '../catalog/catalog.js';
@@ -28,6 +30,10 @@ export interface PreparedStatement {
   /** Result columns; null for none. Utility statements: set when they are described. */
   columns: readonly ResultColumn[] | null;
   plan: PhysicalPlan | null;
+  /** The plan's short path, null when it has none; undefined until it is looked for. */
+  short: ShortPlan | null | undefined;
+  /** Of the last execution: reused under the same formats. */
+  encoder: RowEncoder | null;
   /** What query and plan rest on. */
   validity: Validity;
 }
@@ -75,7 +81,7 @@ export function prepareStatement(parsed: ParsedText, index: number, declaredType
   const raw = parsed.statements[index];
   return {
     source: parsed.source, text: raw?.text ?? '', node: raw?.node ?? null, tag: raw ? nodeTag(raw.node) : '', parameterTypes: declaredTypes, declaredTypes, variableParameters: variable,
-    query: null, columns: null, plan: null, validity: NEVER_VALID,
+    query: null, columns: null, plan: null, short: undefined, encoder: null, validity: NEVER_VALID,
   };
 }
 
@@ -94,6 +100,8 @@ export function ensureAnalyzed(statement: PreparedStatement, context: ValidityCo
   statement.parameterTypes = parameters.types;
   statement.columns = columns;
   statement.plan = null;
+  statement.short = undefined;
+  statement.encoder = null;
   statement.validity = validity;
 }
 

@@ -45,6 +45,14 @@ export function lockRelations(session: Session, statement: PreparedStatement): P
   return undefined;
 }
 
+/** Takes them if that needs no waiting; false: `lockRelations` must wait (some may be held already). */
+export function lockRelationsNow(session: Session, statement: PreparedStatement): boolean {
+  const transaction = session.engineTransaction;
+  session.cluster.catalogs.raiseFloor(transaction);
+  for (const { id, mode } of locksOf(statement.query!)) if (transaction.lockTable(id, mode, 'nowait') !== true) return false;
+  return true;
+}
+
 async function waitForLocks(session: Session, statement: PreparedStatement, first: Pending): Promise<void> {
   await session.wait(first);
   for (;;) {

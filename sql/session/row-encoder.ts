@@ -7,13 +7,28 @@ import type { Datum } from '../types/datum.js';
 import type { RowWriter } from './sink.js';
 
 type FieldEncoder = (vector: Vector, row: number, writer: RowWriter) => void;
+type ValueEncoder = (value: Datum, writer: RowWriter) => void;
 
 export class RowEncoder {
   readonly #encoders: FieldEncoder[];
+  readonly #values: ValueEncoder[];
 
   /** `formats`: none (all text), one for all, or one per column. */
   constructor(columns: readonly ResultColumn[], readonly formats: readonly number[], context: EvalContext) {
-    this.#encoders = columns.map((column, i) => fieldEncoder(column, formats[i] ?? 0, context));
+    this.#values = columns.map((column, i) => valueEncoder(column, formats[i] ?? 0, context));
+    this.#encoders = this.#values.map(fieldEncoder);
+  }
+
+  /** One row given as values. */
+  writeRow(row: readonly Datum[], writer: RowWriter): void {
+    const encoders = this.#values;
+    writer.beginRow(encoders.length);
+    for (let c = 0; c < encoders.length; c++) {
+      const value = row[c]!;
+      if (value === null) writer.nullField();
+      else encoders[c](value, writer);
+    }
+    writer.endRow();
   }
 
   write(batch: Batch, writer: RowWriter): void {
@@ -36,11 +51,14 @@ export function expandFormats(formats: readonly number[], columns: number): numb
   return [...formats];
 }
 
-function fieldEncoder(column: ResultColumn, format: number, context: EvalContext): FieldEncoder {
+function valueEncoder(column: ResultColumn, format: number, context: EvalContext): ValueEncoder {
   const type = context.catalog.dataType(column.typeOid);
-  const one = format === 1
-    ? (value: Datum, writer: RowWriter): void => writer.bytesField(type.send(value, context))
-    : (value: Datum, writer: RowWriter): void => writer.textField(type.output(value, context));
+  return format === 1
+    ? (value, writer) => writer.bytesField(type.send(value, context))
+    : (value, writer) => writer.textField(type.output(value, context));
+}
+
+function fieldEncoder(one: ValueEncoder): FieldEncoder {
   return (vector, row, writer) => {
     if (vector.kind === 'any') {
       const value = vector.data[row];

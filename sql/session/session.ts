@@ -29,7 +29,8 @@ import { lockRelations } from './relation-locks.js';
 import { toDatabaseError } from './internal-error.js';
 import { closePortal, type Portal } from './portal.js';
 import { ensureAnalyzed, isValid, prepareStatement, queryTag, type PreparedStatement } from './prepared.js';
-import { expandFormats, RowEncoder } from './row-encoder.js';
+import { expandFormats } from './row-encoder.js';
+import { encoderOf, NOT_SHORT, runShort, type ShortOutcome } from './short-statement.js';
 import { SessionContext } from './session-context.js';
 import { SessionSettings } from './session-settings.js';
 import type { NoticeFields, Sink } from './sink.js';
@@ -349,6 +350,7 @@ export class Session {
     if (cached && !isValid(cached, this.context)) {
       cached.query = null;
       cached.plan = null;
+      cached.short = undefined;
     }
     return cached;
   }
@@ -376,12 +378,17 @@ export class Session {
     const portal = this.#makePortal('', statement, [], []);
     let waits = false;
     try {
-      const starting = this.#start(portal);
+      const outcome = runShort(this, portal);
+      if (outcome instanceof Promise) {
+        waits = true;
+        return this.#runSimpleWaiting(portal, this.#sendShortWaiting(portal, outcome), isLast);
+      }
+      const starting = outcome.count < 0 ? this.#start(portal) : undefined;
       if (starting) {
         waits = true;
         return this.#runSimpleWaiting(portal, starting, isLast);
       }
-      const tag = this.#sendSimple(portal);
+      const tag = outcome.count < 0 ? this.#sendSimple(portal) : this.#sendShort(portal, outcome);
       if (typeof tag !== 'string') {
         waits = true;
         return this.#runSimpleWaiting(portal, tag, isLast);
@@ -408,6 +415,19 @@ export class Session {
     if (isLast && this.transaction.status === 'implicit') await this.transaction.commit();
     else await this.#settleFloor();
     this.sink.commandComplete(tag);
+  }
+
+  #sendShort(portal: Portal, outcome: ShortOutcome): string {
+    const { columns } = portal.statement;
+    if (columns) this.sink.rowDescription(columns, expandFormats(portal.formats, columns.length));
+    return this.#answerShort(portal, outcome);
+  }
+
+  async #sendShortWaiting(portal: Portal, running: Promise<ShortOutcome>): Promise<string> {
+    const outcome = await running;
+    if (outcome.count >= 0) return this.#sendShort(portal, outcome);
+    await this.#start(portal);
+    return this.#sendSimple(portal);
   }
 
   #sendSimple(portal: Portal): string | Promise<string> {
@@ -589,6 +609,13 @@ export class Session {
       return undefined;
     }
     if (portal.source === null) {
+      // with a row limit the portal may have to be suspended
+      const outcome = maxRows === 0 ? runShort(this, portal) : NOT_SHORT;
+      if (outcome instanceof Promise) return this.#executeShortWaiting(portal, outcome, maxRows, started);
+      if (outcome.count >= 0) {
+        this.#executed(portal, this.#answerShort(portal, outcome), started);
+        return undefined;
+      }
       const starting = this.#start(portal);
       if (starting) return this.#executeWaiting(portal, starting, maxRows, started);
     }
@@ -605,6 +632,26 @@ export class Session {
     const tag = typeof first === 'string' ? first : await this.#drainPortal(portal, maxRows);
     await this.#settleFloor();
     this.#executed(portal, tag, started);
+  }
+
+  async #executeShortWaiting(portal: Portal, running: Promise<ShortOutcome>, maxRows: number, started: number): Promise<void> {
+    const outcome = await running;
+    if (outcome.count >= 0) this.#executed(portal, this.#answerShort(portal, outcome), started);
+    else await this.#executeWaiting(portal, this.#start(portal) ?? Promise.resolve(), maxRows, started);
+  }
+
+  /** Sends the row of a short path. Answers the command tag. */
+  #answerShort(portal: Portal, { count, row }: ShortOutcome): string {
+    const { query, columns } = portal.statement;
+    portal.columns = columns;
+    portal.finished = true;
+    portal.tag = (rows) => queryTag(query!, rows);
+    if (row) {
+      encoderOf(this, portal).writeRow(row, this.sink.rows);
+      portal.rowsSent = 1;
+      this.cluster.metrics.rows(1);
+    }
+    return queryTag(query!, count);
   }
 
   #executed(portal: Portal, tag: string, started: number): void {
@@ -702,7 +749,7 @@ export class Session {
       return portal.tag(0);
     }
     if (portal.columns && portal.encoder === null) {
-      portal.encoder = new RowEncoder(portal.columns, expandFormats(portal.formats, portal.columns.length), this.context);
+      portal.encoder = encoderOf(this, portal);
     }
     const { encoder } = portal;
     const outcome = drain(source, portal.columns ? maxRows : 0, (batch) => encoder?.write(batch, this.sink.rows), this.driver);

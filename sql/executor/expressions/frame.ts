@@ -20,6 +20,8 @@ export class Frame {
   otherValues: readonly Datum[] = NO_VALUES;
   /** System columns of the row in `values`: by minus attribute number. */
   systemValues: readonly Datum[] = NO_VALUES;
+  /** For layouts over a stored row. */
+  tuple: Uint8Array = NO_TUPLE;
   caseValue: Datum = null;
   domainValue: Datum = null;
   /** Intermediate results of the awaiting evaluator. */
@@ -34,6 +36,7 @@ export class Frame {
 
 const NO_COLUMNS: readonly Vector[] = [];
 const NO_VALUES: readonly Datum[] = [];
+const NO_TUPLE = new Uint8Array(0);
 
 /** A compiled expression. Never `undefined`; NULL is null. */
 export type Scalar = (frame: Frame) => Datum;

@@ -1,0 +1,75 @@
+/** Which row a unique key's values lead to. Recognises the scan whose conditions fix every column of a unique index. */
+import type { RowId } from '../../../engine/ids.js';
+import { LONG_KEY, equalBytes } from '../../../engine/keycode.js';
+import type { Snapshot, Transaction } from '../../../engine/storage.js';
+import { indexAccess, type IndexAccess } from '../../access/index-access.js';
+import type { Catalog } from '../../catalog/catalog.js';
+import type { EvalContext } from '../../functions/context.js';
+import type { IndexScanNode } from '../../planner/plan-node.js';
+import type { Datum } from '../../types/datum.js';
+import { compile } from '../expressions/compile.js';
+import type { Frame, Scalar } from '../expressions/frame.js';
+import { EMPTY_LAYOUT, type CompileScope } from '../expressions/scope.js';
+import { mayWait } from '../expressions/waiting.js';
+import { INTEGER_RANGES, outside, type IntegerRange } from '../integer-range.js';
+import { rowCompilerOf } from '../row-compiler.js';
+import { readsOnly } from './stored-row.js';
+
+/** Key types whose encoding is never cut: bool, int2, int4, int8, oid, float8, date, timestamps, uuid. */
+const FIXED: Readonly<Record<number, true>> = { 16: true, 20: true, 21: true, 23: true, 26: true, 701: true, 1082: true, 1114: true, 1184: true, 2950: true };
+const INTEGERS: Readonly<Record<number, true>> = { 20: true, 21: true, 23: true };
+const TEXT: Readonly<Record<number, true>> = { 25: true, 1043: true };
+
+export class KeyLookup {
+  /** Key of the last look-up. */
+  private key: Uint8Array = new Uint8Array(0);
+
+  constructor(
+    private readonly index: IndexAccess, private readonly relationName: string, private readonly values: readonly Scalar[], private readonly ranges: readonly (IntegerRange | undefined)[],
+  ) {}
+
+  /** 0: there is no such row; -1: the general way must look. */
+  find(frame: Frame, transaction: Transaction, snapshot: Snapshot): RowId | 0 | -1 {
+    const values = new Array<Datum>(this.values.length);
+    for (let i = 0; i < values.length; i++) {
+      const value = this.values[i]!(frame);
+      if (value === null) return 0;
+      const range = this.ranges[i];
+      if (range && outside(value, range) !== 0) return 0;
+      values[i] = value;
+    }
+    const key = this.index.key(values, this.relationName);
+    if (key.length >= LONG_KEY) return -1;
+    this.key = key;
+    return transaction.lookup(this.index.index.storage, key, snapshot);
+  }
+
+  /** Does this version of the row found still have the key that was looked for? */
+  matches(row: readonly Datum[]): boolean {
+    return equalBytes(this.index.key(this.index.keyValues(row), this.relationName), this.key);
+  }
+}
+
+/** undefined where the scan is no look-up of one key. */
+export function keyLookup(scan: IndexScanNode, catalog: Catalog, context: EvalContext): KeyLookup | undefined {
+  const index = catalog.index(scan.index);
+  const relation = catalog.relation(scan.relation);
+  if (!index || !relation || !index.unique || !index.immediate || index.predicateText !== null) return undefined;
+  if (scan.conditions.length !== index.keyColumns.length || scan.conditions.some((condition) => condition.strategy !== '=')) return undefined;
+  const columns = index.keyColumns;
+  if (columns.some((column) => column.attnum === 0 || !(column.typeOid in FIXED || column.typeOid in TEXT))) return undefined;
+  const scope: CompileScope = { catalog, layout: EMPTY_LAYOUT, subLinks: null };
+  const exprs = columns.map((_, at) => scan.conditions.find((condition) => condition.column === at)?.value ?? null);
+  const values: Scalar[] = [];
+  const ranges: (IntegerRange | undefined)[] = [];
+  for (let i = 0; i < columns.length; i++) {
+    const expr = exprs[i];
+    if (!expr || !readsOnly(expr, -1) || mayWait(expr, scope)) return undefined;
+    const type = columns[i]!.typeOid;
+    // Values of another type, where their keys are the same: integers among themselves, text and varchar.
+    if (expr.type !== type && !(type in INTEGERS && expr.type in INTEGERS) && !(type in TEXT && expr.type in TEXT)) return undefined;
+    values.push(compile(expr, scope));
+    ranges.push(expr.type === columns[i]!.typeOid ? undefined : INTEGER_RANGES[columns[i]!.typeOid]);
+  }
+  return new KeyLookup(indexAccess(index, catalog, rowCompilerOf(catalog, context)), relation.relname, values, ranges);
+}

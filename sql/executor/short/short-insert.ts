@@ -1,0 +1,49 @@
+/** INSERT of one row of values. */
+import { Pending } from '../../../engine/pending.js';
+import { tableAccess, type TableAccess } from '../../access/table-access.js';
+import type { Catalog, Relation } from '../../catalog/catalog.js';
+import type { EvalContext } from '../../functions/context.js';
+import type { ModifyTableNode } from '../../planner/plan-node.js';
+import { compile } from '../expressions/compile.js';
+import { Frame, type Scalar } from '../expressions/frame.js';
+import { EMPTY_LAYOUT, type CompileScope } from '../expressions/scope.js';
+import { mayWait } from '../expressions/waiting.js';
+import { relationChecks } from '../relation-checks.js';
+import type { ShortExecution, ShortPlan } from './short-plan.js';
+import { readsOnly, StoredRowLayout } from './stored-row.js';
+
+class ShortInsert implements ShortPlan {
+  readonly readOnly = false;
+
+  constructor(private readonly relation: Relation, private readonly table: TableAccess, private readonly values: readonly (Scalar | null)[], private readonly returning: readonly Scalar[]) {}
+
+  run(execution: ShortExecution): number | Pending {
+    const { state } = execution;
+    const { transaction, catalog, context } = state;
+    const frame = new Frame(state);
+    let values = execution.proposed;
+    if (values === null) {
+      values = execution.proposed = this.values.map((value) => (value ? value(frame) : null));
+      relationChecks(this.relation, catalog, context).apply(values, catalog, context);
+    }
+    const inserted = execution.writer(this.relation).insert(values);
+    if (inserted instanceof Pending) return inserted;
+    if (this.returning.length > 0) {
+      frame.tuple = this.table.codec.encode(values);
+      execution.emit(this.returning.map((expr) => expr(frame)));
+    }
+    transaction.advanceCommand();
+    return 1;
+  }
+}
+
+export function shortInsert(node: ModifyTableNode, relation: Relation, catalog: Catalog, context: EvalContext): ShortPlan | null {
+  const { child } = node;
+  if (child.kind !== 'Result' || child.child !== null || child.empty || child.oneTimeFilter.length > 0) return null;
+  const table = tableAccess(relation, catalog);
+  const scope: CompileScope = { catalog, layout: EMPTY_LAYOUT, subLinks: null };
+  const rowScope: CompileScope = { catalog, layout: new StoredRowLayout(node.varno, table.codec), subLinks: null };
+  if (node.insertValues.some((expr) => expr !== null && (!readsOnly(expr, -1) || mayWait(expr, scope)))) return null;
+  if (node.returning.some(({ expr }) => !readsOnly(expr, node.varno) || mayWait(expr, rowScope))) return null;
+  return new ShortInsert(relation, table, node.insertValues.map((expr) => expr && compile(expr, scope)), node.returning.map(({ expr }) => compile(expr, rowScope)));
+}

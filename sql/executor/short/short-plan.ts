@@ -1,0 +1,61 @@
+/**
+ * Short paths: statements that touch one row by a unique key, or insert one row, without operators, batches or
+ * generators. Recognised once per plan; whatever is out of the ordinary (foreign keys, deferrable keys, views,
+ * sub-queries, functions that wait, rows with long values elsewhere, EXPLAIN ANALYZE) is left to the general way, which must give the same
+ * answers: test/differential/short-paths.test.ts runs both.
+ */
+import { Pending } from '../../../engine/pending.js';
+import type { Catalog, Relation } from '../../catalog/catalog.js';
+import type { EvalContext } from '../../functions/context.js';
+import type { PhysicalPlan } from '../../planner/plan-node.js';
+import type { Datum } from '../../types/datum.js';
+import type { TableWriter } from '../../access/table-writer.js';
+import { newWriter } from '../constraints/row-writer.js';
+import type { ExecState } from '../exec-state.js';
+import { shortChange } from './short-change.js';
+import { shortInsert } from './short-insert.js';
+import { shortRead } from './short-read.js';
+
+/** The plan cannot be run the short way this time; nothing was done. */
+export const GENERAL = -1;
+
+/** What is kept between the calls of one execution that has to wait. */
+export class ShortExecution {
+  /** The row to insert, with its defaults: computed once. */
+  proposed: Datum[] | null = null;
+  /** What writes the row: it remembers long values that it has put away before a wait. */
+  #writer: TableWriter | null = null;
+
+  constructor(readonly state: ExecState, /** Takes a result row, valid during the call. */ readonly emit: (row: readonly Datum[]) => void) {}
+
+  writer(relation: Relation): TableWriter {
+    const { transaction, catalog, context } = this.state;
+    return (this.#writer ??= newWriter(relation, transaction, catalog, context));
+  }
+}
+
+export interface ShortPlan {
+  /** Reads only: it needs no snapshot that outlives the call. */
+  readonly readOnly: boolean;
+  /** Rows read or changed, or GENERAL. Pending: nothing was written; call again with the same execution afterwards. */
+  run(execution: ShortExecution): number | Pending;
+}
+
+/** null where the plan has no short path. */
+export function shortPlanOf(plan: PhysicalPlan, catalog: Catalog, context: EvalContext): ShortPlan | null {
+  if (plan.ctes.length > 0 || plan.subPlans.size > 0) return null;
+  const { root } = plan;
+  if (root.kind === 'ModifyTable') {
+    const relation = catalog.relation(root.relation);
+    if (!relation || !root.canSetTag || root.onConflict || !isPlain(relation)) return null;
+    return root.operation === 'insert' ? shortInsert(root, relation, catalog, context) : root.operation === 'merge' ? null : shortChange(root, relation, catalog, context);
+  }
+  return plan.modifies ? null : shortRead(root, catalog, context);
+}
+
+/** No foreign keys either way and no unique key that may be checked later: nothing is left to do at the statement's end. */
+function isPlain(relation: Relation): boolean {
+  return relation.relkind === 'r' && !relation.isCatalog && relation.referencedBy.length === 0
+    && relation.constraints.every((constraint) => constraint.contype !== 'f' && constraint.contype !== 'x')
+    && relation.indexes.every((index) => index.immediate && !index.exclusion);
+}

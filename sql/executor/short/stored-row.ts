@@ -1,0 +1,25 @@
+/** Expressions over one stored row: columns are read from its bytes when they are asked for. */
+import type { Expr } from '../../analyzer/query-tree.js';
+import type { TupleCodec } from '../../access/tuple-codec.js';
+import { childrenOf } from '../../analyzer/tree-walk.js';
+import type { Scalar } from '../expressions/frame.js';
+import type { Layout } from '../expressions/scope.js';
+
+/** Vars read `frame.tuple`. */
+export class StoredRowLayout implements Layout {
+  constructor(private readonly varno: number, private readonly codec: TupleCodec) {}
+
+  resolve(expr: Expr): Scalar | undefined {
+    if (expr.kind !== 'Var' || expr.varno !== this.varno || expr.attno <= 0) return undefined;
+    const { codec } = this;
+    const column = expr.attno - 1;
+    return (frame) => codec.read(frame.tuple, column);
+  }
+}
+
+/** Does the expression read nothing but ordinary columns of this relation, and no sub-query? */
+export function readsOnly(expr: Expr, varno: number): boolean {
+  if (expr.kind === 'Var') return expr.varno === varno && expr.attno > 0;
+  if (expr.kind === 'SubLink' || (expr.kind === 'Param' && expr.paramKind === 'exec')) return false;
+  return childrenOf(expr).every((child) => readsOnly(child, varno));
+}

@@ -1,0 +1,97 @@
+/**
+ * Runs a statement's short path (sql/executor/short): one row by its key, or one row inserted, without a row source,
+ * a driver or promises. Everything around it is as in `startQuery` and `drain`: permissions, read-only
+ * transactions, table locks, and no row leaves before what it rests on is durable.
+ */
+import { Pending } from '../../engine/pending.js';
+import { ExecState } from '../executor/exec-state.js';
+import { GENERAL, ShortExecution, shortPlanOf, type ShortPlan } from '../executor/short/short-plan.js';
+import type { Datum } from '../types/datum.js';
+import { planOf, refuseInReadOnly } from './execute-query.js';
+import { checkPermissions } from './permissions.js';
+import type { Portal } from './portal.js';
+import { ensureAnalyzed } from './prepared.js';
+import { lockRelationsNow } from './relation-locks.js';
+import { expandFormats, RowEncoder } from './row-encoder.js';
+import type { Session } from './session.js';
+
+export interface ShortOutcome {
+  /** Rows read or changed; GENERAL: nothing was done, the general way must run the statement. */
+  readonly count: number;
+  /** The result row, when there is one. */
+  readonly row: readonly Datum[] | null;
+}
+
+export const NOT_SHORT: ShortOutcome = { count: GENERAL, row: null };
+
+/** A promise only when the statement has to wait for a row or for durability. */
+export function runShort(session: Session, portal: Portal): ShortOutcome | Promise<ShortOutcome> {
+  const { statement } = portal;
+  const { context } = session;
+  if (statement.short === null || session.transaction.isolation === 'serializable') return NOT_SHORT;
+  ensureAnalyzed(statement, context);
+  const { query } = statement;
+  if (!query) return NOT_SHORT;
+  checkPermissions(query.permissions, context);
+  refuseInReadOnly(session, query);
+  const plan = planOf(session, statement);
+  if (statement.short === undefined) statement.short = shortPlanOf(plan, context.catalog, context);
+  const { short } = statement;
+  if (!short || !lockRelationsNow(session, statement)) return NOT_SHORT;
+  session.transaction.markStarted();
+  return short.readOnly ? read(session, portal, short) : change(session, portal, short);
+}
+
+function read(session: Session, portal: Portal, short: ShortPlan): ShortOutcome {
+  const transaction = session.engineTransaction;
+  // What was seen before must be durable before anything leaves: the general way waits for it.
+  if (transaction.floorPending()) return NOT_SHORT;
+  let row: readonly Datum[] | null = null;
+  const count = short.run(new ShortExecution(new ExecState(session.context, portal.params, transaction, transaction.instantSnapshot(), session.interrupts), (found) => (row = found)));
+  return count instanceof Pending ? NOT_SHORT : { count, row };
+}
+
+function change(session: Session, portal: Portal, short: ShortPlan): ShortOutcome | Promise<ShortOutcome> {
+  const transaction = session.engineTransaction;
+  const snapshot = transaction.takeSnapshot();
+  let row: readonly Datum[] | null = null;
+  let waits = false;
+  try {
+    const execution = new ShortExecution(new ExecState(session.context, portal.params, transaction, snapshot, session.interrupts), (found) => (row = found));
+    const count = short.run(execution);
+    const wait = count instanceof Pending ? count : session.driver.floor();
+    if (!wait) return { count: count as number, row };
+    waits = true;
+    return waitAndRun(session, short, execution, count, wait, () => row).finally(() => snapshot.release());
+  } finally {
+    if (!waits) snapshot.release();
+  }
+}
+
+async function waitAndRun(session: Session, short: ShortPlan, execution: ShortExecution, first: number | Pending, wait: Pending, row: () => readonly Datum[] | null): Promise<ShortOutcome> {
+  let count = first;
+  let pending: Pending | undefined = wait;
+  while (pending) {
+    await session.wait(pending);
+    if (count instanceof Pending) count = short.run(execution);
+    pending = count instanceof Pending ? count : session.driver.floor();
+  }
+  return { count: count as number, row: row() };
+}
+
+/** The encoder of the portal's rows, kept with its statement. */
+export function encoderOf(session: Session, portal: Portal): RowEncoder {
+  const { statement, formats } = portal;
+  const columns = portal.columns!;
+  const kept = statement.encoder;
+  if (kept && columns === statement.columns && sameFormats(kept.formats, formats)) return kept;
+  const encoder = new RowEncoder(columns, expandFormats(formats, columns.length), session.context);
+  if (columns === statement.columns) statement.encoder = encoder;
+  return encoder;
+}
+
+/** `expanded`: one format per column; `given`: none, one for all, or one per column. */
+function sameFormats(expanded: readonly number[], given: readonly number[]): boolean {
+  for (let i = 0; i < expanded.length; i++) if (expanded[i] !== (given.length === 0 ? 0 : given.length === 1 ? given[0] : given[i])) return false;
+  return given.length <= 1 || given.length === expanded.length;
+}

@@ -1,0 +1,124 @@
+/**
+ * Statements that touch one row by its key take a path of their own (sql/executor/short). Random ones, with literals and with
+ * parameters, in and out of transaction blocks, on PostgreSQL and on Oxbow: answers and the tables afterwards
+ * must be the same. The seed is in the test's name.
+ */
+import type pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { connect, run } from '../harness/compare.js';
+import { startOracle, type Oracle } from '../harness/oracle.js';
+import { startTestServer, type TestServer } from '../harness/server.js';
+
+let oracle: Oracle;
+let server: TestServer;
+
+beforeAll(async () => {
+  [oracle, server] = await Promise.all([startOracle(), startTestServer()]);
+});
+afterAll(async () => {
+  await server?.stop();
+  await oracle?.stop();
+});
+
+const SETUP = [
+  'CREATE TABLE plain (id int PRIMARY KEY, n int, big int8, t text, r numeric(8,2))',
+  'CREATE TABLE checked (id int8 PRIMARY KEY, n int NOT NULL CHECK (n < 900), twice int GENERATED ALWAYS AS (n * 2) STORED, u int UNIQUE)',
+  'CREATE TABLE pairs (a int2, b varchar(5), v float8 DEFAULT 1.5, at timestamp DEFAULT \'2020-01-01\', PRIMARY KEY (a, b))',
+  'CREATE TABLE indexed (id int PRIMARY KEY, n int, t text); CREATE INDEX ON indexed (n); CREATE INDEX ON indexed (t) WHERE n > 5',
+  'INSERT INTO plain SELECT i, i, i, \'row \' || i, i FROM generate_series(1, 20) i',
+  'ALTER TABLE plain ADD COLUMN late int DEFAULT 7',
+];
+
+/** mulberry32 */
+function random(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) % below;
+  };
+}
+
+interface Statement { readonly text: string; readonly values?: string[] }
+
+function statement(pick: (below: number) => number): Statement {
+  const id = String(pick(30));
+  const n = pick(8) === 0 ? 'NULL' : String(pick(1000) - 20);
+  const word = ['\'\'', '\'a\'', '\'ab\'', '\'längst\'', 'NULL', '\'abcdefgh\''][pick(6)];
+  const choices = [
+    `SELECT * FROM plain WHERE id = ${id}`,
+    `SELECT t, n + 1, upper(t) FROM plain WHERE id = ${id} AND n > 3`,
+    `UPDATE plain SET n = n + ${n} WHERE id = ${id}`,
+    `UPDATE plain SET n = ${n}, t = ${word}, r = r * 1.1 WHERE id = ${id} RETURNING *`,
+    `UPDATE plain SET late = late + 1 WHERE id = ${id} AND t LIKE 'r%' RETURNING id, late`,
+    `UPDATE plain SET big = big * 100000000 WHERE id = ${id}`,
+    `INSERT INTO plain (id, n, t) VALUES (${id}, ${n}, ${word}) RETURNING id, late`,
+    `DELETE FROM plain WHERE id = ${id} RETURNING n`,
+    `UPDATE plain SET id = id + 1 WHERE id = ${id}`,
+    `UPDATE plain SET n = 1 / ${pick(3)} WHERE id = ${id}`,
+    `INSERT INTO checked (id, n, u) VALUES (${id}, ${n}, ${id} % 10)`,
+    `UPDATE checked SET n = n + ${n} WHERE id = ${id} RETURNING *`,
+    `UPDATE checked SET u = ${pick(12)} WHERE id = ${id}`,
+    `SELECT * FROM checked WHERE id = ${id}`,
+    `DELETE FROM checked WHERE id = ${id}`,
+    `INSERT INTO pairs VALUES (${pick(4)}, ${word})`,
+    `UPDATE pairs SET v = v / 3, at = at + interval '1 hour' WHERE a = ${pick(4)} AND b = ${word}`,
+    `SELECT * FROM pairs WHERE a = ${pick(4)} AND b = ${word}`,
+    `DELETE FROM pairs WHERE b = ${word} AND a = ${pick(4)}`,
+    `INSERT INTO indexed VALUES (${id}, ${n}, ${word})`,
+    `UPDATE indexed SET n = n + 1 WHERE id = ${id} RETURNING n`,
+    `UPDATE indexed SET t = ${word} WHERE id = ${id}`,
+    `DELETE FROM indexed WHERE id = ${id} AND n < 500`,
+    `SELECT n FROM plain WHERE id = 99999999999`,
+    'BEGIN', 'COMMIT', 'ROLLBACK', 'SAVEPOINT s', 'ROLLBACK TO s',
+  ];
+  const text = choices[pick(choices.length)];
+  if (pick(2) === 0 || !/ id = \d+/.test(text)) return { text };
+  const values: string[] = [];
+  return { text: text.replace(/ id = (\d+)/, (_, value: string) => ` id = $${values.push(value)}`), values };
+}
+
+const names = new Map<string, string>();
+
+/** The same text has the same name: it is prepared once. */
+function nameOf(text: string): string {
+  let name = names.get(text);
+  if (!name) names.set(text, (name = `s${names.size}`));
+  return name;
+}
+
+/** What a client sees of it, in a form to compare. */
+async function outcome(client: pg.Client, { text, values }: Statement): Promise<unknown> {
+  if (!values) return run(client, text);
+  try {
+    const { rows, rowCount, fields } = await client.query({ text, values, rowMode: 'array', name: nameOf(text) });
+    return { rows, rowCount, fields: fields.map((field) => [field.name, field.dataTypeID]) };
+  } catch (error) {
+    const { code, message, detail, constraint } = error as Record<string, unknown>;
+    return { code, message, detail, constraint };
+  }
+}
+
+test.each([1, 2, 3])('seed %i', async (seed) => {
+  const clients = [await connect(oracle.port), await connect(server.port)] as const;
+  try {
+    for (const client of clients) {
+      await client.query('DROP TABLE IF EXISTS plain, checked, pairs, indexed');
+      for (const sql of SETUP) await client.query(sql);
+    }
+    const pick = random(seed);
+    for (let i = 0; i < 500; i++) {
+      const next = statement(pick);
+      const [expected, found] = await Promise.all(clients.map((client) => outcome(client, next)));
+      expect(found, `statement ${i}: ${next.text} ${String(next.values ?? '')}`).toEqual(expected);
+    }
+    for (const client of clients) await client.query('ROLLBACK');
+    for (const sql of ['SELECT * FROM plain ORDER BY id', 'SELECT * FROM checked ORDER BY id', 'SELECT * FROM pairs ORDER BY a, b', 'SELECT * FROM indexed ORDER BY id', 'SELECT id FROM indexed WHERE n = 7 ORDER BY id']) {
+      const [expected, found] = await Promise.all(clients.map((client) => run(client, sql)));
+      expect(found).toEqual(expected);
+    }
+  } finally {
+    for (const client of clients) await client.end();
+  }
+}, 60_000);
