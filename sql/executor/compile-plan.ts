@@ -4,6 +4,7 @@
  */
 import type { Catalog } from '../catalog/catalog.js';
 import type { Expr } from '../analyzer/query-tree.js';
+import { withColumns } from '../columnar/open.js';
 import type { PhysicalPlan, PlanNode } from '../planner/plan-node.js';
 import type { Operator } from './batch.js';
 import type { ExecState } from './exec-state.js';
@@ -29,7 +30,7 @@ export class PlanCompiler {
   open(node: PlanNode): Open {
     let open = this.opened.get(node);
     if (!open) {
-      const compiled = (nodeCompilers[node.kind] as (node: PlanNode, compiler: PlanCompiler) => Open)(node, this);
+      const compiled = withColumns(node, this, (nodeCompilers[node.kind] as (node: PlanNode, compiler: PlanCompiler) => Open)(node, this));
       open = (state) => (state.instrument ? instrumented(compiled(state), state.instrument(node)) : compiled(state));
       this.opened.set(node, open);
     }

@@ -1,0 +1,194 @@
+/** Aggregation as the sink of a pipeline: groups in a hash table over number columns. */
+import type { Pending } from '../../engine/pending.js';
+import type { Expr } from '../analyzer/query-tree.js';
+import { equalExpr } from '../analyzer/tree-walk.js';
+import { MAX_BATCH_ROWS, type Batch } from '../executor/batch.js';
+import type { PlanCompiler } from '../executor/compile-plan.js';
+import type { ExecState } from '../executor/exec-state.js';
+import { compileFilter, type RowFilter } from '../executor/row-filter.js';
+import { keyComparer, MAX_ROWS_IN_MEMORY, sortedOrder, tooManyRows } from '../executor/operators/sort.js';
+import { TIME_SLICE } from '../executor/interrupts.js';
+import { rowsToBatch } from '../executor/vectors.js';
+import type { AggNode, SortKey } from '../planner/plan-node.js';
+import type { Datum } from '../types/datum.js';
+import { Numeric } from '../types/numeric.js';
+import { kernelAggregate, supportsAggregate, type GroupArrays, type KernelAggregate } from './aggregates.js';
+import { GroupTable } from './group-table.js';
+import { GrowableColumn } from './growable.js';
+import type { Kernel } from './kernel.js';
+import type { Lowering } from './lower-expression.js';
+import { Pipeline, PipelineRun, type Sink } from './pipeline.js';
+import { StageBuilder, require as requireOf, type Stage } from './stage.js';
+import type { Value } from './value.js';
+
+/** How a group becomes an output row. */
+type OutputColumn = { readonly group: number } | { readonly agg: number };
+
+export interface AggregatePlan {
+  readonly node: AggNode;
+  readonly stage: Stage;
+  readonly columns: readonly OutputColumn[];
+  readonly having: RowFilter | null;
+  /** The order that an aggregate over sorted input promises: sort keys and the group each is. */
+  readonly order: { readonly keys: readonly SortKey[]; readonly groups: readonly number[] } | null;
+}
+
+/** The aggregation as kernels, null when it has to run on rows. */
+export function planAggregate(node: AggNode, compiler: PlanCompiler): AggregatePlan | null {
+  if (node.groupingSets !== null) return null;
+  let { child } = node;
+  let order: AggregatePlan['order'] = null;
+  if (node.strategy === 'sorted') {
+    if (child.kind !== 'Sort' || child.bound !== null) return null;
+    const groups = child.keys.map((key) => node.groups.findIndex((group) => equalExpr(group, key.expr)));
+    if (groups.includes(-1)) return null;
+    order = { keys: child.keys, groups };
+    ({ child } = child);
+  }
+  const scope = compiler.scope(child.output);
+  if (!node.aggs.every((agg) => supportsAggregate(agg, scope))) return null;
+  const builder = new StageBuilder(compiler);
+  const exprs = inputs(node);
+  if (!builder.supported(exprs, compiler.layout(child.output))) return null;
+  const stage = builder.build(child);
+  if (builder.scans === 0) return null;
+  const columns: OutputColumn[] = [];
+  for (const expr of node.output) {
+    const agg = node.aggs.findIndex((candidate) => equalExpr(candidate, expr));
+    const group = agg >= 0 ? -1 : node.groups.findIndex((candidate) => candidate === expr || equalExpr(candidate, expr));
+    if (agg >= 0) columns.push({ agg });
+    else if (group >= 0) columns.push({ group });
+    else return null;
+  }
+  requireOf(stage, exprs);
+  return { node, stage, columns, order, having: compileFilter(node.filter, compiler.scope(node.output)) };
+}
+
+/** What is computed per row. */
+function inputs(node: AggNode): Expr[] {
+  return [...node.groups, ...node.aggs.flatMap((agg) => [...agg.args.map((arg) => arg.expr), ...(agg.filter ? [agg.filter] : [])])];
+}
+
+interface GroupColumn { readonly value: Value; readonly key: number; readonly nulls: number; readonly datum: number }
+
+class AggregateSink implements Sink {
+  readonly table = new GroupTable();
+  readonly aggregates: readonly KernelAggregate[];
+  private groups: GroupColumn[] | null = null;
+
+  constructor(private readonly node: AggNode, private readonly run: PipelineRun, scope: ReturnType<PlanCompiler['scope']>) {
+    this.aggregates = node.aggs.map((agg) => kernelAggregate(agg, this.table, run, scope));
+    // Without groups there is one, even over no rows.
+    if (node.groups.length === 0) this.table.add(0, 0);
+  }
+
+  emit(kernel: Kernel, lowering: Lowering): void {
+    const { table, node } = this;
+    const name = kernel.outside(table, 't');
+    const used = new Map<number, string>();
+    const reload: string[] = [];
+    const arrays: GroupArrays = {
+      data(column) {
+        let found = used.get(column);
+        if (found === undefined) {
+          used.set(column, (found = kernel.name('g')));
+          kernel.before(`let ${found} = ${name}.columns[${column}].data;`);
+          reload.push(`${found} = ${name}.columns[${column}].data;`);
+        }
+        return found;
+      },
+    };
+    if (node.groups.length === 0) {
+      for (const aggregate of this.aggregates) aggregate.step(kernel, lowering, '0', arrays);
+      return;
+    }
+    const group = this.findGroup(kernel, lowering, arrays, name, reload);
+    // The steps name their arrays while they are written; the reloading before them must know all.
+    for (const aggregate of this.aggregates) aggregate.step(kernel, lowering, group, arrays);
+  }
+
+  private findGroup(kernel: Kernel, lowering: Lowering, arrays: GroupArrays, name: string, reload: string[]): string {
+    const { table, node, run } = this;
+    const values = node.groups.map((expr) => lowering.value(expr));
+    const boxed = values.map((value, k) => (this.groups ? this.groups[k]!.datum >= 0 : !run.isKey(value)));
+    const keys = values.map((value, k) => (boxed[k]! ? run.boxedKey(value, lowering, kernel) : value));
+    this.groups ??= values.map((value, k) => ({
+      value,
+      key: table.addColumn(new GrowableColumn(keys[k]!.kind === 'ref' ? 'ref' : 'float', false, table.capacity)),
+      nulls: keys[k]!.isNull === null ? -1 : table.addColumn(new GrowableColumn('bool', false, table.capacity)),
+      datum: boxed[k]! ? table.addColumn(new GrowableColumn('any', false, table.capacity)) : -1,
+    }));
+    const columns = this.groups;
+    const parts = keys.map((key, k) => {
+      const isNull = columns[k]!.nulls >= 0 ? kernel.name('u') : null;
+      if (isNull) kernel.line(`const ${isNull} = ${key.isNull ?? 'false'} ? 1 : 0;`);
+      const code = kernel.name('q');
+      kernel.line(`const ${code} = ${isNull ? `${isNull} === 1 ? 0 : ` : ''}${key.code};`);
+      return { code, isNull };
+    });
+    const hash = kernel.name('h');
+    kernel.line(`let ${hash} = 0;`);
+    parts.forEach(({ code, isNull }) => {
+      kernel.line(`${hash} = Math.imul(${hash} ^ (${code} | 0), -1640531535) ^ ((${code} / 4294967296) | 0)${isNull ? ` ^ ${isNull}` : ''}; ${hash} ^= ${hash} >>> 15;`);
+    });
+    const slots = kernel.name('s');
+    const mask = kernel.name('m');
+    kernel.before(`let ${slots} = ${name}.slots, ${mask} = ${name}.mask;`);
+    const slot = kernel.name('p');
+    const group = kernel.name('w');
+    const same = parts.map(({ code, isNull }, k) => `${arrays.data(columns[k]!.key)}[${group}] === ${code}${isNull ? ` && ${arrays.data(columns[k]!.nulls)}[${group}] === ${isNull}` : ''}`);
+    kernel.line(`let ${slot} = ${hash} & ${mask}, ${group};`);
+    kernel.line(`while ((${group} = ${slots}[${slot}] - 1) >= 0 && !(${same.join(' && ')})) ${slot} = (${slot} + 1) & ${mask};`);
+    const stores = parts.map(({ code, isNull }, k) => {
+      const { key, nulls, datum } = columns[k]!;
+      const first = datum >= 0 ? ` ${arrays.data(datum)}[${group}] = ${lowering.datum(values[k]!)};` : '';
+      return `${arrays.data(key)}[${group}] = ${code};${isNull ? ` ${arrays.data(nulls)}[${group}] = ${isNull};` : ''}${first}`;
+    });
+    kernel.late(() => `if (${group} < 0) { ${group} = ${name}.add(${hash}, ${slot}); ${slots} = ${name}.slots; ${mask} = ${name}.mask; ${reload.join(' ')} ${stores.join(' ')} }`);
+    return group;
+  }
+
+  drain(): void {
+    if (this.table.count > MAX_ROWS_IN_MEMORY) throw tooManyRows('A hash table');
+  }
+
+  groupValue(k: number, group: number): Datum {
+    const { value, key, nulls, datum } = this.groups![k]!;
+    const { columns } = this.table;
+    if (datum >= 0) return (columns[datum]!.data as Datum[])[group]!;
+    if (nulls >= 0 && (columns[nulls]!.data as Uint8Array)[group] === 1) return null;
+    const number = (columns[key]!.data as Float64Array)[group]!;
+    switch (value.kind) {
+      case 'bool': return number === 1;
+      case 'decimal': return Numeric.of(number + 0, value.scale);
+      case 'ref': return this.run.interner.texts[number]!;
+      default: return number + 0;
+    }
+  }
+}
+
+/** Runs it. Throws NotColumnar before the first batch when the data do not fit. */
+export function* runAggregate(plan: AggregatePlan, compiler: PlanCompiler, state: ExecState): Generator<Batch | Pending, void> {
+  const { node, stage, columns, having, order } = plan;
+  const run = new PipelineRun(compiler, state);
+  yield* run.evaluateConstants(inputs(node), [stage.layout]);
+  const sink = new AggregateSink(node, run, compiler.scope(stage.layout.output));
+  yield* new Pipeline(run, stage, sink).execute();
+  const { count } = sink.table;
+  const permutation = order && sortedOrder(count, keyComparer(order.keys, compiler)(order.groups.map((k) => Array.from({ length: count }, (_, group) => sink.groupValue(k, group)))));
+  // All results first: one that does not fit must not come after rows.
+  const batches: Batch[] = [];
+  for (let from = 0; from < count; from += MAX_BATCH_ROWS) {
+    const rows: Datum[][] = [];
+    for (let at = from; at < Math.min(count, from + MAX_BATCH_ROWS); at++) {
+      const group = permutation ? permutation[at]! : at;
+      rows.push(columns.map((column) => ('group' in column ? sink.groupValue(column.group, group) : sink.aggregates[column.agg]!.result(group, state))));
+    }
+    batches.push(rowsToBatch(rows, columns.length));
+    if (state.shouldYield()) yield TIME_SLICE;
+  }
+  for (const batch of batches) {
+    const kept = having ? yield* having.apply(batch, state) : batch;
+    if (kept) yield kept;
+  }
+}

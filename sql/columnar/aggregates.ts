@@ -1,0 +1,258 @@
+/**
+ * Aggregates inside kernels. count, sum, avg, min and max of numbers have columns in the group table;
+ * any other aggregate keeps its state as the row executor's does and is stepped with datums.
+ */
+import type { Aggref } from '../analyzer/query-tree.js';
+import type { ExecState } from '../executor/exec-state.js';
+import { functionCall, implementation, procOf, type CompileScope } from '../executor/expressions/scope.js';
+import type { BoundAggregate } from '../functions/function.js';
+import { checkInt8 } from '../functions/kernel-helpers.js';
+import type { Datum } from '../types/datum.js';
+import { coefficient, Numeric } from '../types/numeric.js';
+import { compareText } from '../types/utf8.js';
+import { PairSet, type GroupTable } from './group-table.js';
+import { GrowableColumn } from './growable.js';
+import type { Kernel } from './kernel.js';
+import type { Lowering } from './lower-expression.js';
+import type { PipelineRun } from './pipeline.js';
+import { NotColumnar } from './segment.js';
+import { EXACT, anyOf, type Value, type ValueKind } from './value.js';
+
+/** One aggregate of a running aggregation. */
+export interface KernelAggregate {
+  /** Writes how a row advances group number `group`. */
+  step(kernel: Kernel, lowering: Lowering, group: string, arrays: GroupArrays): void;
+  result(group: number, state: ExecState): Datum;
+}
+
+/** Names of the group table's arrays in the kernel being written. */
+export interface GroupArrays { data(column: number): string }
+
+const INT8 = 20;
+const FLOAT8 = 701;
+const MAX_ROWS = 2 ** 31;
+const CARRY = 4294967296;
+
+/** Whether kernels can run the aggregate. */
+export function supportsAggregate(agg: Aggref, scope: CompileScope): boolean {
+  if (agg.aggKind !== 'n' || agg.orderBy.length > 0 || agg.directArgs.length > 0 || agg.levelsUp !== 0) return false;
+  const proc = scope.catalog.proc(agg.func);
+  if (!proc) return false;
+  if (agg.distinct.length > 0) return proc.proname === 'count' && agg.args.length === 1;
+  return true;
+}
+
+export function kernelAggregate(agg: Aggref, table: GroupTable, run: PipelineRun, scope: CompileScope): KernelAggregate {
+  const name = procOf(scope, agg.func).proname;
+  const exprs = agg.args.map((arg) => arg.expr);
+  if (name === 'count' && agg.distinct.length > 0) return countDistinct(agg, table, run);
+  if (name === 'count') return counting(agg, table);
+  if ((name === 'sum' || name === 'avg' || name === 'min' || name === 'max') && exprs.length === 1) return new Adaptive(agg, name, table, run, scope);
+  return new Stepped(agg, scope);
+}
+
+function guarded(agg: Aggref, kernel: Kernel, lowering: Lowering, isNull: string | null, body: () => void): void {
+  const tests: string[] = [];
+  if (agg.filter) tests.push(lowering.isTrue(agg.filter));
+  if (isNull !== null) tests.push(`!(${isNull})`);
+  if (tests.length === 0) body();
+  else kernel.block(`if (${tests.join(' && ')})`, body);
+}
+
+function numbers(table: GroupTable): number {
+  return table.addColumn(new GrowableColumn('float', false, table.capacity));
+}
+
+function counting(agg: Aggref, table: GroupTable): KernelAggregate {
+  const column = numbers(table);
+  return {
+    step(kernel, lowering, group, arrays) {
+      const isNull = anyOf(...agg.args.map((arg) => nullTest(lowering.value(arg.expr))));
+      guarded(agg, kernel, lowering, isNull, () => kernel.line(`${arrays.data(column)}[${group}]++;`));
+    },
+    result: (group) => (table.columns[column]!.data as Float64Array)[group]!,
+  };
+}
+
+function nullTest(value: Value): string | null {
+  return value.kind === 'any' ? `(${value.code}) === null` : value.isNull;
+}
+
+function countDistinct(agg: Aggref, table: GroupTable, run: PipelineRun): KernelAggregate {
+  const column = numbers(table);
+  const pairs = new PairSet();
+  return {
+    step(kernel, lowering, group, arrays) {
+      const plain = lowering.value(agg.args[0]!.expr);
+      guarded(agg, kernel, lowering, plain.kind === 'any' ? null : plain.isNull, () => {
+        const key = run.isKey(plain) ? plain : run.boxedKey(plain, lowering, kernel);
+        const add = `${kernel.outside(pairs.add, 'f')}(${group}, ${key.code})`;
+        kernel.line(`if (${plain.kind === 'any' ? `${key.code} >= 0 && ` : ''}${add}) ${arrays.data(column)}[${group}]++;`);
+      });
+    },
+    result: (group) => (table.columns[column]!.data as Float64Array)[group]!,
+  };
+}
+
+/** Chooses its form when it sees what kind of values its argument has. */
+class Adaptive implements KernelAggregate {
+  private chosen: KernelAggregate | null = null;
+  private kind: ValueKind = 'any';
+  private scale = 0;
+
+  constructor(private readonly agg: Aggref, private readonly name: 'sum' | 'avg' | 'min' | 'max', private readonly table: GroupTable, private readonly run: PipelineRun, private readonly scope: CompileScope) {}
+
+  step(kernel: Kernel, lowering: Lowering, group: string, arrays: GroupArrays): void {
+    const value = lowering.value(this.agg.args[0]!.expr);
+    if (!this.chosen) {
+      this.kind = value.kind;
+      this.scale = value.scale;
+      this.chosen = this.choose(value);
+    } else if (!(this.chosen instanceof Stepped) && (value.kind !== this.kind || value.scale !== this.scale)) throw new NotColumnar();
+    this.chosen.step(kernel, lowering, group, arrays);
+  }
+
+  private choose(value: Value): KernelAggregate {
+    const { agg, name, table, run, scope } = this;
+    const integral = value.kind === 'int' || value.kind === 'decimal';
+    if (name === 'sum' || name === 'avg') {
+      if (integral && value.min >= -EXACT / 2 && value.max <= EXACT / 2) return exactSum(agg, name, table, value);
+      if (value.kind === 'float' && value.type === FLOAT8) return floatSum(agg, name, table);
+    } else {
+      if (integral && value.shownScale === undefined) return extreme(agg, name, table, value, (number) => (value.kind === 'int' ? number + 0 : Numeric.of(number + 0, value.scale)));
+      if (value.kind === 'float') return extreme(agg, name, table, value, (number) => number);
+      if (value.kind === 'ref') return extremeText(agg, name, table, run);
+    }
+    return new Stepped(agg, scope);
+  }
+
+  result(group: number, state: ExecState): Datum {
+    return this.chosen!.result(group, state);
+  }
+}
+
+/** Integers and decimals: a low part that carries into a high one when it could lose digits. */
+function exactSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable, value: Value): KernelAggregate {
+  const low = numbers(table);
+  const high = numbers(table);
+  const count = numbers(table);
+  const shown = value.shownScale === undefined ? -1 : numbers(table);
+  const magnitude = Math.max(Math.abs(value.min), Math.abs(value.max));
+  const carries = magnitude * MAX_ROWS > EXACT;
+  return {
+    step(kernel, lowering, group, arrays) {
+      const found = lowering.value(agg.args[0]!.expr);
+      guarded(agg, kernel, lowering, found.isNull, () => {
+        const sum = `${arrays.data(low)}[${group}]`;
+        kernel.line(`${arrays.data(count)}[${group}]++;`);
+        if (shown >= 0) kernel.line(`if (${found.shownScale ?? String(found.scale)} > ${arrays.data(shown)}[${group}]) ${arrays.data(shown)}[${group}] = ${found.shownScale ?? String(found.scale)};`);
+        if (!carries) kernel.line(`${sum} += ${found.code};`);
+        else {
+          const next = kernel.name('s');
+          kernel.line(`const ${next} = ${sum} + ${found.code};`);
+          kernel.line(`if (${next} > ${EXACT / 4} || ${next} < ${-EXACT / 4}) { const c = Math.trunc(${next} / ${CARRY}); ${arrays.data(high)}[${group}] += c; ${sum} = ${next} - c * ${CARRY}; } else ${sum} = ${next};`);
+        }
+      });
+    },
+    result(group) {
+      const at = (column: number): number => (table.columns[column]!.data as Float64Array)[group]!;
+      const rows = at(count);
+      if (rows === 0) return null;
+      const total = BigInt(at(high)) * BigInt(CARRY) + BigInt(at(low));
+      if (name === 'sum' && agg.type === INT8) return checkInt8(total);
+      // Where rows differ in scale the sum has the largest of them; the number itself is at `value.scale`.
+      const scale = shown >= 0 ? at(shown) : value.scale;
+      const sum = Numeric.of(coefficient(scale === value.scale ? total : total / 10n ** BigInt(value.scale - scale)), scale);
+      return name === 'sum' ? sum : sum.divide(Numeric.of(rows, 0));
+    },
+  };
+}
+
+/** float8 sums run in row order, as PostgreSQL's do. */
+function floatSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable): KernelAggregate {
+  const sum = numbers(table);
+  const count = numbers(table);
+  return {
+    step(kernel, lowering, group, arrays) {
+      const found = lowering.value(agg.args[0]!.expr);
+      guarded(agg, kernel, lowering, found.isNull, () => kernel.line(`${arrays.data(sum)}[${group}] += ${found.code}; ${arrays.data(count)}[${group}]++;`));
+    },
+    result(group) {
+      const rows = (table.columns[count]!.data as Float64Array)[group]!;
+      if (rows === 0) return null;
+      const total = (table.columns[sum]!.data as Float64Array)[group]!;
+      // Overflow and infinities among the rows are told apart by the row executor.
+      if (!Number.isFinite(total)) throw new NotColumnar();
+      return name === 'sum' ? total : total / rows;
+    },
+  };
+}
+
+function extreme(agg: Aggref, name: 'min' | 'max', table: GroupTable, value: Value, datum: (number: number) => Datum): KernelAggregate {
+  const best = numbers(table);
+  const seen = table.addColumn(new GrowableColumn('bool', false, table.capacity));
+  return {
+    step(kernel, lowering, group, arrays) {
+      const found = lowering.value(agg.args[0]!.expr);
+      guarded(agg, kernel, lowering, found.isNull, () => {
+        const current = `${arrays.data(best)}[${group}]`;
+        const x = kernel.name('x');
+        kernel.line(`const ${x} = ${found.code};`);
+        // NaN is greater than every number.
+        const nan = value.kind !== 'float' ? '' : name === 'max' ? ` || ${x} !== ${x}` : ` || ${current} !== ${current}`;
+        kernel.line(`if (${arrays.data(seen)}[${group}] === 0 || ${x} ${name === 'min' ? '<' : '>'} ${current}${nan}) { ${current} = ${x}; ${arrays.data(seen)}[${group}] = 1; }`);
+      });
+    },
+    result: (group) => ((table.columns[seen]!.data as Uint8Array)[group] === 0 ? null : datum((table.columns[best]!.data as Float64Array)[group]!)),
+  };
+}
+
+function extremeText(agg: Aggref, name: 'min' | 'max', table: GroupTable, run: PipelineRun): KernelAggregate {
+  // 1 + the number of the text; 0 before the first.
+  const best = numbers(table);
+  const { texts } = run.interner;
+  const sign = name === 'min' ? 1 : -1;
+  const better = (candidate: number, current: number): boolean => current === 0 || (candidate !== current - 1 && sign * compareText(texts[candidate]!, texts[current - 1]!) < 0);
+  return {
+    step(kernel, lowering, group, arrays) {
+      const found = lowering.value(agg.args[0]!.expr);
+      guarded(agg, kernel, lowering, found.isNull, () => {
+        const current = `${arrays.data(best)}[${group}]`;
+        const x = kernel.name('x');
+        kernel.line(`const ${x} = ${found.code};`);
+        kernel.line(`if (${kernel.outside(better, 'f')}(${x}, ${current})) ${current} = ${x} + 1;`);
+      });
+    },
+    result(group) {
+      const at = (table.columns[best]!.data as Float64Array)[group]!;
+      return at === 0 ? null : texts[at - 1]!;
+    },
+  };
+}
+
+/** The aggregate's own state, by group. */
+class Stepped implements KernelAggregate {
+  private readonly bound: BoundAggregate;
+  private readonly states: unknown[] = [];
+
+  constructor(private readonly agg: Aggref, scope: CompileScope) {
+    const found = implementation(scope, procOf(scope, agg.func));
+    if (found.kind !== 'aggregate') throw new NotColumnar();
+    this.bound = found.bind(functionCall(scope, agg.argTypes, agg.type, agg.inputCollation, agg.variadic));
+  }
+
+  step(kernel: Kernel, lowering: Lowering, group: string): void {
+    const { bound, states } = this;
+    const advance = (at: number, ...values: Datum[]): void => {
+      if (bound.skipNulls && values.includes(null)) return;
+      if (!(at in states)) states[at] = bound.initial();
+      states[at] = bound.step(states[at], ...values);
+    };
+    const call = `${kernel.outside(advance, 'f')}(${[group, ...this.agg.args.map((arg) => lowering.datum(lowering.value(arg.expr)))].join(', ')});`;
+    guarded(this.agg, kernel, lowering, null, () => kernel.line(call));
+  }
+
+  result(group: number, state: ExecState): Datum {
+    return this.bound.finish(group in this.states ? this.states[group] : this.bound.initial(), state.context);
+  }
+}

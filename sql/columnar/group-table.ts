@@ -1,0 +1,82 @@
+/** Groups of an aggregation by open addressing over number columns. Kernels look up in place and call `add` for a new group. */
+import { GrowableColumn } from './growable.js';
+
+export class GroupTable {
+  count = 0;
+  capacity = 1024;
+  mask = 4095;
+  /** 1 + the group. */
+  slots = new Int32Array(4096);
+  readonly hashes: { data: Int32Array } = { data: new Int32Array(1024) };
+  readonly columns: GrowableColumn[] = [];
+
+  addColumn(column: GrowableColumn): number {
+    return this.columns.push(column) - 1;
+  }
+
+  /** A new group with this hash, whose place is `slot`; returns its number. Arrays may be other ones afterwards. */
+  readonly add = (hash: number, slot: number): number => {
+    if (this.count === this.capacity) {
+      this.capacity *= 2;
+      for (const column of this.columns) column.grow(this.capacity);
+      const hashes = new Int32Array(this.capacity);
+      hashes.set(this.hashes.data);
+      this.hashes.data = hashes;
+    }
+    const group = this.count++;
+    this.hashes.data[group] = hash;
+    this.slots[slot] = group + 1;
+    if (this.count * 2 > this.mask) this.rehash();
+    return group;
+  };
+
+  private rehash(): void {
+    const size = (this.mask + 1) * 4;
+    this.mask = size - 1;
+    this.slots = new Int32Array(size);
+    for (let group = 0; group < this.count; group++) {
+      let slot = this.hashes.data[group]! & this.mask;
+      while (this.slots[slot] !== 0) slot = (slot + 1) & this.mask;
+      this.slots[slot] = group + 1;
+    }
+  }
+}
+
+/** Pairs of (group, key), for DISTINCT. */
+export class PairSet {
+  private size = 0;
+  private mask = 1023;
+  private groups = new Int32Array(1024).fill(-1);
+  private keys = new Float64Array(1024);
+
+  /** Whether the pair is new. */
+  readonly add = (group: number, key: number): boolean => {
+    let at = this.place(group, key);
+    while (this.groups[at] !== -1) {
+      if (this.groups[at] === group && this.keys[at] === key) return false;
+      at = (at + 1) & this.mask;
+    }
+    this.groups[at] = group;
+    this.keys[at] = key;
+    if (++this.size * 2 > this.mask) this.rehash();
+    return true;
+  };
+
+  private place(group: number, key: number): number {
+    return ((Math.imul(key | 0, 0x9e3779b1) ^ Math.imul((key / 4294967296) | 0, 0x85ebca6b) ^ Math.imul(group, 0xc2b2ae35)) >>> 7) & this.mask;
+  }
+
+  private rehash(): void {
+    const { groups, keys } = this;
+    this.mask = (this.mask + 1) * 4 - 1;
+    this.groups = new Int32Array(this.mask + 1).fill(-1);
+    this.keys = new Float64Array(this.mask + 1);
+    for (let i = 0; i < groups.length; i++) {
+      if (groups[i] === -1) continue;
+      let at = this.place(groups[i]!, keys[i]!);
+      while (this.groups[at] !== -1) at = (at + 1) & this.mask;
+      this.groups[at] = groups[i]!;
+      this.keys[at] = keys[i]!;
+    }
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * The inner side of a hash join: its rows as columns, and for each key the first row, rows of one key
+ * chained. A key of several columns becomes one number, by the ranges that the inner side has; a
+ * small range needs no hashing at all.
+ */
+import type { Pending } from '../../engine/pending.js';
+import type { ExecState } from '../executor/exec-state.js';
+import { TIME_SLICE } from '../executor/interrupts.js';
+import type { Kernel } from './kernel.js';
+import { NotColumnar } from './segment.js';
+import { ColumnTable } from './table.js';
+import type { Value } from './value.js';
+
+interface KeyPart { readonly column: number; /** The numbers stand for datums (PipelineRun.boxedKey). */ readonly boxed: boolean; min: number; span: number }
+
+const SLICE_ROWS = 16384;
+const MULTIPLIER = 0x9e3779b1;
+const MULTIPLIER_2 = 0x85ebca6b;
+
+export class JoinTable {
+  readonly rows = new ColumnTable();
+  /** Position in `rows` of each needed column of the inner side. */
+  readonly columns = new Map<number, number>();
+  readonly keys: KeyPart[] = [];
+  /** 1 + the row, 0 for none. */
+  heads = new Int32Array(0);
+  next = new Int32Array(0);
+  /** Combined key by row; unused when `direct`. */
+  combined = new Float64Array(0);
+  direct = false;
+  mask = 0;
+  /** Rows that met a match, where the join keeps the others. */
+  matched: Uint8Array | null = null;
+
+  addKey(value: Value, boxed: boolean): void {
+    this.keys.push({ column: this.rows.addColumn(value), boxed, min: 0, span: 1 });
+  }
+
+  /** After the last row: chains, in the rows' order. */
+  *finish(state: ExecState): Generator<Pending, void> {
+    const { rows, keys } = this;
+    const { count } = rows;
+    let product = 1;
+    for (const key of keys) {
+      const { data, nulls } = rows.columns[key.column]!.data;
+      const numbers = data as Float64Array;
+      let min = Infinity;
+      let max = -Infinity;
+      for (let i = 0; i < count; i++) {
+        if (nulls && nulls[i] === 1) continue;
+        const value = numbers[i]!;
+        if (value < min) min = value;
+        if (value > max) max = value;
+      }
+      key.min = min > max ? 0 : min;
+      key.span = min > max ? 1 : max - min + 1;
+      product *= key.span;
+    }
+    if (product > Number.MAX_SAFE_INTEGER) throw new NotColumnar();
+    this.direct = product <= Math.max(65536, count * 4);
+    let size = 1024;
+    while (size < count * 2) size *= 2;
+    this.mask = size - 1;
+    this.heads = new Int32Array(this.direct ? product : size);
+    this.next = new Int32Array(count);
+    this.combined = this.direct ? new Float64Array(0) : new Float64Array(count);
+    for (let end = count; end > 0; end -= SLICE_ROWS) {
+      this.link(Math.max(0, end - SLICE_ROWS), end);
+      if (state.shouldYield()) yield TIME_SLICE;
+    }
+  }
+
+  private link(from: number, end: number): void {
+    const { rows, keys, heads, next, combined, direct, mask } = this;
+    const parts = keys.map((key) => ({ ...key, data: rows.columns[key.column]!.data.data as Float64Array, nulls: rows.columns[key.column]!.data.nulls }));
+    rows: for (let row = end - 1; row >= from; row--) {
+      let key = 0;
+      for (const part of parts) {
+        if (part.nulls && part.nulls[row] === 1) continue rows;
+        key = key * part.span + (part.data[row]! - part.min);
+      }
+      let at = key;
+      if (!direct) {
+        combined[row] = key;
+        at = hash(key) & mask;
+      }
+      next[row] = heads[at]!;
+      heads[at] = row + 1;
+    }
+  }
+
+  /** Writes the look-up of a key; the result is the name of 1 + the first candidate, 0 for none. */
+  probe(kernel: Kernel, values: readonly Value[]): { first: string; test: string | null; next: string } {
+    const heads = kernel.outside(this.heads, 'h');
+    const next = kernel.outside(this.next, 'h');
+    const tests: string[] = [];
+    let key = '';
+    values.forEach((value, k) => {
+      const { min, span } = this.keys[k]!;
+      const part = kernel.name('q');
+      kernel.line(`const ${part} = ${value.code} - ${kernel.outside(min)};`);
+      if (value.isNull) tests.push(`!(${value.isNull})`);
+      tests.push(`${part} >= 0 && ${part} < ${kernel.outside(span)}`);
+      key = key === '' ? part : `(${key} * ${kernel.outside(span)} + ${part})`;
+    });
+    const inside = tests.join(' && ');
+    const first = kernel.name('p');
+    if (this.direct) {
+      kernel.line(`const ${first} = ${inside} ? ${heads}[${key}] : 0;`);
+      return { first, test: null, next };
+    }
+    const whole = kernel.name('q');
+    kernel.line(`const ${whole} = ${key};`);
+    kernel.line(`const ${first} = ${inside} ? ${heads}[(Math.imul(${whole} | 0, ${MULTIPLIER | 0}) ^ Math.imul((${whole} / 4294967296) | 0, ${MULTIPLIER_2 | 0})) >>> 7 & ${kernel.outside(this.mask)}] : 0;`);
+    return { first, test: `${kernel.outside(this.combined, 'h')}[ROW] === ${whole}`, next };
+  }
+}
+
+function hash(key: number): number {
+  return (Math.imul(key | 0, MULTIPLIER) ^ Math.imul((key / 4294967296) | 0, MULTIPLIER_2)) >>> 7;
+}

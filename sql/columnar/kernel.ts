@@ -1,0 +1,114 @@
+/**
+ * Source of one kernel while it is being written: statements in nested blocks, and the values that
+ * it takes from outside. Names are made here and constants are passed by reference, so no text of
+ * a user ever enters the source; kernels of the same shape share one compiled function.
+ */
+export class Kernel {
+  private readonly lines: (string | (() => string))[] = [];
+  private readonly preamble: string[] = [];
+  private readonly postamble: string[] = [];
+  readonly values: unknown[] = [];
+  private readonly known = new Map<unknown, string>();
+  private readonly scopes: Map<string, string>[] = [new Map()];
+  private readonly arrays = new Map<string, string>();
+  private counter = 0;
+
+  name(prefix: string): string {
+    return `${prefix}${this.counter++}`;
+  }
+
+  line(source: string): void {
+    this.lines.push(source);
+  }
+
+  /** A statement whose text is known when the kernel is complete. */
+  late(source: () => string): void {
+    this.lines.push(source);
+  }
+
+  /** A statement before the loops. */
+  before(source: string): void {
+    this.preamble.push(source);
+  }
+
+  /** A statement after the loops. */
+  after(source: string): void {
+    this.postamble.push(source);
+  }
+
+  /** A value from outside under a name of its own; the same value has one name. */
+  outside(value: unknown, prefix = 'k'): string {
+    let name = this.known.get(value);
+    if (name === undefined) {
+      name = this.name(prefix);
+      this.preamble.push(`const ${name} = K[${this.values.length}];`);
+      this.values.push(value);
+      this.known.set(value, name);
+    }
+    return name;
+  }
+
+  /** Name of an array of the running view. */
+  viewArray(what: 'data' | 'nulls' | 'refs' | 'dictionaries' | 'lifted', column: number): string {
+    const key = `${what}${column}`;
+    let name = this.arrays.get(key);
+    if (name === undefined) {
+      this.arrays.set(key, (name = this.name(what[0]!)));
+      this.preamble.push(`const ${name} = V.${what}[${column}];`);
+    }
+    return name;
+  }
+
+  /** Declares `source` as a constant of the current block, once; `key` finds it again. */
+  once(key: string, prefix: string, source: () => string): string {
+    for (let i = this.scopes.length - 1; i >= 0; i--) {
+      const found = this.scopes[i]!.get(key);
+      if (found !== undefined) return found;
+    }
+    const name = this.name(prefix);
+    this.line(`const ${name} = ${source()};`);
+    this.scopes[this.scopes.length - 1]!.set(key, name);
+    return name;
+  }
+
+  /** `head { body }`: what the body declares ends with it. */
+  block(head: string, body: () => void): void {
+    this.line(`${head} {`);
+    this.scopes.push(new Map());
+    body();
+    this.scopes.pop();
+    this.line('}');
+  }
+
+  /** The whole as a function (K values from outside, V view of the source, from, to). */
+  compile(): KernelFunction {
+    const lines = this.lines.map((line) => (typeof line === 'string' ? line : line()));
+    const source = `${this.preamble.join('\n')}\n${lines.join('\n')}\n${this.postamble.join('\n')}`;
+    let compiled = compiledKernels.get(source);
+    if (compiled) compiledKernels.delete(source);
+    else {
+      if (compiledKernels.size >= MAX_KERNELS) compiledKernels.delete(compiledKernels.keys().next().value!);
+      // eslint-disable-next-line @typescript-eslint/no-implied-eval
+      compiled = new Function('K', 'V', 'from', 'to', `'use strict';\n${source}`) as KernelFunction;
+    }
+    compiledKernels.set(source, compiled);
+    return compiled;
+  }
+}
+
+/** What a kernel reads of its source: per column data, nulls and dictionary codes to texts, and tables. */
+export interface KernelView {
+  readonly data: readonly unknown[];
+  readonly nulls: readonly (Uint8Array | null)[];
+  readonly skip: Uint8Array | null;
+  /** Per column: dictionary code to the execution's number of the text, -1 not asked yet. */
+  readonly refs: readonly (Int32Array | null)[];
+  readonly dictionaries: readonly (readonly string[] | null)[];
+  /** Expressions over one text column, computed per dictionary entry. */
+  readonly lifted: unknown[];
+}
+
+export type KernelFunction = (values: readonly unknown[], view: KernelView, from: number, to: number) => void;
+
+const MAX_KERNELS = 512;
+const compiledKernels = new Map<string, KernelFunction>();

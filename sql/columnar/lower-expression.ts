@@ -1,0 +1,504 @@
+/**
+ * Expressions to kernel source. Arithmetic, comparisons, logic and CASE over numbers are written
+ * out, as long as the known ranges prove that they stay exact. An expression over one text column is
+ * computed once per dictionary entry, one over an integer of few values once per value, both by the
+ * row executor's own closures. Everything else calls such a closure with datums, row by row. So what
+ * PostgreSQL's functions do is written in one place only.
+ */
+import { DatabaseError } from '../../engine/errors.js';
+import type { Expr } from '../analyzer/query-tree.js';
+import { childrenOf, equalExpr } from '../analyzer/tree-walk.js';
+import { compile } from '../executor/expressions/compile.js';
+import { Frame, type Scalar } from '../executor/expressions/frame.js';
+import type { ExecState } from '../executor/exec-state.js';
+import { addFloat, checkInt2, checkInt4, divFloat, mulFloat, subFloat } from '../functions/kernel-helpers.js';
+import type { Datum } from '../types/datum.js';
+import { Numeric } from '../types/numeric.js';
+import { columnClass, isTextType } from './column-class.js';
+import type { Interner } from './interner.js';
+import type { Kernel } from './kernel.js';
+import type { Source } from './source.js';
+import { EXACT, anyOf, anyValue, boolValue, intValue, isExact, rangeOf, type Value } from './value.js';
+
+/** Finds an expression among what the input has; undefined if it must be computed. */
+export type Resolve = (expr: Expr) => Value | undefined;
+
+export interface LoweringInput {
+  readonly kernel: Kernel;
+  readonly state: ExecState;
+  readonly interner: Interner;
+  /** The source that the kernel loops over. */
+  readonly source: Source;
+  /** Values of the maximal sub-expressions without columns. */
+  readonly constants: ReadonlyMap<Expr, Datum>;
+}
+
+const DAY_MICROS = 86_400_000_000;
+/** Most values of an integer for which an expression is computed in advance. */
+const MAX_DOMAIN = 65536;
+
+const COMPARISON = /^(?:int2|int4|int8|int24|int42|int28|int82|int48|int84|oid|date|time|timestamp|timestamptz|numeric|float4|float8|float48|float84|bool)_?(eq|ne|lt|le|gt|ge)$/;
+const MIXED_DATE = /^(date|timestamp)_(eq|ne|lt|le|gt|ge)_(timestamp|date)$/;
+const INTEGER_ARITHMETIC = /^(?:int2|int4|int8|int24|int42|int28|int82|int48|int84)(pl|mi|mul)$/;
+const OPERATORS: Readonly<Record<string, string>> = { eq: '===', ne: '!==', lt: '<', le: '<=', gt: '>', ge: '>=', pl: '+', mi: '-', mul: '*', add: '+', sub: '-' };
+const INVERSE: Readonly<Record<string, string>> = { eq: 'ne', ne: 'eq', lt: 'ge', le: 'gt', gt: 'le', ge: 'lt' };
+const FLOAT_ARITHMETIC: Readonly<Record<string, (a: number, b: number) => number>> = { float8pl: addFloat, float8mi: subFloat, float8mul: mulFloat, float8div: divFloat };
+
+export class Lowering {
+  constructor(private readonly input: LoweringInput, private readonly resolve: Resolve) {}
+
+  /** The same over other inputs of the same kernel. */
+  over(resolve: Resolve): Lowering {
+    return new Lowering(this.input, resolve);
+  }
+
+  // ---- conditions
+
+  /** Source of: the expression is true. */
+  isTrue(expr: Expr): string {
+    return this.condition(expr, true);
+  }
+
+  private condition(expr: Expr, wanted: boolean): string {
+    const { constants } = this.input;
+    if (constants.has(expr)) return constants.get(expr) === wanted ? 'true' : 'false';
+    if (expr.kind === 'Const') return expr.value === wanted ? 'true' : 'false';
+    if (!this.resolve(expr) && !this.liftsWhole(expr)) {
+      if (expr.kind === 'BoolExpr') {
+        if (expr.op === 'not') return this.condition(expr.args[0]!, !wanted);
+        const all = (expr.op === 'and') === wanted;
+        return `(${expr.args.map((arg) => this.condition(arg, wanted)).join(all ? ' && ' : ' || ')})`;
+      }
+      if (expr.kind === 'NullTest' && !expr.argIsRow) {
+        const { isNull } = this.value(expr.arg);
+        if (isNull === null) return expr.negated === wanted ? 'true' : 'false';
+        return expr.negated === wanted ? `!(${isNull})` : `(${isNull})`;
+      }
+      const compared = this.comparison(expr);
+      if (compared) return guard(compared.isNull, wanted ? compared.whenTrue : compared.whenFalse);
+    }
+    const value = this.value(expr);
+    if (value.kind === 'any') return `${value.code} === ${String(wanted)}`;
+    return guard(value.isNull, `${value.code} === ${wanted ? 1 : 0}`);
+  }
+
+  private comparison(expr: Expr): { whenTrue: string; whenFalse: string; isNull: string | null } | null {
+    if (expr.kind !== 'OpExpr' || expr.args.length !== 2) return null;
+    const name = this.functionName(expr);
+    const mixed = MIXED_DATE.exec(name);
+    const plain = COMPARISON.exec(name) ?? /^(?:text|bpchar|name|char)(eq|ne)$/.exec(name);
+    if (!mixed && !plain) return null;
+    const operator = mixed ? mixed[2]! : plain![1]!;
+    let left = this.value(expr.args[0]!);
+    let right = this.value(expr.args[1]!);
+    if (mixed) {
+      if (mixed[1] === 'date') left = scaleInteger(left, DAY_MICROS);
+      if (mixed[3] === 'date') right = scaleInteger(right, DAY_MICROS);
+      if (!exact(left) || !exact(right)) return null;
+    }
+    const isNull = anyOf(left.isNull, right.isNull);
+    if (isFloaty(left) && isFloaty(right)) {
+      // NaN equals itself and is greater than every number.
+      return { whenTrue: floatComparison(operator, left.code, right.code), whenFalse: floatComparison(INVERSE[operator]!, left.code, right.code), isNull };
+    }
+    if (left.kind === 'ref' && right.kind === 'ref') {
+      // Padded texts of other lengths may be equal: bpchar's own function knows.
+      if (name.startsWith('bpchar') || (operator !== 'eq' && operator !== 'ne')) return null;
+    } else if (left.kind === 'bool' ? right.kind !== 'bool' : !isIntegral(left) || !isIntegral(right)) return null;
+    const aligned = align(left, right);
+    if (!aligned) return null;
+    const [a, b] = aligned;
+    return { whenTrue: `${a.code} ${OPERATORS[operator]!} ${b.code}`, whenFalse: `${a.code} ${OPERATORS[INVERSE[operator]!]!} ${b.code}`, isNull };
+  }
+
+  // ---- values
+
+  value(expr: Expr): Value {
+    const present = this.resolve(expr);
+    if (present) return present;
+    const { constants } = this.input;
+    if (constants.has(expr)) return this.constant(constants.get(expr)!, expr.type);
+    if (expr.kind === 'Const') return this.constant(expr.value, expr.type);
+    if (this.liftsWhole(expr)) return this.lifted(expr)!;
+    return this.written(expr) ?? this.lifted(expr) ?? this.called(expr);
+  }
+
+  constant(value: Datum, type: number): Value {
+    const { kernel, interner } = this.input;
+    const found = columnClass(type, -1);
+    if (value === null) {
+      if (found !== null && found.kind === 'text') return { kind: 'ref', code: '-1', isNull: 'true', scale: 0, min: 0, max: 0, type };
+      if (found !== null) return { ...intValue('0', 'true', type, 0, 0), kind: found.kind };
+      return anyValue('null', type);
+    }
+    if (typeof value === 'number' && found?.kind === 'int' && Number.isFinite(value)) return intValue(kernel.outside(value), null, type, value, value);
+    if (typeof value === 'number' && found?.kind === 'float') return { ...intValue(kernel.outside(value), null, type, -Infinity, Infinity), kind: 'float' };
+    if (typeof value === 'boolean') return boolValue(value ? '1' : '0', null);
+    if (typeof value === 'string' && found?.kind === 'text') {
+      const id = interner.id(value);
+      return { kind: 'ref', code: kernel.outside(id), isNull: null, scale: 0, min: id, max: id, type };
+    }
+    if (value instanceof Numeric && value.isFinite && typeof value.coefficient === 'number') {
+      return { ...intValue(kernel.outside(value.coefficient), null, type, value.coefficient, value.coefficient), kind: 'decimal', scale: value.scale };
+    }
+    return anyValue(kernel.outside(value, 'd'), type);
+  }
+
+  /** What is written out as JavaScript; null for what is not. */
+  private written(expr: Expr): Value | null {
+    switch (expr.kind) {
+      case 'RelabelType':
+      case 'CollateExpr':
+        return { ...this.value(expr.arg), type: expr.type };
+      case 'BoolExpr':
+      case 'NullTest':
+        return this.logical(expr);
+      case 'OpExpr':
+        return this.comparison(expr) ? this.logical(expr) : this.arithmetic(this.functionName(expr), expr);
+      case 'FuncExpr':
+        return this.arithmetic(this.functionName(expr), expr);
+      case 'CaseExpr':
+        return expr.arg === null ? this.conditional(expr) : null;
+      default:
+        return null;
+    }
+  }
+
+  private logical(expr: Expr): Value {
+    const whenTrue = this.condition(expr, true);
+    const whenFalse = this.condition(expr, false);
+    return boolValue(`(${whenTrue} ? 1 : 0)`, `!(${whenTrue} || ${whenFalse})`);
+  }
+
+  private arithmetic(name: string, expr: Extract<Expr, { kind: 'OpExpr' | 'FuncExpr' }>): Value | null {
+    const { args } = expr;
+    const integers = INTEGER_ARITHMETIC.exec(name) ?? /^date_(mi|pli|mii)$/.exec(name);
+    if (integers && args.length === 2) {
+      const operator = integers[1] === 'pli' ? 'pl' : integers[1] === 'mii' ? 'mi' : integers[1]!;
+      const value = this.integral(operator, this.value(args[0]!), this.value(args[1]!), expr.type, false);
+      return value && this.checked(value, expr.type);
+    }
+    if (/^numeric_(add|sub|mul)$/.test(name)) {
+      const operator = name.slice(8) === 'mul' ? 'mul' : name.slice(8) === 'add' ? 'pl' : 'mi';
+      return this.integral(operator, this.value(args[0]!), this.value(args[1]!), expr.type, true);
+    }
+    const floats = FLOAT_ARITHMETIC[name];
+    if (floats) {
+      const [left, right] = [this.value(args[0]!), this.value(args[1]!)];
+      if (left.kind !== 'float' || right.kind !== 'float') return null;
+      const isNull = anyOf(left.isNull, right.isNull);
+      const code = `${this.input.kernel.outside(floats, 'f')}(${left.code}, ${right.code})`;
+      return { ...intValue(isNull ? `(${isNull} ? 0 : ${code})` : code, isNull, expr.type, -Infinity, Infinity), kind: 'float' };
+    }
+    if (args.length === 1) return this.cast(name, this.value(args[0]!), expr.type);
+    return null;
+  }
+
+  private cast(name: string, value: Value, type: number): Value | null {
+    if (value.kind === 'int' && (name === 'int8' || name === 'int4' || name === 'int2')) return this.checked({ ...value, type }, type);
+    if (value.kind === 'int' && name === 'numeric' && value.type !== 700) return { ...value, kind: 'decimal', scale: 0, type };
+    if (name === 'float8' && value.kind === 'int') return { ...value, kind: 'float', type, min: -Infinity, max: Infinity };
+    // Both are exact in a double, so the quotient is the double nearest to the decimal.
+    if (name === 'float8' && value.kind === 'decimal') return { ...value, code: `(${value.code} / ${String(10 ** value.scale)})`, kind: 'float', scale: 0, type, min: -Infinity, max: Infinity };
+    if (name === 'float8' && value.kind === 'float') return { ...value, type };
+    return null;
+  }
+
+  private integral(operator: string, left: Value, right: Value, type: number, decimals: boolean): Value | null {
+    if (!isIntegral(left) || !isIntegral(right)) return null;
+    if (operator === 'mul') {
+      const { min, max } = rangeOf([left.min * right.min, left.min * right.max, left.max * right.min, left.max * right.max]);
+      if (!isExact(min, max)) return null;
+      return { kind: decimals ? 'decimal' : 'int', code: `(${left.code} * ${right.code})`, isNull: anyOf(left.isNull, right.isNull), scale: left.scale + right.scale, min, max, type };
+    }
+    const aligned = align(left, right);
+    if (!aligned) return null;
+    const [a, b] = aligned;
+    const { min, max } = operator === 'pl' ? { min: a.min + b.min, max: a.max + b.max } : { min: a.min - b.max, max: a.max - b.min };
+    if (!isExact(min, max)) return null;
+    return { kind: decimals ? 'decimal' : 'int', code: `(${a.code} ${OPERATORS[operator]!} ${b.code})`, isNull: anyOf(a.isNull, b.isNull), scale: a.scale, min, max, type };
+  }
+
+  /** The value as int2 or int4, with PostgreSQL's error where it may be out of range. */
+  private checked(value: Value, type: number): Value {
+    const limit = type === 21 ? 32768 : type === 23 ? 2147483648 : 0;
+    if (limit === 0 || (value.min >= -limit && value.max < limit)) return value;
+    const check = this.input.kernel.outside(type === 21 ? checkInt2 : checkInt4, 'f');
+    const code = `${check}(${value.code})`;
+    return { ...value, code: value.isNull ? `(${value.isNull} ? 0 : ${code})` : code, min: Math.max(value.min, -limit), max: Math.min(value.max, limit - 1) };
+  }
+
+  private conditional(expr: Extract<Expr, { kind: 'CaseExpr' }>): Value | null {
+    const results = [...expr.whens.map((when) => this.value(when.result)), expr.otherwise ? this.value(expr.otherwise) : this.constant(null, expr.type)];
+    const live = results.filter((result) => result.isNull !== 'true');
+    const first = live[0];
+    if (!first || live.some((result) => result.kind !== first.kind || result.kind === 'any')) return null;
+    // The scale that a sum shows is that of the rows it met: branches of several scales keep theirs apart.
+    if (first.kind === 'decimal' && live.some((result) => result.scale !== first.scale && !(result.min === 0 && result.max === 0))) return null;
+    const scale = Math.max(...live.map((result) => result.scale));
+    const tests = expr.whens.map((when) => this.condition(when.condition, true));
+    const choose = (pick: (result: Value) => string): string => tests.reduceRight((rest, test, n) => `(${test} ? ${pick(results[n]!)} : ${rest})`, pick(results[results.length - 1]!));
+    const isNull = results.some((result) => result.isNull !== null) ? choose((result) => result.isNull ?? 'false') : null;
+    const { min, max } = rangeOf(live.flatMap((result) => [result.min, result.max]));
+    const value: Value = { kind: first.kind, code: choose((result) => result.code), isNull, scale, min, max, type: expr.type };
+    if (live.every((result) => result.scale === scale)) return value;
+    return { ...value, shownScale: choose((result) => String(result.scale)) };
+  }
+
+  // ---- once per dictionary entry or value
+
+  /** The columns that an expression is made of, outermost first. */
+  private leaves(expr: Expr, into: { expr: Expr; value: Value }[]): void {
+    const value = this.resolve(expr);
+    if (value) {
+      if (!into.some((leaf) => equalExpr(leaf.expr, expr))) into.push({ expr, value });
+      return;
+    }
+    if (this.input.constants.has(expr)) return;
+    for (const child of childrenOf(expr)) this.leaves(child, into);
+  }
+
+  private leavesOf(expr: Expr): { expr: Expr; value: Value }[] {
+    const leaves: { expr: Expr; value: Value }[] = [];
+    this.leaves(expr, leaves);
+    return leaves;
+  }
+
+  /** Over one text column and nothing else: the whole is a look-up by dictionary code. */
+  private liftsWhole(expr: Expr): boolean {
+    if (expr.kind === 'Var' || expr.kind === 'Const' || this.resolve(expr)) return false;
+    const leaves = this.leavesOf(expr);
+    return leaves.length === 1 && leaves[0]!.value.kind === 'ref';
+  }
+
+  private lifted(expr: Expr): Value | null {
+    const leaves = this.leavesOf(expr);
+    if (leaves.length !== 1) return null;
+    const [leaf] = leaves as [{ expr: Expr; value: Value }];
+    const { kernel, source, interner } = this.input;
+    const scalar = this.closure(expr, [leaf.expr]);
+    const frame = new Frame(this.input.state);
+    const values: Datum[] = [null];
+    frame.values = values;
+    const evaluate = (value: Datum): Datum => {
+      values[0] = value;
+      return scalar(frame);
+    };
+    if (leaf.value.kind === 'ref') {
+      if (!leaf.value.column) return this.liftedReference(expr, leaf.value, evaluate);
+      const { column } = leaf.value.column;
+      const shape = resultShape(expr.type);
+      const lifted = source.liftText(kernel, column, evaluate, (results) => tableOf(results, shape, interner));
+      return lifted && fromTable(`${lifted.table}[${lifted.index}]`, shape, expr.type);
+    }
+    const { min, max, isNull, kind } = leaf.value;
+    if (kind !== 'int' || !INTEGER_DATUMS.has(leaf.value.type) || !(max - min < Math.min(MAX_DOMAIN, source.rows * 2))) return null;
+    const results = evaluatedDomain(min, max, evaluate);
+    if (results === null) return null;
+    const shape = integerShape(results) ?? resultShape(expr.type);
+    const table = kernel.outside(tableOf(results, shape, interner), 't');
+    const offset = kernel.outside(min);
+    const index = `${leaf.value.code} - ${offset}`;
+    const value = fromTable(`${table}[${isNull ? `(${isNull} ? ${String(results.length - 1)} : ${index})` : index}]`, shape, expr.type);
+    if (shape.kind !== 'int' && shape.kind !== 'decimal') return value;
+    const numbers = results.slice(0, -1).filter((result) => result !== null).map((result) => (result instanceof Numeric ? result.coefficient : result) as number);
+    return { ...value, ...rangeOf(numbers.length > 0 ? numbers : [0]), isNull: results.slice(0, isNull ? undefined : -1).includes(null) ? value.isNull : null };
+  }
+
+  /** Over a text that another kernel made a number of: computed when a number is first met. */
+  private liftedReference(expr: Expr, text: Value, evaluate: (value: Datum) => Datum): Value {
+    const { kernel, interner } = this.input;
+    const known: Datum[] = [];
+    const whenNull = evaluate(null);
+    const find = (id: number): Datum => {
+      const found = known[id];
+      return found !== undefined ? found : (known[id] = evaluate(interner.texts[id]!));
+    };
+    const call = `${kernel.outside(find, 'f')}(${text.code})`;
+    return unboxed(text.isNull ? `(${text.isNull} ? ${kernel.outside(whenNull, 'd')} : ${call})` : call, expr.type, this.input);
+  }
+
+  // ---- row by row
+
+  /** The row executor's closure, called with the columns' datums. */
+  private called(expr: Expr): Value {
+    const { kernel, state } = this.input;
+    const leaves = this.leavesOf(expr);
+    const scalar = this.closure(expr, leaves.map((leaf) => leaf.expr));
+    const frame = new Frame(state);
+    const values: Datum[] = [];
+    frame.values = values;
+    const call = (...datums: Datum[]): Datum => {
+      for (let i = 0; i < datums.length; i++) values[i] = datums[i]!;
+      return scalar(frame);
+    };
+    const code = `${kernel.outside(call, 'f')}(${leaves.map((leaf) => this.datum(leaf.value)).join(', ')})`;
+    // Not hoisted: where CASE or AND leave it out it must not be computed.
+    return anyValue(code, expr.type);
+  }
+
+  private closure(expr: Expr, columns: readonly Expr[]): Scalar {
+    const { state, constants } = this.input;
+    return compile(expr, {
+      catalog: state.catalog,
+      subLinks: null,
+      layout: {
+        resolve: (wanted) => {
+          if (constants.has(wanted)) {
+            const value = constants.get(wanted)!;
+            return () => value;
+          }
+          const at = columns.findIndex((column) => equalExpr(column, wanted));
+          return at < 0 ? undefined : (frame) => frame.values[at]!;
+        },
+      },
+    });
+  }
+
+  /** Source of the value as a datum. */
+  datum(value: Value): string {
+    const code = datumCode(value, this.input);
+    return value.isNull === null || value.kind === 'any' ? code : `(${value.isNull} ? null : ${code})`;
+  }
+
+  private functionName(expr: Extract<Expr, { kind: 'OpExpr' | 'FuncExpr' }>): string {
+    const { catalog } = this.input.state;
+    const func = expr.func !== 0 ? expr.func : expr.kind === 'OpExpr' ? (catalog.operator(expr.operator)?.oprcode ?? 0) : 0;
+    const proc = catalog.proc(func);
+    return proc && proc.oid < FIRST_OWN_OID ? proc.proname : '';
+  }
+}
+
+/** Functions of users may have the name of a born one. */
+const FIRST_OWN_OID = 16384;
+
+function guard(isNull: string | null, test: string): string {
+  return isNull === null ? `(${test})` : `(!(${isNull}) && ${test})`;
+}
+
+function isIntegral(value: Value): boolean {
+  return value.kind === 'int' || (value.kind === 'decimal' && value.shownScale === undefined);
+}
+
+function isFloaty(value: Value): boolean {
+  return value.kind === 'float';
+}
+
+function exact(value: Value): boolean {
+  return isExact(value.min, value.max);
+}
+
+function scaleInteger(value: Value, by: number): Value {
+  return { ...value, code: `(${value.code} * ${String(by)})`, min: value.min * by, max: value.max * by };
+}
+
+/** Two integers or decimals at the same scale; null when that is not exact. */
+function align(left: Value, right: Value): [Value, Value] | null {
+  if (left.scale === right.scale) return [left, right];
+  const by = 10 ** Math.abs(left.scale - right.scale);
+  const [a, b] = left.scale < right.scale ? [{ ...scaleInteger(left, by), scale: right.scale }, right] : [left, { ...scaleInteger(right, by), scale: left.scale }];
+  return exact(a) && exact(b) ? [a, b] : null;
+}
+
+function floatComparison(operator: string, a: string, b: string): string {
+  switch (operator) {
+    case 'eq': return `(${a} === ${b} || (${a} !== ${a} && ${b} !== ${b}))`;
+    case 'ne': return `(${a} !== ${b} && !(${a} !== ${a} && ${b} !== ${b}))`;
+    case 'lt': return `(${a} < ${b} || (${b} !== ${b} && ${a} === ${a}))`;
+    case 'gt': return `(${a} > ${b} || (${a} !== ${a} && ${b} === ${b}))`;
+    case 'le': return `(${a} <= ${b} || ${b} !== ${b})`;
+    default: return `(${a} >= ${b} || ${a} !== ${a})`;
+  }
+}
+
+/** Types whose datum is the kernel's integer itself. */
+const INTEGER_DATUMS = new Set([20, 21, 23, 26, 1082, 1083, 1114, 1184]);
+
+/** Results for min..max and, last, for NULL; null when one of them is an error, which only rows may raise. */
+function evaluatedDomain(min: number, max: number, evaluate: (value: Datum) => Datum): Datum[] | null {
+  const results: Datum[] = [];
+  try {
+    for (let value = min; value <= max; value++) results.push(evaluate(value));
+    results.push(evaluate(null));
+  } catch (error) {
+    if (error instanceof DatabaseError) return null;
+    throw error;
+  }
+  return results;
+}
+
+// ---- tables of results
+
+interface Shape { readonly kind: 'bool' | 'int' | 'float' | 'ref' | 'decimal' | 'any'; readonly scale: number }
+
+const INT2 = 21;
+const INT4 = 23;
+
+function resultShape(type: number): Shape {
+  if (type === 16) return { kind: 'bool', scale: 0 };
+  if (isTextType(type)) return { kind: 'ref', scale: 0 };
+  if (columnClass(type, -1)?.kind === 'float') return { kind: 'float', scale: 0 };
+  if (type === INT2 || type === INT4) return { kind: 'int', scale: 0 };
+  return { kind: 'any', scale: 0 };
+}
+
+/** Results that are all exact integers, or numerics of one scale. */
+function integerShape(results: readonly Datum[]): Shape | null {
+  const present = results.filter((result) => result !== null);
+  const [first] = present;
+  if (first instanceof Numeric) {
+    const { scale } = first;
+    return present.every((result) => result instanceof Numeric && result.isFinite && result.scale === scale && typeof result.coefficient === 'number') ? { kind: 'decimal', scale } : null;
+  }
+  return null;
+}
+
+function tableOf(results: readonly Datum[], { kind }: Shape, interner: Interner): unknown {
+  switch (kind) {
+    case 'bool': return Uint8Array.from(results, (result) => (result === null ? 2 : result === true ? 1 : 0));
+    case 'ref': return Int32Array.from(results, (result) => (result === null ? -1 : interner.id(result as string)));
+    case 'decimal': return Float64Array.from(results, (result) => (result === null ? NaN : Number((result as Numeric).coefficient)));
+    case 'int': return Float64Array.from(results, (result) => (result === null ? NaN : (result as number)));
+    default: return results;
+  }
+}
+
+function fromTable(code: string, { kind, scale }: Shape, type: number): Value {
+  switch (kind) {
+    case 'bool': return boolValue(code, `${code} === 2`);
+    case 'ref': return { kind: 'ref', code, isNull: `${code} < 0`, scale: 0, min: 0, max: Infinity, type };
+    case 'decimal': return { kind: 'decimal', code, isNull: `${code} !== ${code}`, scale, min: -EXACT, max: EXACT, type };
+    case 'int': return intValue(code, `${code} !== ${code}`, type, -2147483648, 2147483647);
+    case 'float': return { ...intValue(code, `${code} === null`, type, -Infinity, Infinity), kind: 'float' };
+    default: return anyValue(code, type);
+  }
+}
+
+/** A datum in a kernel as the kind that its type allows. */
+function unboxed(code: string, type: number, { kernel, interner }: LoweringInput): Value {
+  if (type === 16) return boolValue(`(${code} === true ? 1 : 0)`, `${code} === null`);
+  if (isTextType(type)) {
+    const intern = kernel.outside(internText(interner), 'f');
+    return { kind: 'ref', code: `${intern}(${code})`, isNull: `${code} === null`, scale: 0, min: 0, max: Infinity, type };
+  }
+  return anyValue(code, type);
+}
+
+const internFunctions = new WeakMap<Interner, (text: string | null) => number>();
+
+export function internText(interner: Interner): (text: string | null) => number {
+  let found = internFunctions.get(interner);
+  if (!found) internFunctions.set(interner, (found = (text) => (text === null ? -1 : interner.id(text))));
+  return found;
+}
+
+/** Source of a value known not to be NULL as a datum. */
+export function datumCode(value: Value, { kernel, interner }: Pick<LoweringInput, 'kernel' | 'interner'>): string {
+  switch (value.kind) {
+    case 'bool': return `(${value.code} === 1)`;
+    case 'int': return `(${value.code} + 0)`;
+    case 'decimal': return `${kernel.outside(Numeric.of, 'f')}(${value.code} + 0, ${value.shownScale ? `${value.shownScale}` : String(value.scale)})`;
+    case 'ref': return `${kernel.outside(interner.texts, 'd')}[${value.code}]`;
+    default: return value.code;
+  }
+}

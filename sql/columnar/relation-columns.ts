@@ -1,0 +1,305 @@
+/**
+ * The column segments of the server's relations, and the views that one statement reads: segments
+ * that stand for its snapshot, and the rows that they leave out in segments of the moment.
+ *
+ * Segments are built when a statement first needs them, from the statement's own snapshot, and kept
+ * within a bound of memory, least used out first. They are a cache: nothing else depends on them.
+ */
+import { Pending } from '../../engine/pending.js';
+import type { RowId, StorageId } from '../../engine/ids.js';
+import type { ChangeWatch, RowBlock, Storage } from '../../engine/storage.js';
+import { tableAccess, type TableAccess } from '../access/table-access.js';
+import type { Relation } from '../catalog/catalog.js';
+import type { ExecState } from '../executor/exec-state.js';
+import { TIME_SLICE } from '../executor/interrupts.js';
+import { columnClass, type ColumnClass } from './column-class.js';
+import { ABSENT, CHANGED, ColumnBuilder, LIVE, NotColumnar, SEGMENT_ROWS, Segment, type ColumnVector } from './segment.js';
+
+/** Bytes of segments kept; what is read right now may go beyond it. */
+const MEMORY_BOUND = 1 << 30;
+/** A segment with more changed rows than this is built anew when it can be. */
+const REBUILD_CHANGED = 2048;
+const FILL_ROWS = 1024;
+
+/** Rows of one source as columns, in the order the statement asked for. */
+export interface ColumnView {
+  /** Slots 0..rows-1. */
+  readonly rows: number;
+  /** Not 0: the slot does not count. null: all do. */
+  readonly skip: Uint8Array | null;
+  readonly columns: readonly ColumnVector[];
+}
+
+interface RelationSegments {
+  readonly watch: ChangeWatch;
+  readonly segments: (Segment | undefined)[];
+  /** Attribute numbers whose values did not fit their class. */
+  readonly refused: Set<number>;
+}
+
+const stores = new WeakMap<Storage, ColumnStore>();
+
+/** The column store that belongs to an engine. */
+export function columnStore(storage: Storage): ColumnStore {
+  let store = stores.get(storage);
+  if (!store) stores.set(storage, (store = new ColumnStore(storage)));
+  return store;
+}
+
+export class ColumnStore {
+  private readonly relations = new Map<StorageId, RelationSegments>();
+  private clock = 0;
+
+  constructor(private readonly storage: Storage) {}
+
+  /** Whether the relation's columns can serve this execution at all. */
+  serves(relation: Relation, attnums: readonly number[], state: ExecState): boolean {
+    if (relation.isCatalog || relation.relkind === 'S' || this.storage.isTemporary(relation.storage)) return false;
+    if (state.snapshot.kind !== 'at' || state.transaction.changed(relation.storage)) return false;
+    const known = this.relations.get(relation.storage);
+    return attnums.every((attnum) => !known?.refused.has(attnum) && classOf(relation, attnum) !== null);
+  }
+
+  /** The views of all rows that the statement sees. Throws NotColumnar when a value does not fit. */
+  *views(relation: Relation, attnums: readonly number[], state: ExecState): Generator<Pending, ColumnView[]> {
+    const scan = new ViewBuilder(this, relation, attnums, state, this.known(relation));
+    try {
+      return yield* scan.run();
+    } catch (error) {
+      if (error instanceof NotColumnar && scan.refusedAttnum > 0) this.known(relation).refused.add(scan.refusedAttnum);
+      throw error;
+    } finally {
+      this.evict(relation.storage);
+    }
+  }
+
+  tick(): number {
+    return ++this.clock;
+  }
+
+  private known(relation: Relation): RelationSegments {
+    const watch = this.storage.watchChanges(relation.storage);
+    let known = this.relations.get(relation.storage);
+    if (!known || known.watch !== watch) this.relations.set(relation.storage, (known = { watch, segments: [], refused: new Set() }));
+    return known;
+  }
+
+  /** Bytes held, for the metrics. */
+  get bytes(): number {
+    let total = 0;
+    for (const { segments } of this.relations.values()) for (const segment of segments) total += segment?.bytes ?? 0;
+    return total;
+  }
+
+  private evict(current: StorageId): void {
+    let { bytes } = this;
+    if (bytes <= MEMORY_BOUND) return;
+    const all: { storage: StorageId; known: RelationSegments; segment: Segment }[] = [];
+    for (const [storage, known] of this.relations) for (const segment of known.segments) if (segment) all.push({ storage, known, segment });
+    all.sort((a, b) => a.segment.used - b.segment.used);
+    for (const { storage, known, segment } of all) {
+      if (bytes <= MEMORY_BOUND) break;
+      known.segments[segment.block] = undefined;
+      known.watch.removeMarks(segment.block, segment.marks);
+      bytes -= segment.bytes;
+      if (storage !== current && known.segments.every((kept) => kept === undefined)) this.forget(storage);
+    }
+  }
+
+  private forget(storage: StorageId): void {
+    this.relations.delete(storage);
+    this.storage.unwatchChanges(storage);
+  }
+}
+
+export function classOf(relation: Relation, attnum: number): ColumnClass | null {
+  const attribute = relation.attributes[attnum - 1];
+  return attribute && !attribute.attisdropped ? columnClass(attribute.atttypid, attribute.atttypmod) : null;
+}
+
+class ViewBuilder {
+  private readonly access: TableAccess;
+  private readonly classes: readonly ColumnClass[];
+  private readonly views: ColumnView[] = [];
+  /** Rows outside of segments that stand: gathered into a view of their own. */
+  private loose: { rows: number; builders: ColumnBuilder[] } | null = null;
+  private readonly block: RowBlock = { length: 0, rowIds: [], tuples: [], xmins: [] };
+  refusedAttnum = 0;
+
+  constructor(
+    private readonly store: ColumnStore,
+    private readonly relation: Relation,
+    private readonly attnums: readonly number[],
+    private readonly state: ExecState,
+    private readonly known: RelationSegments,
+  ) {
+    this.access = tableAccess(relation, state.catalog);
+    this.classes = attnums.map((attnum) => classOf(relation, attnum)!);
+  }
+
+  *run(): Generator<Pending, ColumnView[]> {
+    const { known, state } = this;
+    const { lsn } = state.snapshot;
+    let block = 0;
+    for (; block < known.segments.length; block++) yield* this.readBlock(block);
+    // What lies behind the last segment.
+    for (;;) {
+      const first = yield* this.firstRowFrom(block * SEGMENT_ROWS);
+      if (first < 0) break;
+      block = Math.floor(first / SEGMENT_ROWS);
+      if (known.watch.changedAfter(block, lsn)) yield* this.readLoose(block);
+      else yield* this.buildSegment(block);
+      block++;
+    }
+    this.flushLoose();
+    return this.views;
+  }
+
+  private *firstRowFrom(from: number): Generator<Pending, number> {
+    const cursor = this.state.transaction.scan(this.relation.storage, this.state.snapshot, { from: from as RowId });
+    try {
+      for (;;) {
+        const filled = cursor.fill(this.block, 1);
+        if (filled instanceof Pending) yield filled;
+        else return filled === 0 ? -1 : this.block.rowIds[0]!;
+      }
+    } finally {
+      cursor.close();
+    }
+  }
+
+  private *readBlock(block: number): Generator<Pending, void> {
+    const { known, state } = this;
+    const { lsn } = state.snapshot;
+    let segment = known.segments[block];
+    if (segment && (known.watch.unlistedAt > segment.lsn || this.changedCount(segment) > REBUILD_CHANGED) && !known.watch.changedAfter(block, lsn)) {
+      known.watch.removeMarks(block, segment.marks);
+      segment = known.segments[block] = undefined;
+    }
+    if (segment && (known.watch.unlistedAt > segment.lsn || segment.lsn > lsn)) {
+      yield* this.readLoose(block);
+      return;
+    }
+    if (!segment) {
+      if (known.watch.changedAfter(block, lsn)) yield* this.readLoose(block);
+      else yield* this.buildSegment(block);
+      return;
+    }
+    const missing = this.attnums.filter((attnum) => !segment.columns.has(attnum));
+    if (missing.length > 0) yield* this.fill(segment, missing, false);
+    yield* this.useSegment(segment);
+  }
+
+  private changedCount(segment: Segment): number {
+    if (!this.known.watch.changedAfter(segment.block, segment.lsn)) return 0;
+    let count = 0;
+    for (const mark of segment.marks) if (mark === CHANGED) count++;
+    return count;
+  }
+
+  private *buildSegment(block: number): Generator<Pending, void> {
+    const { known, relation } = this;
+    const segment = new Segment(block, this.state.snapshot.lsn);
+    known.watch.addMarks(block, segment.marks);
+    // The scan costs more than the decoding: plain numbers come along for later.
+    const cheap = relation.attributes.filter((attribute) => !attribute.attisdropped && !known.refused.has(attribute.attnum)).map((attribute) => attribute.attnum)
+      .filter((attnum) => { const found = classOf(relation, attnum); return found !== null && found.kind !== 'text'; });
+    try {
+      yield* this.fill(segment, [...new Set([...this.attnums, ...cheap])], true);
+    } catch (error) {
+      known.watch.removeMarks(block, segment.marks);
+      throw error;
+    }
+    // Another statement may have built it meanwhile.
+    const rival = known.segments[block];
+    if (rival) known.watch.removeMarks(block, rival.marks);
+    known.segments[block] = segment;
+    yield* this.useSegment(segment);
+  }
+
+  /** Reads columns of a block into a segment, new or standing. */
+  private *fill(segment: Segment, attnums: readonly number[], fresh: boolean): Generator<Pending, void> {
+    const from = segment.block * SEGMENT_ROWS;
+    const { codec } = this.access;
+    const builders = attnums.map((attnum) => new ColumnBuilder(classOf(this.relation, attnum)!, SEGMENT_ROWS));
+    const { marks } = segment;
+    yield* this.scan(from, from + SEGMENT_ROWS - 1, (rowId, tuple) => {
+      const slot = rowId - from;
+      if (fresh) {
+        if (marks[slot] === ABSENT) marks[slot] = LIVE;
+        if (slot >= segment.slots) segment.slots = slot + 1;
+      } else if (marks[slot] !== LIVE) return;
+      for (let c = 0; c < attnums.length; c++) this.set(builders[c]!, slot, codec.read(tuple, attnums[c]! - 1), attnums[c]!);
+    });
+    attnums.forEach((attnum, c) => segment.columns.set(attnum, builders[c]!.finish()));
+  }
+
+  private set(builder: ColumnBuilder, slot: number, value: Parameters<ColumnBuilder['set']>[1], attnum: number): void {
+    try {
+      builder.set(slot, value);
+    } catch (error) {
+      this.refusedAttnum = attnum;
+      throw error;
+    }
+  }
+
+  private *scan(from: number, to: number, each: (rowId: number, tuple: Uint8Array) => void): Generator<Pending, void> {
+    const { state, block } = this;
+    const cursor = state.transaction.scan(this.relation.storage, state.snapshot, { from: from as RowId, to: to as RowId });
+    try {
+      for (;;) {
+        const filled = cursor.fill(block, FILL_ROWS);
+        if (filled instanceof Pending) {
+          yield filled;
+          continue;
+        }
+        if (filled === 0) return;
+        for (let i = 0; i < filled; i++) each(block.rowIds[i]!, block.tuples[i]!);
+        if (state.shouldYield()) yield TIME_SLICE;
+      }
+    } finally {
+      cursor.close();
+    }
+  }
+
+  private *useSegment(segment: Segment): Generator<Pending, void> {
+    const { state, relation } = this;
+    segment.used = this.store.tick();
+    let skip: Uint8Array | null = null;
+    const from = segment.block * SEGMENT_ROWS;
+    const changed: number[] = [];
+    for (let slot = 0; slot < SEGMENT_ROWS; slot++) {
+      const mark = segment.marks[slot]!;
+      if (mark === LIVE) continue;
+      if (mark === CHANGED) changed.push(from + slot);
+      if (slot < segment.slots && skip === null) skip = segment.marks.slice();
+    }
+    const columns = this.attnums.map((attnum) => segment.columns.get(attnum)!);
+    this.views.push({ rows: segment.slots, skip, columns });
+    for (const rowId of changed) {
+      let version;
+      while ((version = state.transaction.get(relation.storage, rowId as RowId, state.snapshot)) instanceof Pending) yield version;
+      if (version) this.addLoose(version.tuple);
+    }
+  }
+
+  private *readLoose(block: number): Generator<Pending, void> {
+    const from = block * SEGMENT_ROWS;
+    yield* this.scan(from, from + SEGMENT_ROWS - 1, (_rowId, tuple) => this.addLoose(tuple));
+  }
+
+  private addLoose(tuple: Uint8Array): void {
+    if (this.loose === null || this.loose.rows === SEGMENT_ROWS) {
+      this.flushLoose();
+      this.loose = { rows: 0, builders: this.classes.map((one) => new ColumnBuilder(one, SEGMENT_ROWS)) };
+    }
+    const { loose } = this;
+    const slot = loose.rows++;
+    for (let c = 0; c < this.attnums.length; c++) this.set(loose.builders[c]!, slot, this.access.codec.read(tuple, this.attnums[c]! - 1), this.attnums[c]!);
+  }
+
+  private flushLoose(): void {
+    if (this.loose) this.views.push({ rows: this.loose.rows, skip: null, columns: this.loose.builders.map((builder) => builder.finish()) });
+    this.loose = null;
+  }
+}

@@ -1,0 +1,80 @@
+/** Rows as the sink of a pipeline: what a scan with a filter, or a join, gives out in batches. */
+import type { Pending } from '../../engine/pending.js';
+import { MAX_BATCH_ROWS, type Batch } from '../executor/batch.js';
+import type { PlanCompiler } from '../executor/compile-plan.js';
+import type { ExecState } from '../executor/exec-state.js';
+import { MAX_ROWS_IN_MEMORY, tooManyRows } from '../executor/operators/sort.js';
+import { anyVector } from '../executor/vectors.js';
+import type { PlanNode } from '../planner/plan-node.js';
+import type { Datum } from '../types/datum.js';
+import { Numeric } from '../types/numeric.js';
+import { Pipeline, PipelineRun, type Sink } from './pipeline.js';
+import { StageBuilder, require as requireOf, type Stage } from './stage.js';
+import { appendRow, ColumnTable, datumsOf, type TableColumn } from './table.js';
+
+export interface RowsPlan { readonly node: PlanNode; readonly stage: Stage }
+
+/** The node as kernels, null when it has to run on rows. */
+export function planRows(node: PlanNode, compiler: PlanCompiler): RowsPlan | null {
+  const builder = new StageBuilder(compiler);
+  const stage = builder.build(node);
+  if (stage.kind === 'rows' || builder.scans === 0) return null;
+  requireOf(stage, node.output);
+  return { node, stage };
+}
+
+/** Runs it. Throws NotColumnar before the first batch when the data do not fit. */
+export function* runRows({ node, stage }: RowsPlan, compiler: PlanCompiler, state: ExecState): Generator<Batch | Pending, void> {
+  const run = new PipelineRun(compiler, state);
+  const table = new ColumnTable();
+  let ready = false;
+  const sink: Sink = {
+    emit(kernel, lowering) {
+      const values = node.output.map((expr) => lowering.value(expr));
+      if (!ready) for (const value of values) table.addColumn(value);
+      ready = true;
+      appendRow(kernel, table, values.map((value, c) => (table.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)));
+    },
+    drain() {
+      if (table.count > MAX_ROWS_IN_MEMORY) throw tooManyRows('A result');
+    },
+  };
+  const pipeline = new Pipeline(run, stage, sink);
+  const { texts } = run.interner;
+  const convert = table.columns;
+  // A join that adds unmatched inner rows at the end may find then that they do not fit: nothing goes out before.
+  const early = !addsRows(stage);
+  for (const step of pipeline.execute()) {
+    yield step;
+    if (early && table.count >= MAX_BATCH_ROWS) {
+      yield* batches(table, convert, texts);
+      table.clear();
+    }
+  }
+  yield* batches(table, convert, texts);
+}
+
+function* batches(table: ColumnTable, columns: readonly TableColumn[], texts: readonly string[]): Generator<Batch | Pending, void> {
+  for (let from = 0; from < table.count; from += MAX_BATCH_ROWS) {
+    const to = Math.min(table.count, from + MAX_BATCH_ROWS);
+    yield { columns: columns.map((column) => anyVector(datumsOf(column, from, to, converter(column, texts)))), length: to - from, selection: null };
+  }
+}
+
+function converter({ shape }: TableColumn, texts: readonly string[]): (value: number) => Datum {
+  switch (shape.kind) {
+    case 'bool': return (value) => value === 1;
+    case 'decimal': return (value) => Numeric.of(value + 0, shape.scale);
+    case 'ref': return (value) => texts[value]!;
+    default: return (value) => value + 0;
+  }
+}
+
+
+function addsRows(stage: Stage): boolean {
+  switch (stage.kind) {
+    case 'scan': case 'rows': return false;
+    case 'join': return stage.node.joinType === 'right' || stage.node.joinType === 'full' || addsRows(stage.outer);
+    default: return addsRows(stage.child);
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * Column segments: the rows of one block of 65,536 row ids in typed arrays, as they were at one LSN.
+ *
+ * A slot of a segment is a row id's offset in the block. `marks` says what stands in it: a live row,
+ * none, or a row that a later commit changed (the engine's ChangeWatch sets that), which readers
+ * leave out and fetch from the row store. So a segment answers for every snapshot at or after its LSN.
+ */
+import type { Lsn } from '../../engine/ids.js';
+import type { Datum } from '../types/datum.js';
+import { Numeric } from '../types/numeric.js';
+import type { ColumnClass } from './column-class.js';
+
+export const SEGMENT_ROWS = 65536;
+
+export const LIVE = 0;
+export const CHANGED = 1;
+export const ABSENT = 2;
+
+export type ColumnData = Int32Array | Float64Array | Uint8Array | Uint16Array;
+
+export interface ColumnVector {
+  readonly class: ColumnClass;
+  readonly data: ColumnData;
+  /** 1 is NULL; null: there is none. */
+  readonly nulls: Uint8Array | null;
+  /** Of the numbers in it; Infinity and -Infinity without one. */
+  readonly min: number;
+  readonly max: number;
+  /** Texts by code. */
+  readonly dictionary: readonly string[] | null;
+  readonly bytes: number;
+}
+
+export class Segment {
+  readonly marks = new Uint8Array(SEGMENT_ROWS).fill(ABSENT);
+  readonly columns = new Map<number, ColumnVector>();
+  /** Slots up to here may be in use. */
+  slots = 0;
+  /** Ticks of the store's clock when it was last read. */
+  used = 0;
+
+  constructor(readonly block: number, readonly lsn: Lsn) {}
+
+  get bytes(): number {
+    let total = SEGMENT_ROWS;
+    for (const column of this.columns.values()) total += column.bytes;
+    return total;
+  }
+}
+
+/** A value that has no place in the column's class (an int8 beyond 2^53, an infinite date, NaN as numeric). */
+export class NotColumnar extends Error {}
+
+/** Fills one column. Slots may be set in any order, each once. */
+export class ColumnBuilder {
+  private data: Int32Array | Float64Array | Uint8Array;
+  private nulls: Uint8Array | null = null;
+  private min = Infinity;
+  private max = -Infinity;
+  private readonly codes: Map<string, number> | null;
+  private readonly dictionary: string[] = [];
+
+  constructor(readonly columnClass: ColumnClass, private readonly slots: number) {
+    const { kind } = columnClass;
+    this.codes = kind === 'text' ? new Map() : null;
+    if (kind === 'bool') this.data = new Uint8Array(slots);
+    else if (kind === 'text' || (kind === 'int' && !columnClass.wide)) this.data = new Int32Array(slots);
+    else this.data = new Float64Array(slots);
+  }
+
+  set(slot: number, value: Datum): void {
+    if (value === null) {
+      (this.nulls ??= new Uint8Array(this.slots))[slot] = 1;
+      return;
+    }
+    const { columnClass } = this;
+    switch (columnClass.kind) {
+      case 'text': {
+        const text = value as string;
+        let code = this.codes!.get(text);
+        if (code === undefined) {
+          code = this.dictionary.push(text) - 1;
+          this.codes!.set(text, code);
+        }
+        this.data[slot] = code;
+        return;
+      }
+      case 'bool':
+        this.data[slot] = value === true ? 1 : 0;
+        return;
+      case 'float':
+        this.data[slot] = value as number;
+        return;
+      case 'decimal': {
+        const { coefficient, scale, isFinite } = value as Numeric;
+        if (typeof coefficient !== 'number' || scale !== columnClass.scale || !isFinite) throw new NotColumnar();
+        this.number(slot, coefficient);
+        return;
+      }
+      case 'int':
+        if (typeof value !== 'number' || !Number.isFinite(value)) throw new NotColumnar();
+        this.number(slot, value);
+        return;
+    }
+  }
+
+  private number(slot: number, value: number): void {
+    this.data[slot] = value;
+    if (value < this.min) this.min = value;
+    if (value > this.max) this.max = value;
+  }
+
+  finish(): ColumnVector {
+    const { columnClass, dictionary } = this;
+    let data: ColumnData = this.data;
+    if (columnClass.kind === 'decimal' && this.min >= -2147483648 && this.max <= 2147483647) data = Int32Array.from(data);
+    if (columnClass.kind === 'text') {
+      if (dictionary.length <= 256) data = Uint8Array.from(data);
+      else if (dictionary.length <= 65536) data = Uint16Array.from(data);
+    }
+    if (columnClass.kind === 'bool' || columnClass.kind === 'text') {
+      this.min = 0;
+      this.max = Math.max(dictionary.length - 1, 1);
+    }
+    let bytes = data.byteLength + (this.nulls?.byteLength ?? 0);
+    for (const text of dictionary) bytes += 32 + text.length;
+    return { class: columnClass, data, nulls: this.nulls, min: this.min, max: this.max, dictionary: columnClass.kind === 'text' ? dictionary : null, bytes };
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * What a kernel loops over: a list of views with the same columns. Knows the bounds over all views,
+ * which decide how expressions over them are written.
+ */
+import { DatabaseError } from '../../engine/errors.js';
+import type { Datum } from '../types/datum.js';
+import type { ColumnClass } from './column-class.js';
+import type { Interner } from './interner.js';
+import type { Kernel, KernelView } from './kernel.js';
+import { ColumnBuilder, NotColumnar, type ColumnVector } from './segment.js';
+import type { ColumnView } from './relation-columns.js';
+import { anyValue, boolValue, intValue, type Value } from './value.js';
+
+/** One column of one view: typed, or plain datums. */
+export type SourceColumn = ColumnVector | { readonly class: null; readonly data: readonly Datum[]; readonly nulls: null; readonly dictionary: null };
+
+export interface SourceView { readonly rows: number; readonly skip: Uint8Array | null; readonly columns: readonly SourceColumn[] }
+
+export class Source {
+  readonly kernelViews: KernelView[];
+  readonly rows: number;
+
+  constructor(readonly views: readonly SourceView[], private readonly types: readonly number[], private readonly interner: Interner) {
+    this.kernelViews = views.map((view) => ({
+      data: view.columns.map((column) => column.data),
+      nulls: view.columns.map((column) => column.nulls),
+      skip: view.skip,
+      refs: view.columns.map((column) => (column.dictionary ? new Int32Array(column.dictionary.length).fill(-1) : null)),
+      dictionaries: view.columns.map((column) => column.dictionary),
+      lifted: [],
+    }));
+    this.rows = views.reduce((sum, view) => sum + view.rows, 0);
+  }
+
+  static ofSegments(views: readonly ColumnView[], types: readonly number[], interner: Interner): Source {
+    return new Source(views, types, interner);
+  }
+
+  /** From datums by column. */
+  static ofRows(columns: readonly Datum[][], rows: number, classes: readonly (ColumnClass | null)[], types: readonly number[], interner: Interner): Source {
+    const built = columns.map((values, c) => columnOf(values, rows, classes[c]!));
+    return new Source(rows === 0 ? [] : [{ rows, skip: null, columns: built }], types, interner);
+  }
+
+  get skips(): boolean {
+    return this.views.some((view) => view.skip !== null);
+  }
+
+  bounds(column: number): { min: number; max: number } {
+    let min = Infinity;
+    let max = -Infinity;
+    for (const view of this.views) {
+      const found = view.columns[column]!;
+      if (found.class === null) return { min: -Infinity, max: Infinity };
+      if (found.min < min) min = found.min;
+      if (found.max > max) max = found.max;
+    }
+    return min > max ? { min: 0, max: 0 } : { min, max };
+  }
+
+  hasNulls(column: number): boolean {
+    return this.views.some((view) => view.columns[column]!.nulls !== null);
+  }
+
+  /** Class that all views share; null when one of them holds plain datums. */
+  classOf(column: number): ColumnClass | null {
+    return this.views.some((view) => view.columns[column]!.class === null) ? null : (this.views[0]?.columns[column]!.class ?? null);
+  }
+
+  /** The column in the row `i` of the running kernel. */
+  value(kernel: Kernel, column: number): Value {
+    const type = this.types[column]!;
+    const data = this.array(kernel, 'data', column);
+    const found = this.classOf(column);
+    if (found === null) return anyValue(kernel.once(`any${column}`, 'v', () => `${data}[i]`), type);
+    const nulls = this.hasNulls(column) ? this.array(kernel, 'nulls', column) : null;
+    const isNull = nulls && kernel.once(`null${column}`, 'u', () => `${nulls} !== null && ${nulls}[i] === 1`);
+    const { min, max } = this.bounds(column);
+    const origin = { source: 0, column };
+    switch (found.kind) {
+      case 'bool': return { ...boolValue(this.read(kernel, data, column), isNull), column: origin };
+      case 'int': return { ...intValue(this.read(kernel, data, column), isNull, type, min, max), column: origin };
+      case 'decimal': return { ...intValue(this.read(kernel, data, column), isNull, type, min, max), kind: 'decimal', scale: found.scale, column: origin };
+      case 'float': return { ...intValue(this.read(kernel, data, column), isNull, type, -Infinity, Infinity), kind: 'float', column: origin };
+      case 'text': {
+        const refs = this.array(kernel, 'refs', column);
+        const dictionary = this.array(kernel, 'dictionaries', column);
+        const intern = kernel.outside(internAt(this.interner), 'f');
+        const code = (): string => `(${refs}[${data}[i]] >= 0 ? ${refs}[${data}[i]] : ${intern}(${refs}, ${dictionary}, ${data}[i]))`;
+        // A NULL's code is 0 and an all-NULL column has no dictionary at all.
+        return {
+          kind: 'ref', code: kernel.once(`ref${column}`, 'r', () => (isNull === null ? code() : `${isNull} ? -1 : ${code()}`)),
+          isNull, scale: 0, min: 0, max: Infinity, type, column: origin,
+        };
+      }
+    }
+  }
+
+  private read(kernel: Kernel, data: string, column: number): string {
+    return kernel.once(`column${column}`, 'v', () => `${data}[i]`);
+  }
+
+  private array(kernel: Kernel, what: 'data' | 'nulls' | 'refs' | 'dictionaries', column: number): string {
+    return kernel.viewArray(what, column);
+  }
+
+  /**
+   * `evaluate` over each text of a column, NULL included, in tables per view: source of the index
+   * and of the table, null when a text gives an error. The tables hold what `make` makes of the results.
+   */
+  liftText(kernel: Kernel, column: number, evaluate: (text: string | null) => Datum, make: (results: Datum[]) => unknown): { table: string; index: string } | null {
+    const at = this.kernelViews[0]?.lifted.length ?? 0;
+    const nullable = this.hasNulls(column);
+    let tables;
+    try {
+      tables = this.views.map((view) => {
+        const dictionary = view.columns[column]!.dictionary!;
+        const results: Datum[] = dictionary.map(evaluate);
+        if (nullable) results.push(evaluate(null));
+        return make(results);
+      });
+    } catch (error) {
+      // Only rows may raise it.
+      if (error instanceof DatabaseError) return null;
+      throw error;
+    }
+    tables.forEach((table, v) => this.kernelViews[v]!.lifted.push(table));
+    const table = kernel.viewArray('lifted', at);
+    const data = kernel.viewArray('data', column);
+    if (!nullable) return { table, index: `${data}[i]` };
+    const nulls = kernel.viewArray('nulls', column);
+    const dictionary = kernel.viewArray('dictionaries', column);
+    return { table, index: `(${nulls} !== null && ${nulls}[i] === 1 ? ${dictionary}.length : ${data}[i])` };
+  }
+}
+
+function internAt(interner: Interner): (refs: Int32Array, dictionary: readonly string[], code: number) => number {
+  let made = interning.get(interner);
+  if (!made) {
+    made = (refs, dictionary, code) => (refs[code] = interner.id(dictionary[code]!));
+    interning.set(interner, made);
+  }
+  return made;
+}
+
+const interning = new WeakMap<Interner, (refs: Int32Array, dictionary: readonly string[], code: number) => number>();
+
+function columnOf(values: readonly Datum[], rows: number, found: ColumnClass | null): SourceColumn {
+  if (found !== null) {
+    const builder = new ColumnBuilder(found, rows);
+    try {
+      for (let i = 0; i < rows; i++) builder.set(i, values[i]!);
+      return builder.finish();
+    } catch (error) {
+      if (!(error instanceof NotColumnar)) throw error;
+    }
+  }
+  return { class: null, data: values, nulls: null, dictionary: null };
+}

@@ -1,0 +1,85 @@
+/**
+ * Rows that kernels append to and later read by number: the inner side of a hash join, results.
+ * Kernels hold the arrays in local variables and take them anew after `grow`.
+ */
+import type { Datum } from '../types/datum.js';
+import type { Kernel } from './kernel.js';
+import { GrowableColumn, isNarrow } from './growable.js';
+import { anyOf, type Value } from './value.js';
+
+export interface TableColumn { readonly shape: Omit<Value, 'code' | 'isNull'>; readonly nullable: boolean; readonly data: GrowableColumn }
+
+const FIRST_CAPACITY = 1024;
+
+export class ColumnTable {
+  count = 0;
+  capacity = FIRST_CAPACITY;
+  readonly columns: TableColumn[] = [];
+
+  /** A column for values like this one; its position. */
+  addColumn(value: Value): number {
+    const { kind, scale, min, max, type } = value;
+    // A scale that differs from row to row has no column: such values are kept as datums.
+    const boxed = value.shownScale !== undefined;
+    const data = new GrowableColumn(boxed ? 'any' : kind, value.isNull !== null, this.capacity, kind === 'int' || kind === 'decimal' ? isNarrow(min, max) : false);
+    return this.columns.push({ shape: { kind: boxed ? 'any' : kind, scale, min, max, type }, nullable: value.isNull !== null, data }) - 1;
+  }
+
+  /** Room for twice as many rows. */
+  readonly grow = (): void => {
+    this.capacity *= 2;
+    for (const column of this.columns) column.data.grow(this.capacity);
+  };
+
+  clear(): void {
+    this.count = 0;
+    for (const column of this.columns) if (column.data.kind === 'any') column.data.data = [];
+  }
+}
+
+/** Writes the appending of a row to `table`; `codes` by column: value and null test, any values as datums. */
+export function appendRow(kernel: Kernel, table: ColumnTable, values: readonly { code: string; isNull: string | null }[]): void {
+  const name = kernel.outside(table, 't');
+  const count = kernel.name('n');
+  const capacity = kernel.name('m');
+  kernel.before(`let ${count} = ${name}.count, ${capacity} = ${name}.capacity;`);
+  const arrays = table.columns.map((column, c) => {
+    const data = kernel.name('a');
+    kernel.before(`let ${data} = ${name}.columns[${c}].data.data;`);
+    const nulls = column.data.nulls ? kernel.name('b') : null;
+    if (nulls) kernel.before(`let ${nulls} = ${name}.columns[${c}].data.nulls;`);
+    return { data, nulls };
+  });
+  const reload = arrays.map(({ data, nulls }, c) => `${data} = ${name}.columns[${c}].data.data;${nulls ? ` ${nulls} = ${name}.columns[${c}].data.nulls;` : ''}`).join(' ');
+  kernel.line(`if (${count} === ${capacity}) { ${name}.grow(); ${capacity} = ${name}.capacity; ${reload} }`);
+  values.forEach(({ code, isNull }, c) => {
+    const { data, nulls } = arrays[c]!;
+    if (nulls && isNull) kernel.line(`if (${isNull}) { ${nulls}[${count}] = 1; ${data}[${count}] = 0; } else { ${nulls}[${count}] = 0; ${data}[${count}] = ${code}; }`);
+    else kernel.line(`${data}[${count}] = ${code};`);
+  });
+  kernel.line(`${count}++;`);
+  kernel.after(`${name}.count = ${count};`);
+}
+
+/** The column's value in row `row` of a table that no longer grows; `missing` is a test for a row that is not there. */
+export function readTable(kernel: Kernel, table: ColumnTable, column: number, row: string, missing: string | null): Value {
+  const { shape, data } = table.columns[column]!;
+  const array = kernel.outside(data.data, 'a');
+  const none = shape.kind === 'any' ? 'null' : shape.kind === 'ref' ? '-1' : '0';
+  const read = kernel.once(`${array}[${row}]${missing ?? ''}`, 'v', () => (missing ? `${missing} ? ${none} : ${array}[${row}]` : `${array}[${row}]`));
+  if (shape.kind === 'any') return { ...shape, code: read, isNull: `${read} === null` };
+  return { ...shape, code: read, isNull: anyOf(missing, data.nulls ? `${kernel.outside(data.nulls, 'b')}[${row}] === 1` : null) };
+}
+
+/** The columns as datums. */
+export function datumsOf(column: TableColumn, from: number, to: number, convert: (value: number) => Datum): Datum[] {
+  const { data, nulls } = column.data;
+  const out = new Array<Datum>(to - from);
+  if (column.shape.kind === 'any') {
+    for (let i = from; i < to; i++) out[i - from] = (data as Datum[])[i]!;
+    return out;
+  }
+  const numbers = data as Float64Array;
+  for (let i = from; i < to; i++) out[i - from] = nulls && nulls[i] === 1 ? null : convert(numbers[i]!);
+  return out;
+}

@@ -1,0 +1,71 @@
+/**
+ * A value in a kernel: JavaScript source of an expression over numbers, and what is known of it.
+ *
+ *     int      exact integer in a double (int2..int8, dates, timestamps)
+ *     decimal  exact integer in a double, divided by 10^scale
+ *     float    float4, float8
+ *     bool     0 or 1
+ *     ref      number of a text in the execution's dictionary (interner.ts)
+ *     any      a datum as sql/types/datum.ts has it; NULL is null, so `isNull` is a test of the code
+ *
+ * `isNull` is source that says whether it is NULL (null: never); `code` may have any value then,
+ * but never throws. Ranges of ints and decimals are of the stored integer.
+ */
+export type ValueKind = 'int' | 'decimal' | 'float' | 'bool' | 'ref' | 'any';
+
+export interface Value {
+  readonly kind: ValueKind;
+  readonly code: string;
+  readonly isNull: string | null;
+  readonly scale: number;
+  readonly min: number;
+  readonly max: number;
+  /** OID of the SQL type. */
+  readonly type: number;
+  /** Source of the scale that the value shows, where rows differ in it (CASE with branches 0 and 1.50). */
+  readonly shownScale?: string;
+  /** Where it is a column as it stands in a source: lets expressions over it be computed per dictionary entry. */
+  readonly column?: ColumnOrigin;
+}
+
+/** A column of a source that the running kernel reads. */
+export interface ColumnOrigin { readonly source: number; readonly column: number }
+
+/** Largest integer whose sums and differences by one are still told apart. */
+export const EXACT = Number.MAX_SAFE_INTEGER;
+
+export function intValue(code: string, isNull: string | null, type: number, min: number, max: number): Value {
+  return { kind: 'int', code, isNull, scale: 0, min, max, type };
+}
+
+export function boolValue(code: string, isNull: string | null): Value {
+  return { kind: 'bool', code, isNull, scale: 0, min: 0, max: 1, type: 16 };
+}
+
+export function anyValue(code: string, type: number): Value {
+  return { kind: 'any', code, isNull: `${code} === null`, scale: 0, min: -Infinity, max: Infinity, type };
+}
+
+/** Whether every value is an exact integer in a double. */
+export function isExact(min: number, max: number): boolean {
+  return min >= -EXACT && max <= EXACT;
+}
+
+/** Tests joined by ||; null when there is none. */
+export function anyOf(...tests: readonly (string | null)[]): string | null {
+  const present = [...new Set(tests.filter((test): test is string => test !== null))];
+  if (present.length === 0) return null;
+  return present.length === 1 ? present[0]! : `(${present.join(' || ')})`;
+}
+
+export function rangeOf(corners: readonly number[]): { min: number; max: number } {
+  let min = Infinity;
+  let max = -Infinity;
+  for (const corner of corners) {
+    // 0 * Infinity: an unbounded range times zero.
+    const value = Number.isNaN(corner) ? 0 : corner;
+    if (value < min) min = value;
+    if (value > max) max = value;
+  }
+  return { min, max };
+}
