@@ -17,8 +17,8 @@ export interface RowsPlan { readonly node: PlanNode; readonly stage: Stage }
 /** The node as kernels, null when it has to run on rows. */
 export function planRows(node: PlanNode, compiler: PlanCompiler): RowsPlan | null {
   const builder = new StageBuilder(compiler);
-  const stage = builder.build(node);
-  if (stage.kind === 'rows' || builder.scans === 0) return null;
+  const stage = builder.kernels(node);
+  if (!stage || builder.scans === 0) return null;
   requireOf(stage, node.output);
   return { node, stage };
 }

@@ -34,14 +34,15 @@ export class StageBuilder {
   constructor(private readonly compiler: PlanCompiler) {}
 
   build(node: PlanNode): Stage {
-    return this.stage(node) ?? { kind: 'rows', node, open: this.compiler.open(node), ...this.shared(node) };
+    return this.kernels(node) ?? { kind: 'rows', node, open: this.compiler.open(node), ...this.shared(node) };
   }
 
   private shared(node: PlanNode): { layout: OutputLayout; needed: Set<number> } {
     return { layout: this.compiler.layout(node.output), needed: new Set() };
   }
 
-  private stage(node: PlanNode): Stage | null {
+  /** The node as kernels; null when it has to be rows of its own operator. */
+  kernels(node: PlanNode): Stage | null {
     switch (node.kind) {
       case 'SeqScan':
         if (!this.scannable(node)) return null;

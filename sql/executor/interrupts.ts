@@ -17,7 +17,7 @@ export interface Interrupts {
   shouldYield(): boolean;
 }
 
-const CALLS_PER_CLOCK_READ = 64;
+const CALLS_PER_CLOCK_READ = 16;
 const SLICE_MS = 2;
 
 /** Slices by a monotonic clock; `check` throws when the statement shall end. */

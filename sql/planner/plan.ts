@@ -9,6 +9,7 @@ import { planModify } from './modify.js';
 import { planCte } from './plan-cte.js';
 import type { PhysicalPlan } from './plan-node.js';
 import { Planner } from './planner-state.js';
+import { UNNEST_AGGREGATES } from './rules/index.js';
 import { planSelect } from './select.js';
 
 export interface PlanOptions {
@@ -23,12 +24,20 @@ export interface PlanOptions {
 
 /** Plans one SELECT, INSERT, UPDATE or DELETE. Raises what cannot be planned; never reads rows. */
 export function planQuery(query: Query, options: PlanOptions): PhysicalPlan {
-  const planner = new Planner(options.catalog, options.context, options.params ?? null, options.disabledRules ?? new Set());
+  const disabled = options.disabledRules ?? new Set<string>();
+  const first = planWith(query, options, disabled);
+  if (first.unnested === 0) return first.plan;
+  const second = planWith(query, options, new Set([...disabled, UNNEST_AGGREGATES]));
+  return second.plan.root.cost.total < first.plan.root.cost.total ? second.plan : first.plan;
+}
+
+function planWith(query: Query, options: PlanOptions, disabledRules: ReadonlySet<string>): { plan: PhysicalPlan; unnested: number } {
+  const planner = new Planner(options.catalog, options.context, options.params ?? null, disabledRules);
   const global = globalise(query, planner);
   for (const info of planner.cteInfos.values()) if (info.resolved && info.query.commandType !== 'select') planCte(info, planner);
   const isSelect = query.commandType === 'select';
   const root = isSelect ? planSelect(global, planner).node : planModify(global, planner, true);
-  return {
+  const plan: PhysicalPlan = {
     commandType: query.commandType,
     root,
     columns: resultColumns(isSelect ? query.targetList : query.returning),
@@ -42,6 +51,7 @@ export function planQuery(query: Query, options: PlanOptions): PhysicalPlan {
     writes: planner.writes,
     settings: new Map(),
   };
+  return { plan, unnested: planner.unnested };
 }
 
 function resultColumns(targets: readonly TargetEntry[]): ResultColumn[] {

@@ -39,6 +39,8 @@ export class Planner {
   private sublinks = 0;
   private cteIds = 0;
   private initPlans = 0;
+  /** Subqueries that were turned into joins by a rule that does not always pay. */
+  unnested = 0;
   writes = false;
   locksRows = false;
 

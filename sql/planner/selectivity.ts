@@ -2,7 +2,8 @@
 import type { Expr, OpExpr, ScalarArrayOpExpr, Var } from '../analyzer/query-tree.js';
 import type { ColumnStatistics, PgOperator, Relation } from '../catalog/catalog.js';
 import type { ArrayValue, Datum } from '../types/datum.js';
-import { evaluateConstant } from '../executor/compile-expression.js';
+import { compileExpression, evaluateConstant } from '../executor/compile-expression.js';
+import { Numeric } from '../types/numeric.js';
 import { foldConstants } from './fold.js';
 import { isVolatile } from './logical.js';
 import type { Planner } from './planner-state.js';
@@ -140,15 +141,15 @@ export function distinctValues(expr: Expr, planner: Planner, rows: number): numb
   return Math.max(1, Math.min(DEFAULT_DISTINCT, rows));
 }
 
-interface Split { readonly variable: Var; readonly value: Datum | undefined; readonly swapped: boolean }
+interface Split { readonly variable: Var; readonly value: Datum | undefined; readonly valueType: number; readonly swapped: boolean }
 
 /** `column op value`, either way round; the value if it can be known now. */
 function variableAndValue(expr: { readonly args: readonly Expr[] }, planner: Planner): Split | null {
   const [left, right] = expr.args as [Expr, Expr];
   const leftVar = plainVar(left);
-  if (leftVar && !plainVar(right)) return { variable: leftVar, value: estimate(right, planner), swapped: false };
+  if (leftVar && !plainVar(right)) return { variable: leftVar, value: estimate(right, planner), valueType: right.type, swapped: false };
   const rightVar = plainVar(right);
-  if (rightVar && !leftVar) return { variable: rightVar, value: estimate(left, planner), swapped: true };
+  if (rightVar && !leftVar) return { variable: rightVar, value: estimate(left, planner), valueType: left.type, swapped: true };
   return null;
 }
 
@@ -189,9 +190,9 @@ function operatorSelectivity(expr: OpExpr, planner: Planner): number {
     case 'scalargtsel': case 'scalargesel':
       return split ? inequalitySelectivity(split, split.swapped, planner) : DEFAULT_INEQ;
     case 'likesel': case 'iclikesel': case 'regexeqsel': case 'icregexeqsel': case 'prefixsel':
-      return patternSelectivity(operator, split, planner);
+      return patternSelectivity(expr, operator, split, planner);
     case 'nlikesel': case 'icnlikesel': case 'regexnesel': case 'icregexnesel':
-      return 1 - patternSelectivity(operator, split, planner);
+      return 1 - patternSelectivity(expr, operator, split, planner);
     case 'contsel':
       return 0.001;
     case 'areasel':
@@ -212,10 +213,15 @@ function equalSelectivity(split: Split, planner: Planner): number {
   if (unique && rows >= 1) return 1 / rows;
   if (!stats) return 1 / distinctValues(split.variable, planner, rows);
   const distinct = distinctValues(split.variable, planner, rows);
-  const type = planner.catalog.dataType(split.variable.type);
-  const equal = (a: Datum, b: Datum): boolean => (type.compare ? (type.compare as (x: Datum, y: Datum) => number)(a, b) === 0 : a === b);
+  const compare = comparison(split, planner);
+  const equal = (a: Datum, b: Datum): boolean => (compare ? compare(a, b) === 0 : a === b);
   if (split.value !== undefined) {
-    const at = stats.mostCommonValues.findIndex((value) => equal(value, split.value!));
+    let at = -1;
+    try {
+      at = stats.mostCommonValues.findIndex((value) => equal(value, split.value!));
+    } catch {
+      // Types without a common scale.
+    }
     if (at >= 0) return stats.mostCommonFrequencies[at]!;
     const common = stats.mostCommonFrequencies.reduce((sum, f) => sum + f, 0);
     const others = distinct - stats.mostCommonValues.length;
@@ -230,9 +236,8 @@ function inequalitySelectivity(split: Split, less: boolean, planner: Planner): n
   const { stats } = variableStats(split.variable, planner);
   if (split.value === null) return 0;
   if (!stats || split.value === undefined) return DEFAULT_INEQ;
-  const type = planner.catalog.dataType(split.variable.type);
-  if (!type.compare) return DEFAULT_INEQ;
-  const compare = type.compare.bind(type) as (a: Datum, b: Datum) => number;
+  const compare = comparison(split, planner);
+  if (!compare) return DEFAULT_INEQ;
   let common = 0;
   let commonMatching = 0;
   try {
@@ -255,7 +260,7 @@ function inequalitySelectivity(split: Split, less: boolean, planner: Planner): n
       const bins = histogram.length - 1;
       if (low === 0) fraction = 0;
       else if (low > bins) fraction = 1;
-      else fraction = (low - 1 + within(histogram[low - 1]!, histogram[low]!, split.value)) / bins;
+      else fraction = (low - 1 + within(histogram[low - 1]!, histogram[low]!, split)) / bins;
       fraction = Math.min(Math.max(fraction, 0.0001), 0.9999);
       if (!less) fraction = 1 - fraction;
     } else if (stats.mostCommonValues.length > 0) {
@@ -267,22 +272,77 @@ function inequalitySelectivity(split: Split, less: boolean, planner: Planner): n
   }
 }
 
+/** Compares a column's value with the given one, which may be of another type; undefined when they cannot be. */
+function comparison(split: Split, planner: Planner): ((a: Datum, b: Datum) => number) | undefined {
+  const type = planner.catalog.dataType(split.variable.type);
+  const { variable, valueType } = split;
+  if (valueType === variable.type || TEXTS.has(variable.type)) return type.compare?.bind(type) as ((a: Datum, b: Datum) => number) | undefined;
+  return (a, b) => {
+    const [x, y] = [scalar(a, variable.type), scalar(b, valueType)];
+    if (x === null || y === null) throw new Error('not on one scale');
+    return x - y;
+  };
+}
+
+const TEXTS = new Set([18, 19, 25, 1042, 1043]);
+const DATE = 1082;
+const DAY_MICROS = 86_400_000_000;
+
+/** The value on a scale of numbers that related types share (convert_to_scalar); null when it has no place there. */
+function scalar(value: Datum, type: number): number | null {
+  if (value instanceof Numeric) return value.isFinite ? Number(value.coefficient) / 10 ** value.scale : null;
+  if (typeof value === 'bigint') return Number(value);
+  if (typeof value !== 'number') return null;
+  return type === DATE ? value * DAY_MICROS : value;
+}
+
 /** Position of a value within a bin, where it can be measured. */
-function within(low: Datum, high: Datum, value: Datum): number {
-  const numeric = (datum: Datum): number | null => (typeof datum === 'number' ? datum : typeof datum === 'bigint' ? Number(datum) : null);
-  const [l, h, v] = [numeric(low), numeric(high), numeric(value)];
+function within(low: Datum, high: Datum, { value, variable, valueType }: Split): number {
+  const [l, h, v] = [scalar(low, variable.type), scalar(high, variable.type), scalar(value ?? null, valueType)];
   if (l === null || h === null || v === null || !(h > l)) return 0.5;
   return clamp((v - l) / (h - l));
 }
 
-function patternSelectivity(operator: PgOperator, split: Split | null, planner: Planner): number {
+/** As patternsel: matching values among the most common ones and in the histogram, the rule of thumb where there are few. */
+function patternSelectivity(expr: OpExpr, operator: PgOperator, split: Split | null, planner: Planner): number {
   if (!split || typeof split.value !== 'string') return DEFAULT_MATCH;
+  const measured = split.swapped ? null : measuredSelectivity(expr, operator, split, planner);
+  if (measured !== null) return measured;
   const pattern = split.value;
   const isLike = operator.oprrest.includes('like');
   const wild = isLike ? pattern.search(/[%_\\]/) : pattern.search(/[.^$*+?()[\]{}|\\]/);
   if (wild < 0) return isLike ? equalSelectivity(split, planner) : 0.01;
   const fixed = pattern.replace(/[%_.*^$]/g, '').length;
   return Math.min(1, Math.max(Math.pow(0.2, Math.min(fixed, 4)) * (pattern.startsWith('%') ? 2 : 1), 0.0001));
+}
+
+/** Histogram entries needed before their matches say something (histogram_selectivity). */
+const MIN_HISTOGRAM = 10;
+const NEGATED = /^n|nesel$/;
+
+function measuredSelectivity(expr: OpExpr, operator: PgOperator, split: Split, planner: Planner): number | null {
+  const { stats } = variableStats(split.variable, planner);
+  if (!stats || (stats.histogram.length < MIN_HISTOGRAM && stats.mostCommonValues.length === 0)) return null;
+  const column: Var = { ...split.variable, varno: 1, attno: 1 };
+  const value: Expr = { kind: 'Const', value: split.value!, type: split.valueType, typmod: -1, collation: 0, location: -1 };
+  const relabeled: Expr = column.type === expr.args[0]!.type ? column : { kind: 'RelabelType', arg: column, form: 'implicit cast', type: expr.args[0]!.type, typmod: -1, collation: expr.args[0]!.collation, location: -1 };
+  const test = compileExpression({ ...expr, args: [relabeled, value] }, planner.catalog);
+  const negated = NEGATED.test(operator.oprrest);
+  const matches = (candidate: Datum): boolean => (test([candidate], planner.context) === true) !== negated;
+  try {
+    let common = 0;
+    let matching = 0;
+    stats.mostCommonValues.forEach((candidate, i) => {
+      common += stats.mostCommonFrequencies[i]!;
+      if (matches(candidate)) matching += stats.mostCommonFrequencies[i]!;
+    });
+    const inner = stats.histogram.slice(1, -1);
+    let rest = DEFAULT_MATCH;
+    if (stats.histogram.length >= MIN_HISTOGRAM) rest = Math.min(0.9999, Math.max(0.0001, inner.filter(matches).length / inner.length));
+    return clamp(matching + rest * clamp(1 - common - stats.nullFraction));
+  } catch {
+    return null;
+  }
 }
 
 function joinSelectivity(operator: PgOperator, left: Var, right: Var, planner: Planner): number {

@@ -7,6 +7,7 @@ import { compile } from '../expressions/compile.js';
 import { Frame } from '../expressions/frame.js';
 import { rowAt } from '../vectors.js';
 import { compileJoin, flush, passes, type CompiledJoin } from './join-common.js';
+import { TIME_SLICE } from '../interrupts.js';
 import { GeneratorOperator, pull, type Run } from './operator.js';
 
 interface Params { readonly id: number; readonly value: (frame: Frame) => unknown }
@@ -49,6 +50,7 @@ function* run(node: NestLoopNode, join: CompiledJoin, outer: Open, inner: Open, 
               if (output.full) yield* flush(output, join, node, state);
               if (stopAtFirst) break search;
             }
+            if (state.shouldYield()) yield TIME_SLICE;
           }
         } finally {
           innerInput.close();

@@ -6,6 +6,8 @@
 import type { Expr, Query } from '../../analyzer/query-tree.js';
 import { hasSet, isVolatile, mapLogical, toLogical, type Logical, type Tree } from '../logical.js';
 import type { Planner } from '../planner-state.js';
+import { pullUpSublinks } from './pull-up-sublinks.js';
+import { unnestAggregates } from './unnest-aggregates.js';
 import { freeVars, walkQueryVars, walkVars } from '../query-vars.js';
 
 export function pullUpSubqueries(logical: Logical, planner: Planner): Logical {
@@ -64,7 +66,10 @@ function candidate(varno: number, nullable: boolean, logical: Logical, planner: 
 }
 
 function merge(logical: Logical, varno: number, query: Query, planner: Planner): Logical {
-  const inner = toLogical(query);
+  // Its own sublinks come up with it.
+  let inner = toLogical(query);
+  if (planner.ruleEnabled('pull-up-sublinks')) inner = pullUpSublinks(inner, planner);
+  if (planner.ruleEnabled('unnest-aggregates')) inner = unnestAggregates(inner, planner);
   const outputs = query.targetList.filter((entry) => !entry.junk);
   const replaced: Logical = { ...logical, tree: replaceRel(logical.tree, varno, inner.tree) };
   return mapLogical(replaced, planner, (node) => {
