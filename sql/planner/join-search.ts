@@ -6,6 +6,7 @@ import { DatabaseError } from '../../engine/errors.js';
 import type { Clause, JoinProblem, SpecialJoin } from './join-problem.js';
 import { addJoinPaths, type JoinRel } from './join-paths.js';
 import { cheapest, type SameValue } from './path.js';
+import { joinSelectivityOf } from './join-selectivity.js';
 import { selectivityOf } from './selectivity.js';
 
 const DP_LIMIT = 10;
@@ -128,7 +129,7 @@ function join(problem: JoinProblem, same: SameValue, a: JoinRel, b: JoinRel, tab
 
 function joinRows(problem: JoinProblem, left: JoinRel, right: JoinRel, special: SpecialJoin | null, clauses: readonly Clause[]): number {
   const { planner } = problem;
-  const own = selectivityOf(clauses.filter((clause) => clause.of === special || special === null).map((clause) => clause.expr), planner);
+  const own = joinSelectivityOf(clauses.filter((clause) => clause.of === special || special === null).map((clause) => clause.expr), planner);
   const filtered = special ? selectivityOf(clauses.filter((clause) => clause.of !== special).map((clause) => clause.expr), planner) : 1;
   const pairs = left.rows * right.rows * own;
   switch (special?.type) {

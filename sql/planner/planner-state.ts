@@ -35,6 +35,7 @@ export class Planner {
   /** Aggregates of an outer query inside a sublink: parameters to set before it runs, by sublink id. */
   readonly linkBindings = new Map<number, ParamBinding[]>();
   readonly cost: CostSettings;
+  private readonly orCorrections = new WeakMap<Expr, number>();
   private params = 0;
   private sublinks = 0;
   private cteIds = 0;
@@ -46,6 +47,15 @@ export class Planner {
 
   constructor(readonly catalog: Catalog, readonly context: EvalContext, readonly paramValues: readonly Datum[] | null, private readonly disabledRules: ReadonlySet<string>) {
     this.cost = new CostSettings(context.settings);
+  }
+
+  /** Factor on the selectivity of an OR, parts of which are counted elsewhere. */
+  orCorrection(expr: Expr): number {
+    return this.orCorrections.get(expr) ?? 1;
+  }
+
+  correctOr(expr: Expr, factor: number): void {
+    this.orCorrections.set(expr, this.orCorrection(expr) * factor);
   }
 
   ruleEnabled(name: string): boolean {

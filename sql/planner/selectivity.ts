@@ -67,10 +67,11 @@ export function selectivity(expr: Expr, planner: Planner): number {
     case 'BoolExpr':
       if (expr.op === 'not') return 1 - selectivity(expr.args[0]!, planner);
       if (expr.op === 'and') return selectivityOf(expr.args, planner);
-      return expr.args.reduce((sum, arg) => {
+      // What it says of one relation alone has been made a qual of that relation and counts there.
+      return clamp(planner.orCorrection(expr) * expr.args.reduce((sum, arg) => {
         const s = selectivity(arg, planner);
         return sum + s - sum * s;
-      }, 0);
+      }, 0));
     case 'NullTest': {
       const variable = plainVar(expr.arg);
       const nulls = (variable && variableStats(variable, planner).stats?.nullFraction) ?? DEFAULT_UNKNOWN;

@@ -6,6 +6,7 @@
 import type { Expr } from '../../analyzer/query-tree.js';
 import { equalExpr } from '../../analyzer/tree-walk.js';
 import { conjuncts, exprVarnos, hasSublink, isVolatile, type Logical, type Tree } from '../logical.js';
+import { selectivity } from '../selectivity.js';
 import type { Planner } from '../planner-state.js';
 
 export function factorDisjunctions(logical: Logical, planner: Planner): Logical {
@@ -48,7 +49,10 @@ function withRestrictions(quals: readonly Expr[], planner: Planner): Expr[] {
         const used = exprVarnos(expr, planner);
         return used.size === 1 && used.has(varno);
       }));
-      if (own.every((arm) => arm.length > 0)) added.push(logic('or', own.map((arm) => logic('and', arm))));
+      if (own.some((arm) => arm.length === 0)) continue;
+      const restriction = logic('or', own.map((arm) => logic('and', arm)));
+      added.push(restriction);
+      planner.correctOr(qual, 1 / Math.max(selectivity(restriction, planner), 1e-6));
     }
   }
   return [...quals, ...added];
