@@ -188,7 +188,7 @@ export function workerContext<Data, In, Out>(): WorkerContext<Data, In, Out> {
 
 /** URL of the compiled `path` (from the project's root), whether the asking module runs compiled or from source (tests). */
 export function compiledModule(path: string, from: string): URL {
-  const marker = from.lastIndexOf('/engine/');
+  const marker = Math.max(from.lastIndexOf('/engine/'), from.lastIndexOf('/sql/'));
   const root = from.slice(0, marker).replace(/\/dist$/, '');
   return new URL(`${root}/dist/${path}`);
 }

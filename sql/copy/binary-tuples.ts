@@ -36,12 +36,22 @@ export function binaryTuple(fields: readonly (Uint8Array | null)[]): Buffer {
 /** Cuts chunks into tuples. */
 export class BinaryParser {
   #rest: Buffer = Buffer.alloc(0);
+  /** Chunks of a long tuple that is known not to be whole before `#needed` bytes are there. */
+  #more: Uint8Array[] = [];
+  #moreBytes = 0;
+  #needed = 0;
   #headerDone = false;
   #ended = false;
 
   push(chunk: Uint8Array): (Buffer | null)[][] {
-    this.#rest = Buffer.concat([this.#rest, chunk]);
     const out: (Buffer | null)[][] = [];
+    this.#more.push(Uint8Array.from(chunk));
+    this.#moreBytes += chunk.length;
+    if (this.#rest.length + this.#moreBytes < this.#needed) return out;
+    this.#rest = Buffer.concat([this.#rest, ...this.#more]);
+    this.#more = [];
+    this.#moreBytes = 0;
+    this.#needed = 0;
     if (!this.#headerDone && !this.#header()) return out;
     for (;;) {
       const tuple = this.#tuple();
@@ -90,7 +100,10 @@ export class BinaryParser {
       if (length === -1) fields.push(null);
       else if (length < 0) throw new DatabaseError('22P04', 'invalid field size');
       else {
-        if (this.#rest.length < at + length) return null;
+        if (this.#rest.length < at + length) {
+          this.#needed = at + length;
+          return null;
+        }
         fields.push(this.#rest.subarray(at, at + length));
         at += length;
       }

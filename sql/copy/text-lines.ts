@@ -10,7 +10,8 @@ export type CopyField = string | null | undefined;
 
 /** Cuts chunks of bytes into lines, without their ends. `end` is the \. marker. */
 export class LineSplitter {
-  #rest: Buffer = Buffer.alloc(0);
+  /** A line without its end so far, chunk by chunk: joined once, when the end has come. */
+  #rest: Buffer[] = [];
   #ended = false;
   /** \r\n line ends, judged by the first line. */
   #carriage: boolean | null = null;
@@ -18,7 +19,16 @@ export class LineSplitter {
   /** Lines completed by the chunk. Bytes after the \. marker are ignored. */
   push(chunk: Uint8Array): string[] {
     if (this.#ended) return [];
-    const data = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    let data = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    if (this.#rest.length > 0) {
+      // the client's buffer may be reused: keep a copy of what is left
+      if (data.indexOf(10) < 0) {
+        this.#rest.push(Buffer.from(data));
+        return [];
+      }
+      data = Buffer.concat([...this.#rest, data]);
+      this.#rest = [];
+    }
     const lines: string[] = [];
     let start = 0;
     for (;;) {
@@ -28,21 +38,20 @@ export class LineSplitter {
       start = end + 1;
       if (line === '\\.') {
         this.#ended = true;
-        this.#rest = Buffer.alloc(0);
         return lines;
       }
       lines.push(line);
     }
-    // the client's buffer may be reused: keep a copy of what is left
-    this.#rest = Buffer.from(data.subarray(start));
+    if (start < data.length) this.#rest = [Buffer.from(data.subarray(start))];
     return lines;
   }
 
   /** A last line without its newline. */
   finish(): string[] {
     if (this.#ended || this.#rest.length === 0) return [];
-    const line = this.#line(this.#rest, 0, this.#rest.length);
-    this.#rest = Buffer.alloc(0);
+    const rest = Buffer.concat(this.#rest);
+    const line = this.#line(rest, 0, rest.length);
+    this.#rest = [];
     return line === '\\.' ? [] : [line];
   }
 

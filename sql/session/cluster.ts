@@ -10,6 +10,7 @@ import { CatalogStore } from '../catalog/catalog-store.js';
 import { dropLeftoverTemporarySchemas } from '../catalog/temporary-objects.js';
 import { useFunctions } from '../executor/function-lookup.js';
 import { implementationOf } from '../functions/index.js';
+import { LongTextParser } from '../parser/parse-long.js';
 import { loadParser } from '../parser/parse.js';
 import { deriveDataType } from '../types/index.js';
 import { Backends } from './backends.js';
@@ -27,6 +28,8 @@ const NO_METRICS: SessionMetrics = { statement() {}, transaction() {}, rows() {}
 export class Cluster {
   readonly backends: Backends;
   metrics: SessionMetrics = NO_METRICS;
+  /** Parses statements of megabytes. */
+  readonly longTexts: LongTextParser;
 
   private constructor(
     readonly runtime: Runtime,
@@ -36,6 +39,7 @@ export class Cluster {
     readonly serverSettings: ReadonlyMap<string, string>,
   ) {
     this.backends = new Backends(runtime.clock.nowMicros());
+    this.longTexts = new LongTextParser(runtime);
   }
 
   static async open(runtime: Runtime, storage: Storage, serverSettings: ReadonlyMap<string, string> = new Map()): Promise<Cluster> {

@@ -10,15 +10,16 @@
 import { DatabaseError } from '../../engine/errors.js';
 import { Pending } from '../../engine/pending.js';
 import type { EngineSession, Transaction } from '../../engine/storage.js';
-import type { TransactionStmt } from '@pgsql/types';
+import type { InsertStmt, TransactionStmt } from '@pgsql/types';
 import type { Catalog } from '../catalog/catalog.js';
 import { endTemporarySchema } from '../catalog/temporary-objects.js';
-import { temporaryNamespaceName } from '../analyzer/names.js';
+import { lookupRelation, temporaryNamespaceName } from '../analyzer/names.js';
 import { startDeferredConstraints } from '../executor/execute.js';
 import { SliceInterrupts } from '../executor/interrupts.js';
 import type { RowSource } from '../executor/row-source.js';
 import type { BackendInfo } from '../functions/context.js';
-import { parse, parserReady } from '../parser/parse.js';
+import { LONG_SQL, type ValuesInPortions } from '../parser/parse-long.js';
+import { parse, parserReady, type ParsedText } from '../parser/parse.js';
 import type { Datum } from '../types/datum.js';
 import { LARGE_TEXT, TextAssembler } from '../types/large-text.js';
 import { POSTGRES_EPOCH_MICROS } from './backends.js';
@@ -323,14 +324,17 @@ export class Session {
   async #simpleText(text: string, started: number): Promise<void> {
     let kind = '';
     try {
-      const statements = await this.#parsedStatements(text);
+      const long = text.length > LONG_SQL ? await this.cluster.longTexts.parse(text) : null;
+      const statements = long ? long.statements.map((_, i) => prepareStatement(long, i, [], false)) : await this.#parsedStatements(text);
       if (statements.length === 0) {
         await this.transaction.commit();
         this.sink.emptyQuery();
       }
       for (let i = 0; i < statements.length; i++) {
         kind = statements[i].tag;
-        await this.#runSimple(statements[i], i === statements.length - 1, statements.length > 1);
+        const portions = long?.portions[i];
+        if (portions) await this.#runPortions(statements[i], portions, i === statements.length - 1, statements.length > 1);
+        else await this.#runSimple(statements[i], i === statements.length - 1, statements.length > 1);
       }
       this.#metrics(kind, 'ok', started);
     } catch (error) {
@@ -364,6 +368,34 @@ export class Session {
       this.#textCache.set(text, statements[0]);
     }
     return statements;
+  }
+
+  /**
+   * An INSERT of very many rows, portion by portion: as one statement, because rows of constants do
+   * not depend on each other. Where the end of the statement means something to them, it runs whole.
+   */
+  async #runPortions(statement: PreparedStatement, portions: ValuesInPortions, isLast: boolean, several: boolean): Promise<void> {
+    this.#refuseInFailedBlock(statement);
+    this.#ensureTransaction(several);
+    if (!portions.plain || !insertsIndependently(statement, this.catalog, this.context)) {
+      await this.#runSimple({ ...statement, node: await portions.rest() }, isLast, several);
+      return;
+    }
+    let rows = 0;
+    for (let node = await portions.next(); node; node = await portions.next()) {
+      this.checkInterrupt();
+      const portal = this.#makePortal('', { ...statement, node }, [], []);
+      try {
+        await this.#start(portal);
+        rows += Number((await this.#drainPortal(portal)).split(' ')[2]);
+      } finally {
+        closePortal(portal);
+      }
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    if (isLast && this.transaction.status === 'implicit') await this.transaction.commit();
+    else await this.#settleFloor();
+    this.sink.commandComplete(`INSERT 0 ${rows}`);
   }
 
   #runSimple(statement: PreparedStatement, isLast: boolean, several: boolean): Promise<void> | undefined {
@@ -497,16 +529,27 @@ export class Session {
 
   parse(name: string, text: string, parameterTypes: readonly number[]): Promise<void> | undefined {
     this.#beginStatement(text);
+    if (text.length > LONG_SQL) return this.#parseLong(name, text, parameterTypes);
     const wait = parserReady();
     if (wait) return wait.then(() => this.#parse(name, text, parameterTypes));
     this.#parse(name, text, parameterTypes);
     return undefined;
   }
 
+  async #parseLong(name: string, text: string, parameterTypes: readonly number[]): Promise<void> {
+    const parsed = await this.cluster.longTexts.parse(text);
+    const [portions] = parsed.portions;
+    const statements = portions ? [{ ...parsed.statements[0], node: await portions.rest() }, ...parsed.statements.slice(1)] : parsed.statements;
+    this.#keepParsed(name, { source: parsed.source, statements }, parameterTypes);
+  }
+
   #parse(name: string, text: string, parameterTypes: readonly number[]): void {
+    this.#keepParsed(name, parse(text), parameterTypes);
+  }
+
+  #keepParsed(name: string, parsed: ParsedText, parameterTypes: readonly number[]): void {
     if (name === '') this.#dropStatement('');
     else if (this.prepared.has(name)) throw new DatabaseError('42P05', `prepared statement "${name}" already exists`);
-    const parsed = parse(text);
     if (parsed.statements.length > 1) throw new DatabaseError('42601', 'cannot insert multiple commands into a prepared statement');
     const statement = prepareStatement(parsed, 0, parameterTypes, true);
     this.#refuseInFailedBlock(statement);
@@ -822,6 +865,14 @@ export class Session {
 }
 
 const CACHEABLE = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'TransactionStmt']);
+
+/** An INSERT whose rows may be written in several goes: no RETURNING, no conflicts to judge, no foreign key from row to row. */
+function insertsIndependently(statement: PreparedStatement, catalog: Catalog, context: SessionContext): boolean {
+  const { InsertStmt: insert } = statement.node as { InsertStmt: InsertStmt };
+  if (insert.onConflictClause || insert.returningList?.length || insert.withClause) return false;
+  const relation = lookupRelation({ catalog, context, source: statement.source }, insert.relation!);
+  return relation.relkind === 'r' && !relation.constraints.some((constraint) => constraint.contype === 'f' && constraint.confrelid === relation.oid);
+}
 
 /** Texts of many megabytes, decoded in slices with turns between. */
 async function decodeLarge(parameters: readonly (Uint8Array | null)[], which: readonly number[]): Promise<Map<number, string>> {

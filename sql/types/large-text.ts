@@ -14,29 +14,30 @@ export const PIECE_LENGTH = 256 << 10;
 const REMEMBERED = 8;
 
 /**
- * By the text itself: V8 hashes a string this long by its length and compares identical ones by
- * their address, so neither looks inside.
+ * By length: a text is compared only with one that has the same length, which is quick when they are the
+ * same string (one address) or differ early, as strings that happen to be equally long do. Noting and
+ * forgetting compare nothing.
  */
-const known = new Map<string, readonly string[]>();
+const known = new Map<number, { readonly text: string; readonly pieces: readonly string[] }>();
 
 /** Notes that `text` is the concatenation of `pieces`, none of which ends within a surrogate pair. */
 export function rememberPieces(text: string, pieces: readonly string[]): string {
   if (text.length <= LARGE_TEXT) return text;
-  known.delete(text);
-  known.set(text, pieces);
+  known.delete(text.length);
+  known.set(text.length, { text, pieces });
   if (known.size > REMEMBERED) known.delete(known.keys().next().value!);
   return text;
 }
 
 export function forgetPieces(text: string): void {
-  known.delete(text);
+  known.delete(text.length);
 }
 
 /** The parts of a text, in order: as remembered, or cut. */
 export function* piecesOf(text: string): Generator<string> {
-  const pieces = text.length > LARGE_TEXT ? known.get(text) : undefined;
-  if (pieces) {
-    yield* pieces;
+  const found = text.length > LARGE_TEXT ? known.get(text.length) : undefined;
+  if (found && found.text === text) {
+    yield* found.pieces;
     return;
   }
   for (let at = 0; at < text.length; ) {
