@@ -6,6 +6,7 @@ import { createSecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import { nodeRuntime } from '../engine/runtime-node.js';
 import { openEngine } from '../engine/open.js';
+import type { Runtime } from '../engine/runtime.js';
 import { Cluster } from '../sql/session/cluster.js';
 import { defaultHostRules, isLoopback, parseHostRules } from './auth/host-rules.js';
 import { ConfigError, type Config } from './config.js';
@@ -43,8 +44,7 @@ function passwordOf(config: Config, environment: Readonly<Record<string, string 
   return environment.OXBOW_PASSWORD ?? null;
 }
 
-export async function startServer(config: Config, log: Logger, environment: Readonly<Record<string, string | undefined>>): Promise<RunningServer> {
-  const runtime = nodeRuntime();
+export async function startServer(config: Config, log: Logger, environment: Readonly<Record<string, string | undefined>>, runtime: Runtime = nodeRuntime()): Promise<RunningServer> {
   let notReady: string | null = 'recovering';
   let started = false;
   const ops = config.opsPort === 0 && config.opsHost === '' ? null : new OpsServer({ started: () => started, notReady: () => notReady });

@@ -10,6 +10,8 @@ export interface TestServer {
   readonly opsPort: number;
   readonly directory: string;
   readonly process: ChildProcess;
+  /** Tells a faulty server (`faulty: true`) what to do; resolves when it knows. */
+  command(message: object): Promise<void>;
   /** Everything the server logged so far. */
   log(): string;
   /** SIGTERM and wait; answers the exit code. */
@@ -22,16 +24,19 @@ export interface TestServerOptions {
   readonly directory?: string;
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Runs test/crash/faulty-server.ts, which obeys `command`. */
+  readonly faulty?: boolean;
   /** Removes the directory when the server stops. */
   readonly keep?: boolean;
 }
 
+const faultyEntry = fileURLToPath(new URL('../../dist/test/crash/faulty-server.js', import.meta.url)).replace('/dist/dist/', '/dist/');
 const entry = fileURLToPath(new URL('../../dist/server/cli/main.js', import.meta.url)).replace('/dist/dist/', '/dist/');
 
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'oxbow-test-'));
-  const child = spawn(process.execPath, [entry, 'serve', '--data', directory, '--port', '0', '--ops-port', '0', '--log-format', 'json', ...(options.args ?? [])], {
-    stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env },
+  const child = spawn(process.execPath, [...(options.faulty ? [faultyEntry] : [entry, 'serve']), '--data', directory, '--port', '0', '--ops-port', '0', '--log-format', 'json', ...(options.args ?? [])], {
+    stdio: ['ignore', 'pipe', 'pipe', ...(options.faulty ? ['ipc' as const] : [])], env: { ...process.env, ...options.env },
   });
   let logged = '';
   let out = '';
@@ -50,6 +55,10 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   };
   return {
     port: Number(ready[1]), opsPort: Number(ready[2] ?? 0), directory, process: child, log: () => logged,
+    command: (message) => new Promise<void>((resolve) => {
+      child.once('message', () => resolve());
+      child.send(message);
+    }),
     async stop() {
       child.kill('SIGTERM');
       const code = await exited;

@@ -1,0 +1,14 @@
+/** Where `faulty-server.ts` can be told to fail or to die. */
+export const FAULT_POINTS = [
+  'log write', 'log written', 'log sync', 'log synced', 'applied', 'checkpoint', 'checkpoint done',
+  'segment prepare', 'segment switch', 'segment switched', 'segment trim', 'vacuum', 'vacuum done', 'undo', 'undo done',
+] as const;
+export type FaultPoint = (typeof FAULT_POINTS)[number];
+
+/** Points that are calls of the file system: they can also fail. */
+export const FILE_POINTS = ['log write', 'log written', 'log sync', 'log synced', 'segment prepare', 'segment switch', 'segment trim'] as const satisfies readonly FaultPoint[];
+
+export type FaultCommand =
+  | { readonly full: boolean }
+  | { readonly at: FaultPoint; readonly count: number; readonly action: 'kill' | 'EIO' | 'ENOSPC' }
+  | { readonly at: null };
