@@ -11,6 +11,10 @@ import type { ApplyWorkerData, FromApplier, ToApplier } from './apply-protocol.j
 import { RingWriter, createRing } from './ring.js';
 
 const RING_BYTES = 32 << 20;
+/** The applier sleeps so long beside a trickle of commits, which the overlay holds meanwhile. */
+const WAKE_MS = 5;
+/** It is woken at once when so much waits. */
+const WAKE_BYTES = 256 << 10;
 
 export class ThreadedApplier implements ApplierDriver {
   private readonly ring: RingWriter;
@@ -24,6 +28,8 @@ export class ThreadedApplier implements ApplierDriver {
   private readonly requests = new Map<number, (message: FromApplier) => void>();
   private drainers: { end: number; resolve(): void }[] = [];
   private stopping = false;
+  private unseenBytes = 0;
+  private cancelWake: (() => void) | null = null;
   private becameReady: () => void = () => undefined;
   /** Resolves when the thread has opened the state. */
   readonly ready: Promise<void>;
@@ -38,7 +44,7 @@ export class ThreadedApplier implements ApplierDriver {
 
   /** `applier` has recovered the state on this thread and writes no more. */
   constructor(
-    runtime: Runtime,
+    private readonly runtime: Runtime,
     private readonly kv: KeyValueStore,
     path: string,
     applier: Applier,
@@ -100,7 +106,10 @@ export class ThreadedApplier implements ApplierDriver {
     if (message.end > 0) this.doneEnd = message.end;
     let sent = 0;
     while (sent < this.backlog.length && this.ring.write(this.backlog[sent]!)) sent++;
-    if (sent > 0) this.backlog.splice(0, sent);
+    if (sent > 0) {
+      this.backlog.splice(0, sent);
+      this.wake();
+    }
     if (this.drainers.length === 0) return;
     this.drainers = this.drainers.filter((drainer) => {
       if (drainer.end > this.doneEnd) return true;
@@ -125,10 +134,21 @@ export class ThreadedApplier implements ApplierDriver {
     this.queuedBytes += batch.length;
     this.fedEnd = batchFirstLsn(batch) + batch.length;
     if (this.backlog.length > 0 || !this.ring.write(batch)) this.backlog.push(batch);
+    this.unseenBytes += batch.length;
+    if (this.unseenBytes >= WAKE_BYTES || this.drainers.length > 0) this.wake();
+    else this.cancelWake ??= this.runtime.clock.after(WAKE_MS, () => this.wake());
+  }
+
+  private wake(): void {
+    this.cancelWake?.();
+    this.cancelWake = null;
+    this.unseenBytes = 0;
+    this.ring.wake();
   }
 
   async drain(): Promise<void> {
     if (this.fedEnd <= this.doneEnd) return;
+    this.wake();
     await new Promise<void>((resolve) => this.drainers.push({ end: this.fedEnd, resolve }));
   }
 

@@ -31,7 +31,9 @@ describe('the ring', () => {
     const memory = createRing(1000);
     const reader = new RingReader(memory);
     const waiting = reader.wait(10_000);
-    new RingWriter(memory).write(Uint8Array.of(1));
+    const writer = new RingWriter(memory);
+    writer.write(Uint8Array.of(1));
+    writer.wake();
     await waiting;
     expect(reader.read()).toEqual(Uint8Array.of(1));
   });

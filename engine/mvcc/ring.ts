@@ -5,7 +5,8 @@
  *     data              frames of whole 8-byte units: u32 length, 4 unused bytes, the batch
  *
  * A frame never wraps: when the rest of the ring is too short for it, a length of 0xFFFFFFFF says
- * "go on at the beginning". The writer wakes the reader through `head`.
+ * "go on at the beginning". The writer wakes the reader through `head`, when it is told to: a wake costs as much as a small
+ * transaction.
  */
 const UNIT = 8;
 const SKIP = 0xffffffff;
@@ -52,8 +53,12 @@ export class RingWriter {
     this.data.set(batch, at * UNIT + UNIT);
     this.head = (this.head + skip + units) | 0;
     Atomics.store(this.control, HEAD, this.head);
-    Atomics.notify(this.control, HEAD);
     return true;
+  }
+
+  /** Has the reader look at what was written. */
+  wake(): void {
+    Atomics.notify(this.control, HEAD);
   }
 }
 
