@@ -8,14 +8,20 @@ export function nodeRuntime(): Runtime {
   return { clock: nodeClock(), random: nodeRandom(), files: nodeFiles(), threads: nodeThreads(), processes: nodeProcesses() };
 }
 
+/** The system's clock is looked at this often. */
+const STEER_EVERY_MS = 1;
+
 function nodeClock(): Clock {
   // The wall clock is read once and carried on monotonically within the microsecond; resteered when the system's moves.
   let baseMicros = Date.now() * 1000;
   let baseMs = performance.now();
+  let steeredMs = baseMs;
   return {
     nowMicros() {
       const ms = performance.now();
       let micros = baseMicros + (ms - baseMs) * 1000;
+      if (ms - steeredMs < STEER_EVERY_MS) return Math.floor(micros);
+      steeredMs = ms;
       if (Math.abs(micros - Date.now() * 1000) > 2000) {
         baseMicros = Date.now() * 1000;
         baseMs = ms;

@@ -14,6 +14,16 @@ export interface SinkTransport {
   typeLength(oid: number): number;
 }
 
+/** RowDescription messages by the columns they describe: a prepared statement's are the same each time. */
+const descriptions = new WeakMap<readonly ResultColumn[], { readonly formats: readonly number[]; readonly bytes: Uint8Array }>();
+const MAX_KEPT_COLUMNS = 100;
+
+function sameNumbers(a: readonly number[], b: readonly number[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
 export class WireSink implements Sink {
   readonly rows: RowWriter;
 
@@ -31,7 +41,13 @@ export class WireSink implements Sink {
   }
 
   rowDescription(columns: readonly ResultColumn[], formats: readonly number[]): void {
-    backend.rowDescription(this.writer, columns, formats, (oid) => this.transport.typeLength(oid));
+    const known = descriptions.get(columns);
+    if (known && sameNumbers(known.formats, formats)) {
+      this.writer.bytes(known.bytes);
+      return;
+    }
+    const bytes = backend.rowDescription(this.writer, columns, formats, (oid) => this.transport.typeLength(oid));
+    if (columns.length < MAX_KEPT_COLUMNS) descriptions.set(columns, { formats: [...formats], bytes });
   }
   commandComplete(tag: string): void {
     backend.commandComplete(this.writer, tag);

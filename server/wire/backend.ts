@@ -74,8 +74,8 @@ export function readyForQuery(writer: WireWriter, status: 'I' | 'T' | 'E'): void
   writer.end();
 }
 
-/** `typeLength` is pg_type.typlen of a column's type. */
-export function rowDescription(writer: WireWriter, columns: readonly ResultColumn[], formats: readonly number[], typeLength: (oid: number) => number): void {
+/** `typeLength` is pg_type.typlen of a column's type. Answers a copy of the message. */
+export function rowDescription(writer: WireWriter, columns: readonly ResultColumn[], formats: readonly number[], typeLength: (oid: number) => number): Uint8Array {
   writer.begin(CODE.rowDescription);
   writer.int16(columns.length);
   columns.forEach((column, i) => {
@@ -88,6 +88,7 @@ export function rowDescription(writer: WireWriter, columns: readonly ResultColum
     writer.int16(formats[i] ?? 0);
   });
   writer.end();
+  return writer.lastMessage();
 }
 
 export function commandComplete(writer: WireWriter, tag: string): void {

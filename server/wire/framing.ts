@@ -18,8 +18,12 @@ export interface Frame {
   readonly body: Buffer;
 }
 
+const EMPTY = Buffer.alloc(0);
+
 export class Framing {
   #chunks: Buffer[] = [];
+  /** Bytes of the first chunk handed out already. */
+  #at = 0;
   #buffered = 0;
   /** The large message that is coming in. */
   #large: { readonly code: number; readonly body: Buffer; filled: number } | null = null;
@@ -35,7 +39,7 @@ export class Framing {
 
   /** First byte received and not consumed; undefined without one. */
   get firstByte(): number | undefined {
-    return this.#chunks[0]?.[0];
+    return this.#chunks[0]?.[this.#at];
   }
 
   push(chunk: Buffer): void {
@@ -57,8 +61,7 @@ export class Framing {
 
   /** Everything left, for a TLS handshake that takes the stream over. */
   takeRest(): Buffer {
-    const rest = this.#consume(this.#buffered);
-    return rest;
+    return this.#consume(this.#buffered);
   }
 
   #startup(): Frame | null {
@@ -76,25 +79,43 @@ export class Framing {
       this.#large = null;
       return { code, body };
     }
-    if (this.#buffered < 5) {
-      // a wrong code is said at once, not after its length has come
-      if (this.#buffered > 0) this.#checkCode(this.#peek(1)[0]);
-      return null;
-    }
-    const head = this.#peek(5);
-    this.#checkCode(head[0]);
-    const length = head.readInt32BE(1);
+    if (this.#buffered === 0) return null;
+    let first = this.#chunks[0];
+    // a wrong code is said at once, not after its length has come
+    const code = first[this.#at];
+    if (!isFrontendCode(code)) throw new DatabaseError('08P01', `invalid frontend message type ${code}`, { severity: 'FATAL' });
+    if (this.#buffered < 5) return null;
+    if (first.length - this.#at < 5) first = this.#joined();
+    const length = first.readInt32BE(this.#at + 1);
     if (length < 4 || length > this.maxMessageBytes) throw new DatabaseError('08P01', 'invalid message length', { severity: 'FATAL' });
     if (this.#buffered < length + 1) {
-      if (length > LARGE_MESSAGE) this.#beginLarge(head[0], length - 4);
+      if (length > LARGE_MESSAGE) this.#beginLarge(code, length - 4);
       return null;
     }
-    return { code: head[0], body: this.#consume(length + 1).subarray(5) };
+    if (first.length - this.#at < length + 1) first = this.#joined();
+    const start = this.#at + 5;
+    this.#at += length + 1;
+    this.#buffered -= length + 1;
+    if (this.#at === first.length) {
+      this.#chunks.shift();
+      this.#at = 0;
+    }
+    return { code, body: length === 4 ? EMPTY : first.subarray(start, start + length - 4) };
+  }
+
+  /** All chunks as one, without what was handed out. */
+  #joined(): Buffer {
+    const [first, ...rest] = this.#chunks;
+    const kept = first.subarray(this.#at);
+    this.#at = 0;
+    this.#chunks = [rest.length === 0 ? kept : Buffer.concat([kept, ...rest])];
+    return this.#chunks[0];
   }
 
   #beginLarge(code: number, size: number): void {
     const body = Buffer.allocUnsafeSlow(size);
     let filled = -5;
+    if (this.#at > 0) this.#joined();
     for (const chunk of this.#chunks) {
       if (filled < 0) chunk.copy(body, 0, -filled);
       else chunk.copy(body, filled);
@@ -105,19 +126,14 @@ export class Framing {
     this.#large = { code, body, filled };
   }
 
-  #checkCode(code: number): void {
-    if (!isFrontendCode(code)) throw new DatabaseError('08P01', `invalid frontend message type ${code}`, { severity: 'FATAL' });
-  }
-
   #peek(count: number): Buffer {
-    if (this.#chunks[0].length >= count) return this.#chunks[0];
-    this.#chunks = [Buffer.concat(this.#chunks)];
-    return this.#chunks[0];
+    const first = this.#chunks[0];
+    return this.#at === 0 && first.length >= count ? first : this.#joined();
   }
 
   #consume(count: number): Buffer {
-    if (this.#chunks.length > 1 && this.#chunks[0].length < count) this.#chunks = [Buffer.concat(this.#chunks)];
-    const first = this.#chunks[0] ?? Buffer.alloc(0);
+    if (this.#buffered === 0) return EMPTY;
+    const first = this.#peek(count);
     this.#buffered -= count;
     if (first.length === count) {
       this.#chunks.shift();

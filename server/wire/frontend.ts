@@ -42,8 +42,11 @@ function what(reader: MessageReader, message: string): 'statement' | 'portal' {
   throw new DatabaseError('08P01', `invalid ${message} message subtype ${code}`);
 }
 
-function formats(reader: MessageReader): number[] {
+const NO_FORMATS: readonly number[] = [];
+
+function formats(reader: MessageReader): readonly number[] {
   const count = reader.uint16();
+  if (count === 0) return NO_FORMATS;
   const out: number[] = [];
   for (let i = 0; i < count; i++) {
     const format = reader.int16();
@@ -82,6 +85,8 @@ function decodeParse(reader: MessageReader): FrontendMessage {
 
 const code = (letter: string): number => letter.charCodeAt(0);
 
+const SYNC: FrontendMessage = { type: 'sync' };
+
 const MESSAGES: readonly { code: number; decode: Decoder }[] = [
   { code: code('Q'), decode: (r) => ({ type: 'query', text: whole(r, r.cstring()) }) },
   { code: code('P'), decode: decodeParse },
@@ -90,7 +95,7 @@ const MESSAGES: readonly { code: number; decode: Decoder }[] = [
   { code: code('E'), decode: (r) => ({ type: 'execute', portal: r.cstring(), maxRows: whole(r, r.int32()) }) },
   { code: code('C'), decode: (r) => ({ type: 'close', what: what(r, 'CLOSE'), name: whole(r, r.cstring()) }) },
   { code: code('H'), decode: (r) => whole(r, { type: 'flush' }) },
-  { code: code('S'), decode: (r) => whole(r, { type: 'sync' }) },
+  { code: code('S'), decode: (r) => whole(r, SYNC) },
   { code: code('X'), decode: () => ({ type: 'terminate' }) },
   { code: code('d'), decode: (r) => ({ type: 'copyData', data: r.rest() }) },
   { code: code('c'), decode: (r) => whole(r, { type: 'copyDone' }) },

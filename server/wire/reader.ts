@@ -69,6 +69,7 @@ const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** UTF-8 of a client, checked: 22021 names the offending bytes as PostgreSQL does. */
 export function decodeText(bytes: Buffer, start = 0, end = bytes.length): string {
+  if (start === end) return '';
   let ascii = true;
   for (let i = start; i < end; i++) {
     if (bytes[i] > 127) {

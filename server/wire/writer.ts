@@ -59,6 +59,11 @@ export class WireWriter {
     this.#buffer.writeInt32BE(size, this.#messageStart);
   }
 
+  /** A copy of the message that was ended last. */
+  lastMessage(): Uint8Array {
+    return Uint8Array.prototype.slice.call(this.#buffer, this.#messageStart - 1, this.#length);
+  }
+
   /** Forgets the message that was begun and not ended. */
   #drop(): void {
     this.#length = this.#messageStart - 1;

@@ -18,7 +18,7 @@ import { describeUtility, runUtility, tagged, type UtilityResult } from './utili
 /** A statement inside another one (PREPARE, EXPLAIN, DECLARE), as a prepared statement. */
 export function innerStatement(outer: PreparedStatement, node: Node, types: readonly number[], variable: boolean): PreparedStatement {
   return {
-    source: outer.source, text: outer.text, node, tag: nodeTag(node), parameterTypes: types, declaredTypes: types, variableParameters: variable,
+    source: outer.source, text: outer.text, node, tag: nodeTag(node), parameterTypes: types, inputTypes: null, declaredTypes: types, variableParameters: variable,
     query: null, columns: null, plan: null, short: undefined, encoder: null, validity: NEVER_VALID,
   };
 }

@@ -10,6 +10,7 @@ import type { RowEncoder } from './row-encoder.js';
 import type { PhysicalPlan } from '../planner/plan-node.js';
 import { nodeTag, type ParsedText, type SourceText } from '../parser/parse.js';
 import type { Catalog } from '../catalog/catalog.js';
+import type { DataType } from '../types/data-type.js';
 import type { EvalContext } from '../functions/context.js';
 
 export interface PreparedStatement {
@@ -22,6 +23,8 @@ export interface PreparedStatement {
   /** Tag of the parse node. */
   readonly tag: string;
   parameterTypes: readonly number[];
+  /** Their behaviour, once it was asked for. */
+  inputTypes: readonly DataType[] | null;
   /** Declared types, for analyzing anew. */
   readonly declaredTypes: readonly number[];
   readonly variableParameters: boolean;
@@ -80,7 +83,7 @@ function validityOf(context: ValidityContext): Validity {
 export function prepareStatement(parsed: ParsedText, index: number, declaredTypes: readonly number[], variable: boolean): PreparedStatement {
   const raw = parsed.statements[index];
   return {
-    source: parsed.source, text: raw?.text ?? '', node: raw?.node ?? null, tag: raw ? nodeTag(raw.node) : '', parameterTypes: declaredTypes, declaredTypes, variableParameters: variable,
+    source: parsed.source, text: raw?.text ?? '', node: raw?.node ?? null, tag: raw ? nodeTag(raw.node) : '', parameterTypes: declaredTypes, inputTypes: null, declaredTypes, variableParameters: variable,
     query: null, columns: null, plan: null, short: undefined, encoder: null, validity: NEVER_VALID,
   };
 }
@@ -98,6 +101,7 @@ export function ensureAnalyzed(statement: PreparedStatement, context: ValidityCo
   if (statement.query && !sameColumns(statement.columns, columns)) throw new DatabaseError('0A000', 'cached plan must not change result type');
   statement.query = query;
   statement.parameterTypes = parameters.types;
+  statement.inputTypes = null;
   statement.columns = columns;
   statement.plan = null;
   statement.short = undefined;

@@ -43,11 +43,16 @@ export class RowEncoder {
   }
 }
 
+/** Raises 08P01 for a list of formats that does not fit. */
+export function checkFormats(formats: readonly number[], columns: number): void {
+  if (formats.length > 1 && formats.length !== columns) throw new DatabaseError('08P01', `bind message has ${formats.length} result formats but query has ${columns} columns`);
+}
+
 /** Expands the client's format list to one format per column. */
 export function expandFormats(formats: readonly number[], columns: number): number[] {
   if (formats.length === 0) return Array<number>(columns).fill(0);
   if (formats.length === 1) return Array<number>(columns).fill(formats[0]);
-  if (formats.length !== columns) throw new DatabaseError('08P01', `bind message has ${formats.length} result formats but query has ${columns} columns`);
+  checkFormats(formats, columns);
   return [...formats];
 }
 

@@ -30,7 +30,7 @@ import { lockRelations } from './relation-locks.js';
 import { toDatabaseError } from './internal-error.js';
 import { closePortal, type Portal } from './portal.js';
 import { ensureAnalyzed, isValid, prepareStatement, queryTag, type PreparedStatement } from './prepared.js';
-import { expandFormats } from './row-encoder.js';
+import { checkFormats, expandFormats } from './row-encoder.js';
 import { encoderOf, NOT_SHORT, runShort, type ShortOutcome } from './short-statement.js';
 import { SessionContext } from './session-context.js';
 import { SessionSettings } from './session-settings.js';
@@ -573,21 +573,29 @@ export class Session {
       this.#ensureTransaction();
       ensureAnalyzed(statement, this.context);
     }
-    const formatOf = (i: number): number => (parameterFormats.length === 0 ? 0 : parameterFormats.length === 1 ? parameterFormats[0] : parameterFormats[i]);
-    const large = parameters.flatMap((bytes, i) => (bytes !== null && bytes.length > LARGE_TEXT && formatOf(i) === 0 ? [i] : []));
-    const finish = (texts: ReadonlyMap<number, string> | null): void => this.#bindParameters(portalName, statement, parameters, formatOf, texts, resultFormats);
-    if (large.length === 0) finish(null);
-    else return decodeLarge(parameters, large).then(finish);
+    let large: number[] | null = null;
+    for (let i = 0; i < count; i++) {
+      const bytes = parameters[i];
+      if (bytes !== null && bytes.length > LARGE_TEXT && formatOf(parameterFormats, i) === 0) (large ??= []).push(i);
+    }
+    if (large) return decodeLarge(parameters, large).then((texts) => this.#bindParameters(portalName, statement, parameters, parameterFormats, texts, resultFormats));
+    this.#bindParameters(portalName, statement, parameters, parameterFormats, null, resultFormats);
   }
 
-  #bindParameters(portalName: string, statement: PreparedStatement, parameters: readonly (Uint8Array | null)[], formatOf: (i: number) => number, texts: ReadonlyMap<number, string> | null, resultFormats: readonly number[]): void {
-    const params = parameters.map((bytes, i): Datum => {
-      if (bytes === null) return null;
-      const format = formatOf(i);
-      const type = this.catalog.dataType(statement.parameterTypes[i]);
-      return format === 1 ? type.receive(bytes, -1, this.context) : type.input(texts?.get(i) ?? decodeParameter(bytes), -1, this.context);
-    });
-    if (statement.columns) expandFormats(resultFormats, statement.columns.length);
+  #bindParameters(
+    portalName: string, statement: PreparedStatement, parameters: readonly (Uint8Array | null)[], formats: readonly number[], texts: ReadonlyMap<number, string> | null, resultFormats: readonly number[],
+  ): void {
+    const params = new Array<Datum>(parameters.length);
+    if (params.length > 0) {
+      const types = (statement.inputTypes ??= statement.parameterTypes.map((oid) => this.catalog.dataType(oid)));
+      for (let i = 0; i < params.length; i++) {
+        const bytes = parameters[i];
+        if (bytes === null) params[i] = null;
+        else if (formatOf(formats, i) === 1) params[i] = types[i].receive(bytes, -1, this.context);
+        else params[i] = types[i].input(texts?.get(i) ?? decodeParameter(bytes), -1, this.context);
+      }
+    }
+    if (statement.columns) checkFormats(resultFormats, statement.columns.length);
     this.portals.set(portalName, this.#makePortal(portalName, statement, params, resultFormats));
   }
 
@@ -832,7 +840,7 @@ export class Session {
 
   #transactionEnded(committed: boolean): void {
     if (this.beforeCommit.size > 0) this.beforeCommit.clear();
-    if (this.portals.size > 0) this.#dropPortals((portal) => !(portal.cursor?.hold && portal.buffer && portal.source === null));
+    if (this.portals.size > 0) this.#dropPortals(endsWithTransaction);
     this.context.transactionTimestamp = 0;
     for (const listener of this.onTransactionEnd) listener(committed);
   }
@@ -864,6 +872,11 @@ export class Session {
   }
 }
 
+/** Portals other than held cursors with their rows at hand. */
+function endsWithTransaction(portal: Portal): boolean {
+  return !(portal.cursor?.hold && portal.buffer && portal.source === null);
+}
+
 const CACHEABLE = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'TransactionStmt']);
 
 /** An INSERT whose rows may be written in several goes: no RETURNING, no conflicts to judge, no foreign key from row to row. */
@@ -889,9 +902,25 @@ async function decodeLarge(parameters: readonly (Uint8Array | null)[], which: re
   return texts;
 }
 
+/** One format for all, or one per parameter; none: text. */
+function formatOf(formats: readonly number[], i: number): number {
+  return formats.length === 0 ? 0 : formats.length === 1 ? formats[0] : formats[i];
+}
+
 const DECODE_SLICE = 1 << 20;
+/** Parameters below this are decoded by hand. */
+const SHORT_BYTES = 24;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 function decodeParameter(bytes: Uint8Array): string {
+  if (bytes.length < SHORT_BYTES) {
+    let short = '';
+    for (let i = 0; ; i++) {
+      if (i === bytes.length) return short;
+      const byte = bytes[i];
+      if (byte === 0 || byte > 127) break;
+      short += String.fromCharCode(byte);
+    }
+  }
   let text: string;
   try {
     text = utf8.decode(bytes);

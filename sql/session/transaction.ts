@@ -25,6 +25,8 @@ export interface TransactionModes {
   deferrable?: boolean;
 }
 
+const NO_MODES: TransactionModes = {};
+
 /** Work that others want done at the ends of a transaction: deferred constraints, cursors, temporary tables. */
 export interface TransactionHooks {
   /** Before the commit record: may raise and so undo everything. */
@@ -40,6 +42,10 @@ export class SessionTransaction {
   #catalog: CatalogTransaction | null = null;
   #savepoints: Savepoint[] = [];
   #modes: Required<TransactionModes> = { isolation: 'read committed', readOnly: false, deferrable: false };
+  #defaults = this.#modes;
+  #defaultsOf: object | null = null;
+  #published: object | null = null;
+  #publishedVersion = -1;
   #started = false;
   /** Wall clock microseconds since the Unix epoch when it began. */
   startMicros = 0;
@@ -83,13 +89,13 @@ export class SessionTransaction {
     return this.#modes.readOnly;
   }
 
-  begin(status: 'implicit' | 'block', modes: TransactionModes = {}): void {
+  begin(status: 'implicit' | 'block', modes: TransactionModes = NO_MODES): void {
     refuseSerializable(modes.isolation);
-    const { defaultIsolation, defaultReadOnly, defaultDeferrable } = this.settings.statement;
-    this.#modes = {
-      isolation: modes.isolation ?? normalIsolation(defaultIsolation),
-      readOnly: modes.readOnly ?? defaultReadOnly,
-      deferrable: modes.deferrable ?? defaultDeferrable,
+    const defaults = this.#defaultModes();
+    this.#modes = modes === NO_MODES ? defaults : {
+      isolation: modes.isolation ?? defaults.isolation,
+      readOnly: modes.readOnly ?? defaults.readOnly,
+      deferrable: modes.deferrable ?? defaults.deferrable,
     };
     this.#open();
     this.status = status;
@@ -98,17 +104,32 @@ export class SessionTransaction {
     this.#publishModes();
   }
 
+  /** The same object until a setting changes. */
+  #defaultModes(): Required<TransactionModes> {
+    const { statement } = this.settings;
+    if (statement !== this.#defaultsOf) {
+      this.#defaultsOf = statement;
+      this.#defaults = { isolation: normalIsolation(statement.defaultIsolation), readOnly: statement.defaultReadOnly, deferrable: statement.defaultDeferrable };
+    }
+    return this.#defaults;
+  }
+
   #open(): void {
-    const transaction = this.cluster.storage.begin({ ...this.#modes, session: this.engineSession });
+    const { isolation, readOnly, deferrable } = this.#modes;
+    const transaction = this.cluster.storage.begin({ isolation, readOnly, deferrable, session: this.engineSession });
     this.#catalog = new CatalogTransaction(this.cluster.catalogs, this.databaseOid, transaction);
     if (this.#savepoints.length > 0) this.#savepoints = [];
     this.#started = false;
   }
 
   #publishModes(): void {
+    // Most transactions have the modes of the one before.
+    if (this.#published === this.#modes && this.#publishedVersion === this.settings.version) return;
     this.settings.setInternal('transaction_isolation', this.#modes.isolation);
     this.settings.setInternal('transaction_read_only', this.#modes.readOnly ? 'on' : 'off');
     this.settings.setInternal('transaction_deferrable', this.#modes.deferrable ? 'on' : 'off');
+    this.#published = this.#modes;
+    this.#publishedVersion = this.settings.version;
   }
 
   /** A statement took a snapshot: the isolation level is fixed from now on. */
