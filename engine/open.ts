@@ -39,6 +39,8 @@ export interface OpenOptions {
   readonly trimEveryBytes?: number;
   /** Milliseconds between garbage collections; 0: only on demand. */
   readonly collectEveryMs?: number;
+  /** What rows and keys that were looked up one by one may take in memory. */
+  readonly cacheBytes?: number;
   /** Milliseconds between records of counts and hash sums in the log. */
   readonly sumsEveryMs?: number;
 }
@@ -83,7 +85,7 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
   const begun = runtime.clock.monotonicMs();
   const { batches, bytes: replayedBytes } = await replay(kv, log, applier, lead.tail);
   const replayMs = runtime.clock.monotonicMs() - begun;
-  const store = new VersionStore(kv);
+  const store = new VersionStore(kv, options.cacheBytes ?? (options.memory ? 1 << 20 : 256 << 20));
   for (const info of applier.infos.values()) if (info.lastDeath > 0) store.noteDeath(info.id, info.lastDeath);
   loadFates(kv, store);
   const reserve = kv.get('meta', META.reserve);

@@ -290,6 +290,8 @@ export interface Transaction {
   /** Whether this transaction itself changed rows of the storage. */
   changed(storage: StorageId): boolean;
   get(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined | Pending;
+  /** As `get`, for a row asked for by its key: it may be kept in memory. */
+  getOne(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined | Pending;
   scan(storage: StorageId, snapshot: Snapshot, range?: { from?: RowId; to?: RowId }): RowCursor;
   /**
    * The row that the visible entry with exactly this key of a unique index leads to (a whole key, not cut for its length, and

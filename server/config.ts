@@ -18,6 +18,7 @@ export interface Config {
   readonly logFormat: 'auto' | 'json' | 'pretty';
   readonly shutdownGraceMs: number;
   readonly spinMicros: number;
+  readonly cacheMb: number;
   readonly set: readonly string[];
 }
 
@@ -50,6 +51,7 @@ export const OPTIONS: readonly OptionDefinition[] = [
   { name: 'logFormat', flags: '--log-format <format>', environment: 'OXBOW_LOG_FORMAT', doc: 'json lines, pretty, or auto: pretty on a terminal', default: 'auto', choices: ['auto', 'json', 'pretty'] },
   { name: 'shutdownGraceMs', flags: '--shutdown-grace-ms <number>', environment: 'OXBOW_SHUTDOWN_GRACE_MS', doc: 'how long running statements may go on after SIGTERM', default: '10000', integer: { min: 0, max: 3_600_000 } },
   { name: 'spinMicros', flags: '--spin-micros <number>', environment: 'OXBOW_SPIN_MICROS', doc: 'how long to look for the next message before sleeping, while that pays (more than one core); 0: never', default: '50', integer: { min: 0, max: 1000 } },
+  { name: 'cacheMb', flags: '--cache-mb <number>', environment: 'OXBOW_CACHE_MB', doc: 'most memory for rows and keys that were looked up one by one; taken as it is used', default: '256', integer: { min: 0, max: 16_384 } },
   { name: 'set', flags: '--set <name=value>', environment: 'OXBOW_SET', doc: 'default of a setting (GUC) for all sessions; may be repeated', default: null, list: true },
 ];
 

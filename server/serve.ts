@@ -51,7 +51,7 @@ export async function startServer(config: Config, log: Logger, environment: Read
   const opsPort = config.opsPort === 0 ? 0 : await ops!.listen(config.opsHost, config.opsPort);
 
   const begun = runtime.clock.monotonicMs();
-  const storage = await openEngine(runtime, { directory: config.data });
+  const storage = await openEngine(runtime, { directory: config.data, cacheBytes: config.cacheMb * 2 ** 20 });
   storage.onFatal((error) => {
     notReady = 'the commit log cannot be written';
     log.fatal({ err: error }, 'the engine cannot go on; the process ends and recovers at its next start');

@@ -353,7 +353,11 @@ export class Engine implements Storage {
     this.lastCommitMicros = micros;
     const { provisional } = transaction;
     const lsn = writeCommit(this.log, { xid, writes: final, messages, drops, provisional, unused: transaction.unusedValues(final) }, micros, parts);
-    if (provisional) this.store.staged.set(xid, lsn);
+    if (provisional) {
+      this.store.staged.set(xid, lsn);
+      // What it wrote ahead is not in the overlay.
+      this.store.cache.clear();
+    }
     for (const write of final) {
       if (write.isRow) {
         if (!write.born) this.noteRowDeath(write, lsn);

@@ -5,6 +5,7 @@
  * `refresh()` of the store in this thread, so that nothing is ever in neither.
  */
 import type { Lsn, StorageId } from '../ids.js';
+import type { RowCache } from './row-cache.js';
 import type { Write } from './write-set.js';
 import { StorageWrites } from './write-set.js';
 
@@ -19,6 +20,8 @@ export class Overlay {
   private head = 0;
   rowCount = 0;
 
+  constructor(private readonly cache: RowCache) {}
+
   find(storage: StorageId): StorageWrites | undefined {
     return this.storages.get(storage);
   }
@@ -30,10 +33,12 @@ export class Overlay {
       let storage = this.storages.get(id);
       if (!storage) this.storages.set(id, (storage = new StorageWrites()));
       if (write.isRow) {
+        if (!write.born) this.cache.dropRow(id, write.rowId);
         write.older = storage.rows.get(write.rowId);
         if (write.older) write.older.newer = write;
         storage.rows.set(write.rowId, write);
       } else {
+        this.cache.dropKey(id, write.key);
         write.older = storage.entries.set(write.entry, write);
         if (write.older) write.older.newer = write;
       }

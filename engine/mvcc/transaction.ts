@@ -181,12 +181,16 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     return this.resolveRow(storage, rowId, snapshot, this.lsnFor(storage, snapshot));
   }
 
-  resolveRow(storage: StorageId, rowId: RowId, snapshot: Snapshot, s: Lsn): RowVersion | undefined {
+  getOne(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined {
+    return this.resolveRow(storage, rowId, snapshot, this.lsnFor(storage, snapshot), true);
+  }
+
+  resolveRow(storage: StorageId, rowId: RowId, snapshot: Snapshot, s: Lsn, keep = false): RowVersion | undefined {
     let own = this.writes.find(storage)?.rows.get(rowId);
     while (own && own.command >= snapshot.command) own = own.older;
     if (own) return own.tuple ? { rowId, tuple: own.tuple, xmin: this.xid, command: own.command } : undefined;
     const { hit } = this;
-    const found = this.storeOf(storage).read(storage, rowId, s, this.xid, hit);
+    const found = this.storeOf(storage).read(storage, rowId, s, this.xid, hit, keep);
     if (snapshot.kind !== 'at') this.sawVersion(hit.stamp);
     if (!found) return undefined;
     if (hit.xid === this.xid && this.xid !== 0 && rowId >= this.loadedBound(storage, snapshot)) return undefined;

@@ -6,6 +6,7 @@ import { readUint48, writeUint48 } from '../keycode.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 import type { Entry, KeyValueStore } from '../kv/key-value-store.js';
 import { Overlay } from './overlay.js';
+import { RowCache } from './row-cache.js';
 import { ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, heapKey, historyKey, stampOf, verifyEntry, verifyRow, xidOf } from './row-format.js';
 
 /** A snapshot that sees everything. */
@@ -23,7 +24,8 @@ export class Hit {
 const EMPTY = new Uint8Array(0);
 
 export class VersionStore {
-  readonly overlay = new Overlay();
+  readonly cache: RowCache;
+  readonly overlay: Overlay;
   /** Fate of staged transactions: commit LSN; absent while in progress or when aborted. */
   readonly staged = new Map<Xid, Lsn>();
   /** LSN of the last death per storage or index, as of what is assigned. */
@@ -32,7 +34,11 @@ export class VersionStore {
   private readonly oldKey = new Uint8Array(HISTORY_KEY);
   private readonly sought: Entry = { key: EMPTY, value: EMPTY };
 
-  constructor(readonly kv: KeyValueStore) {}
+  /** `cacheBytes`: what rows and keys looked up one by one may take in memory. */
+  constructor(readonly kv: KeyValueStore, cacheBytes = 0) {
+    this.cache = new RowCache(cacheBytes);
+    this.overlay = new Overlay(this.cache);
+  }
 
   /** LSN that decides a stored value's visibility: its stamp, or its staged transaction's commit. */
   private decidedStamp(value: Uint8Array): number {
@@ -41,9 +47,9 @@ export class VersionStore {
 
   /**
    * The version of the row at `s`. `own`: staged versions of this transaction count as visible.
-   * The tuple is valid until the next read unless it came from the overlay.
+   * The tuple is valid until the next read unless it came from the overlay. `keep`: it may be asked for again.
    */
-  read(storage: StorageId, rowId: RowId, s: Lsn, own: Xid, hit: Hit): boolean {
+  read(storage: StorageId, rowId: RowId, s: Lsn, own: Xid, hit: Hit, keep = false): boolean {
     hit.stamp = 0 as Lsn;
     const committed = this.overlay.find(storage)?.rows.get(rowId);
     for (let version = committed; version; version = version.older) {
@@ -58,8 +64,24 @@ export class VersionStore {
       hit.xid = version.xid;
       return true;
     }
+    if (!committed) {
+      const { cache } = this;
+      const record = cache.findRow(storage, rowId);
+      if (record >= 0 && cache.stamp(record) <= s) {
+        hit.tuple = cache.tuple(record);
+        hit.stamp = cache.stamp(record);
+        hit.xid = cache.xid(record);
+        return true;
+      }
+    }
     const value = this.kv.get('heap', heapKey(this.rowKey, storage, rowId));
-    if (value) return this.readChain(storage, rowId, value, s, own, hit);
+    if (value) {
+      const newest = this.decidedStamp(value);
+      if (!this.readChain(storage, rowId, value, s, own, hit)) return false;
+      // Only what is in no overlay: the overlay's newer versions would be hidden, or a former state kept.
+      if (keep && !committed && hit.stamp === newest) this.cache.putRow(storage, rowId, hit.stamp, hit.xid, hit.tuple);
+      return true;
+    }
     return this.readDeleted(storage, rowId, s, own, hit);
   }
 
@@ -120,10 +142,22 @@ export class VersionStore {
     if (death !== undefined && s < death) return -1;
     const recent = this.overlay.find(index);
     if (recent?.hasEntries && recent.entries.hasPrefix(key)) return -1;
+    const known = this.cache.findKey(index, key);
+    if (known >= 0 && this.cache.stamp(known) <= s) return this.cache.rowId(known);
     const { sought } = this;
     const lower = this.boundedKey(index, key);
     if (!this.kv.seek('index', lower, sought) || !startsWith(sought.key, lower)) return 0;
-    return this.entryVisible(sought.key, sought.value, NEVER, s, own) ? (readUint48(sought.key, sought.key.length - 6) as RowId) : -1;
+    if (!this.entryVisible(sought.key, sought.value, NEVER, s, own)) return -1;
+    const rowId = readUint48(sought.key, sought.key.length - 6) as RowId;
+    const birth = this.birthOf(sought.value);
+    if (birth < NEVER) this.cache.putKey(index, key, rowId, birth as Lsn);
+    return rowId;
+  }
+
+  /** LSN from which on an entry is visible; NEVER for what is not committed. */
+  private birthOf(value: Uint8Array): number {
+    const birth = readUint48(value, 1);
+    return value[0]! & Flag.provisional ? (this.staged.get(birth as Xid) ?? NEVER) : birth;
   }
 
   private boundedKey(index: StorageId, key: Uint8Array): Uint8Array {

@@ -79,6 +79,12 @@ export class TableAccess {
     return transaction.get(this.relation.storage, rowId, snapshot);
   }
 
+  /** As `fetch`, for a row asked for by its key. */
+  fetchOne(transaction: Transaction, snapshot: Snapshot, rowId: RowId): RowVersion | undefined | Pending {
+    this.codec.large ??= transaction.largeValues;
+    return transaction.getOne(this.relation.storage, rowId, snapshot);
+  }
+
   /** Before `decode`: has long values read in slices. Pending: call again. Columns as attribute numbers. */
   load(columns: readonly number[], tuples: readonly Uint8Array[], count: number): Pending | undefined {
     for (let i = 0; i < count; i++) if (hasLarge(tuples[i]!)) return this.codec.load(columns.map((attnum) => attnum - 1), tuples, count);

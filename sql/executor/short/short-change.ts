@@ -53,7 +53,7 @@ class ShortChange implements ShortPlan {
     if (found <= 0) return found === 0 ? 0 : GENERAL;
     const rowId = found as RowId;
     if (filter) {
-      const seen = table.fetch(transaction, snapshot, rowId);
+      const seen = table.fetchOne(transaction, snapshot, rowId);
       if (!seen) return 0;
       if (seen instanceof Pending || hasLarge(seen.tuple)) return GENERAL;
       frame.tuple = seen.tuple.slice();
@@ -75,7 +75,7 @@ class ShortChange implements ShortPlan {
         break;
       case 'locked': {
         if (filter) break;
-        const version = table.fetch(transaction, snapshot, rowId);
+        const version = table.fetchOne(transaction, snapshot, rowId);
         if (!version) return 0;
         if (version instanceof Pending || hasLarge(version.tuple)) return GENERAL;
         frame.tuple = version.tuple.slice();

@@ -25,7 +25,7 @@ class ShortRead implements ShortPlan {
     const { transaction, snapshot } = state;
     const rowId = this.lookup.find(frame, transaction, snapshot);
     if (rowId <= 0) return rowId === 0 ? 0 : GENERAL;
-    const version = this.table.fetch(transaction, snapshot, rowId as Exclude<typeof rowId, 0 | -1>);
+    const version = this.table.fetchOne(transaction, snapshot, rowId as Exclude<typeof rowId, 0 | -1>);
     if (!version) return 0;
     if (version instanceof Pending || hasLarge(version.tuple)) return GENERAL;
     frame.tuple = version.tuple;
