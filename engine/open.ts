@@ -54,7 +54,7 @@ export interface EngineParts {
 }
 
 /** Bytes of log replayed in one key-value transaction. */
-const REPLAY_CHUNK = 4 << 20;
+const REPLAY_CHUNK = 32 << 20;
 const FIRST_XID = 1000;
 const FIRST_STORAGE = 1 << 16;
 
@@ -138,7 +138,7 @@ async function replay(kv: KeyValueStore, log: LogStore, applier: Applier, tail: 
   let count = 0;
   let total = 0;
   const flush = (): void => {
-    if (batches.length > 0) applier.applyAll(batches, BATCH_HEADER, undefined);
+    if (batches.length > 0) applier.applyAll(batches, BATCH_HEADER, undefined, true);
     batches = [];
     bytes = 0;
   };

@@ -28,6 +28,8 @@ import {
   sealChunk, stampOf, storagePrefix, valueKey,
   writeEntryValue, writeRowValue, xidOf,
 } from './row-format.js';
+import { ReplayCache } from './replay-cache.js';
+import type { ReplayedRow } from './replay-cache.js';
 import { StorageInfo } from './storage-info.js';
 
 const NO_TUPLE = new Uint8Array(0);
@@ -124,6 +126,9 @@ export class Applier implements RowVisitor, IndexVisitor {
   private readonly reader = new RecordReader();
   private readonly partReader = new RecordReader();
   private writer!: KeyValueWriter;
+  /** In a replay: rows and entries on their way to the state. */
+  private replayed: ReplayCache | undefined;
+  private replayLists = 1 << 20;
 
   // The record being applied.
   private lsn = 0 as Lsn;
@@ -224,7 +229,7 @@ export class Applier implements RowVisitor, IndexVisitor {
   }
 
   /** The same over several batches; returns where it stopped. */
-  applyAll(batches: readonly Uint8Array[], offset: number, stop: (() => boolean) | undefined): { batch: number; offset: number } {
+  applyAll(batches: readonly Uint8Array[], offset: number, stop: (() => boolean) | undefined, replay = false): { batch: number; offset: number } {
     let index = 0;
     let at = offset;
     this.before = {
@@ -234,6 +239,7 @@ export class Applier implements RowVisitor, IndexVisitor {
       provisional: new Map([...this.provisional].map(([xid, known]) => [xid, copyProvisional(known)])),
       history: this.historyCount,
     };
+    this.replayed = replay ? new ReplayCache((storage, old, next) => this.freeReplaced(storage, old, next)) : undefined;
     this.kv.write((writer) => {
       this.writer = writer;
       let halted = false;
@@ -251,8 +257,10 @@ export class Applier implements RowVisitor, IndexVisitor {
         if (halted && at < batch.length) break;
         at = BATCH_HEADER;
       }
+      this.flushReplayed();
       this.saveProgress();
     });
+    this.replayed = undefined;
     return { batch: index, offset: at };
   }
 
@@ -408,10 +416,10 @@ export class Applier implements RowVisitor, IndexVisitor {
           this.lastCommitMicros = reader.time();
           break;
         case Section.rows:
-          reader.rows(this);
+          reader.rows(this.sink());
           break;
         case Section.derived:
-          reader.derived(this);
+          reader.derived(this.sink());
           break;
         case Section.drops:
           for (let at = reader.sectionStart; at < reader.sectionEnd; at += 6) this.dropLater(reader.uint48(at) as StorageId);
@@ -434,6 +442,71 @@ export class Applier implements RowVisitor, IndexVisitor {
           break;
       }
     }
+  }
+
+  /** Where rows and entries of the record go: to the state, or in a replay to where they are gathered. */
+  private sink(): RowVisitor & IndexVisitor {
+    const { replayed } = this;
+    if (!replayed) return this;
+    if (this.flags & Flag.provisional) {
+      this.flushReplayed();
+      return this;
+    }
+    replayed.lsn = this.lsn;
+    replayed.xid = this.xid;
+    return replayed;
+  }
+
+  /** Puts what a replay gathered into the state, in key order. */
+  private flushReplayed(): void {
+    const { replayed } = this;
+    if (!replayed || replayed.empty) return;
+    const { lsn, xid, flags } = this;
+    this.flags = 0;
+    // Dead lists of this place are apart from those of the records, under whatever LSN they come to stand.
+    this.flushDeadList();
+    this.deadLists = this.replayLists;
+    const ascending = (a: number, b: number): number => a - b;
+    for (const storage of [...replayed.rows.keys()].sort(ascending)) {
+      const rows = replayed.rows.get(storage)!;
+      for (const rowId of Float64Array.from(rows.keys()).sort()) this.putReplayed(storage, rowId as RowId, rows.get(rowId as RowId)!);
+    }
+    for (const index of [...replayed.entries.keys()].sort(ascending)) {
+      const entries = replayed.entries.get(index)!;
+      for (const name of [...entries.keys()].sort()) {
+        const entry = entries.get(name)!;
+        const full = this.keyScratch.subarray(0, 6 + name.length);
+        writeUint48(full, 0, index);
+        for (let i = 0; i < name.length; i++) full[6 + i] = name.charCodeAt(i);
+        if (entry.payload) this.putEntry(full, entry.lsn, entry.payload);
+        else this.writer.delete('index', full);
+      }
+    }
+    replayed.clear();
+    this.lsn = lsn;
+    this.xid = xid;
+    this.flags = flags;
+    this.flushDeadList();
+    this.replayLists = this.deadLists;
+    this.deadLists = 0;
+  }
+
+  private putReplayed(storage: StorageId, rowId: RowId, row: ReplayedRow): void {
+    const info = this.info(storage);
+    this.dirty.add(info);
+    if (rowId >= info.nextRowId) info.nextRowId = (rowId + 1) as RowId;
+    this.lsn = row.lsn;
+    this.xid = row.xid;
+    const found = this.writer.get('heap', heapKey(this.rowKey, storage, rowId));
+    if (found) {
+      const old = found.subarray(ROW_HEADER);
+      this.tally(info, rowId, old, -1);
+      if (hasLarge(old)) this.freeSuperseded(storage, old.slice(), row.tuple ?? NO_TUPLE);
+      if (!row.tuple) this.writer.delete('heap', heapKey(this.rowKey, storage, rowId));
+    }
+    if (!row.tuple) return;
+    this.tally(info, rowId, row.tuple, 1);
+    this.putRow(storage, rowId, 0, row.tuple);
   }
 
   private putValue(storage: StorageId, id: number, firstChunk: number, bytes: Uint8Array): void {
@@ -530,6 +603,10 @@ export class Applier implements RowVisitor, IndexVisitor {
     info.lastDeath = this.lsn;
   }
 
+  private freeReplaced(storage: StorageId, old: Uint8Array, next: Uint8Array | undefined): void {
+    if (hasLarge(old)) this.freeSuperseded(storage, old, next ?? NO_TUPLE);
+  }
+
   /** Large values of a version that its successor does not share. */
   private freeSuperseded(storage: StorageId, old: Uint8Array, next: Uint8Array): void {
     const kept = largeIds(next);
@@ -548,8 +625,11 @@ export class Applier implements RowVisitor, IndexVisitor {
     if (this.flags & Flag.provisional) this.provisionalTally(index);
     if (op !== IndexOp.put) this.killEntry(index, full);
     if (!payload) return;
+    this.putEntry(full, this.flags & Flag.provisional ? this.xid : this.lsn, payload);
+  }
+
+  private putEntry(full: Uint8Array, birth: number, payload: Uint8Array): void {
     if (payload.length + ENTRY_HEADER > this.value.length) this.value = new Uint8Array((payload.length + ENTRY_HEADER) * 2);
-    const birth = this.flags & Flag.provisional ? this.xid : this.lsn;
     const length = writeEntryValue(this.value, this.flags, birth, payload, full);
     this.writer.put('index', full, this.value.subarray(0, length));
   }
@@ -648,6 +728,7 @@ export class Applier implements RowVisitor, IndexVisitor {
   }
 
   private dropLater(storage: StorageId): void {
+    this.replayed?.forget(storage);
     this.writer.put('meta', metaKey('d', this.lsn, storage), NO_TUPLE);
     this.writer.delete('storages', storagePrefix(storage));
     this.writer.delete('meta', metaKey('s', storage));

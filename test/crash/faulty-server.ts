@@ -4,6 +4,7 @@
  * answered by "ok"; arguments are the server's.
  *
  *     { full: true }                        the disk is full: files cannot grow, nothing is free
+ *     { keepLog: true }                     checkpoints do nothing, and no log is trimmed
  *     { at: point, count: n, action }       at the n-th passage of the point: kill | EIO | ENOSPC
  *
  * The points are what the engine asks of its Runtime, so the engine has no test code in it.
@@ -17,6 +18,7 @@ import { startServer } from '../../server/serve.js';
 import type { FaultCommand, FaultPoint } from './fault-points.js';
 
 let full = false;
+let keepLog = false;
 let armed: { readonly at: FaultPoint; left: number; readonly action: 'kill' | 'EIO' | 'ENOSPC' } | null = null;
 
 const failure = (code: string): Error => Object.assign(new Error(`${code}: injected`), { code });
@@ -110,13 +112,18 @@ const ANSWERED: Readonly<Record<string, FaultPoint>> = { synced: 'checkpoint don
 const kindOf = (message: unknown): string => String((message as { kind?: unknown }).kind);
 
 function faultyThread(inner: Thread): Thread {
+  let answer: (message: unknown) => void = () => undefined;
   return {
     post: (message) => {
+      if (keepLog && kindOf(message) === 'sync') {
+        setImmediate(() => answer({ kind: 'synced', id: (message as { id: number }).id, replayFrom: 0 }));
+        return;
+      }
       const point = ASKED[kindOf(message)];
       if (point) pass(point);
       inner.post(message);
     },
-    onMessage: (listener) => inner.onMessage((message) => {
+    onMessage: (listener) => inner.onMessage(answer = (message) => {
       const point = ANSWERED[kindOf(message)];
       if (point) pass(point);
       listener(message);
@@ -131,6 +138,7 @@ const runtime: Runtime = { ...base, files: faultyFiles(base.files), threads: { s
 
 process.on('message', (command: FaultCommand) => {
   if ('full' in command) ({ full } = command);
+  else if ('keepLog' in command) ({ keepLog } = command);
   else armed = command.at === null ? null : { at: command.at, left: command.count, action: command.action };
   process.send!('ok');
 });
