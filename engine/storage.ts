@@ -120,6 +120,8 @@ export interface Storage {
   listLocks(): LockListing[];
   /** Process ids that `processId` waits for (pg_blocking_pids). */
   blockingProcesses(processId: number): number[];
+  /** Process ids of the writers for which `processId`, READ ONLY DEFERRABLE, waits (pg_safe_snapshot_blocking_pids). */
+  safeSnapshotBlockers(processId: number): number[];
   /** Text for a table lock in deadlock reports; by default "relation N". */
   describeTableLock: (lockId: number) => string;
   /** Milliseconds of waiting before a deadlock is looked for. */
@@ -287,6 +289,18 @@ export interface Transaction {
   /** CommandCounterIncrement: later snapshots see what was written so far. */
   advanceCommand(): void;
 
+  /**
+   * READ ONLY DEFERRABLE at SERIALIZABLE, before its first snapshot: the wait until there is one that
+   * can be part of no anomaly. Call again after it; undefined: go on.
+   */
+  safeSnapshotPending(): Pending | undefined;
+  /**
+   * Rows of the storage are read in another way than by `get`, `scan` and `scanIndex` (column
+   * segments, counts): at SERIALIZABLE all of it counts as read. Costs nothing at other levels.
+   */
+  noteRead(storage: StorageId, snapshot: Snapshot): void;
+  /** SERIALIZABLE: what anybody read of `from` counts from now on as all of `to`: the rows moved there, or `from` was its index. */
+  noteReplaced(from: StorageId, to: StorageId): void;
   /** Whether this transaction itself changed rows of the storage. */
   changed(storage: StorageId): boolean;
   get(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined | Pending;

@@ -15,6 +15,7 @@ import type { LogStore } from '../log/log-store.js';
 import { LockManager } from '../locks/lock-manager.js';
 import { LockClass, modeName } from '../locks/modes.js';
 import type { Runtime } from '../runtime.js';
+import { SerializableTransactions } from '../serializable/serializable.js';
 import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, PreparedTransaction, SequenceStore, Storage, Transaction, TransactionOptions } from '../storage.js';
 import type { StateSums } from './applier.js';
 import type { ApplierDriver } from './applier-driver.js';
@@ -84,6 +85,7 @@ export class Engine implements Storage {
   readonly bulk: BulkLoad;
   readonly prepared: PreparedTransactions;
   readonly largeValues: LargeValues;
+  readonly serializable = new SerializableTransactions();
   private readonly watches = new ChangeWatches();
   /** Snapshots see everything at or before this: durable, or assigned by an asynchronous commit. */
   private visible: Lsn;
@@ -339,15 +341,21 @@ export class Engine implements Storage {
         this.log.checkRoom(4 << 20);
         await this.log.whenDurable(lsn);
       }
+      return await this.finishCommit(transaction, final, temporary, synchronous, true);
     } catch (error) {
-      transaction.abort();
+      if (transaction.state === 'committing') {
+        // The applier holds the parts until it hears what became of them.
+        if (!transaction.provisional && transaction.values.size === 0 && !this.log.failed) this.writeAbort(transaction.xid);
+        transaction.abort();
+      }
       throw error;
     }
-    return this.finishCommit(transaction, final, temporary, synchronous, true);
   }
 
   /** The one synchronous step in which a commit gets its place in the order. */
   finishCommit(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean, parts: boolean): Promise<Lsn> {
+    const serializable = transaction.serializable?.safe ? undefined : transaction.serializable;
+    if (serializable) this.serializable.preCommit(serializable);
     const { xid, messages, drops } = transaction;
     const micros = Math.max(this.runtime.clock.nowMicros(), this.lastCommitMicros);
     this.lastCommitMicros = micros;
@@ -377,6 +385,7 @@ export class Engine implements Storage {
     this.lastCommitter = session;
     // An asynchronous commit owes nobody its durability.
     if (synchronous && lsn > session.floor) session.floor = lsn;
+    if (serializable) this.serializable.committed(serializable, lsn, true);
     transaction.end('committed');
     if (!synchronous) {
       if (lsn > this.visible) this.visible = lsn;
@@ -566,6 +575,10 @@ export class Engine implements Storage {
 
   blockingProcesses(processId: number): number[] {
     return this.locks.blockingProcesses(processId);
+  }
+
+  safeSnapshotBlockers(processId: number): number[] {
+    return this.serializable.blocking(processId);
   }
 
   listLocks(): LockListing[] {

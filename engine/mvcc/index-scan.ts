@@ -25,6 +25,17 @@ interface Source<V> {
 
 const source = <V>(): Source<V> => ({ keys: [], values: [], at: 0, full: false });
 
+/** The entries of a range as [lower, upper); undefined when there can be none. */
+export function entryBounds(range: KeyRange): { lower: Uint8Array; upper: Uint8Array | undefined } | undefined {
+  let lower: Uint8Array = EMPTY;
+  if (range.lower) {
+    const from = range.lowerInclusive !== false ? range.lower : prefixSuccessor(range.lower);
+    if (!from) return undefined;
+    lower = from;
+  }
+  return { lower, upper: range.upper && (range.upperInclusive !== false ? prefixSuccessor(range.upper) : range.upper) };
+}
+
 export class IndexScan implements IndexCursor {
   private lower: Uint8Array;
   private upper: Uint8Array | undefined;
@@ -48,16 +59,10 @@ export class IndexScan implements IndexCursor {
     this.prefix = storagePrefix(index);
     this.end = storagePrefix(index + 1);
     this.reverse = range.reverse === true;
-    this.lower = EMPTY;
-    if (range.lower) {
-      if (range.lowerInclusive !== false) this.lower = range.lower;
-      else {
-        const after = prefixSuccessor(range.lower);
-        if (after) this.lower = after;
-        else this.done = true;
-      }
-    }
-    if (range.upper) this.upper = range.upperInclusive !== false ? prefixSuccessor(range.upper) : range.upper;
+    const bounds = entryBounds(range);
+    this.lower = bounds?.lower ?? EMPTY;
+    this.upper = bounds?.upper;
+    if (!bounds) this.done = true;
   }
 
   private readonly reverse: boolean;

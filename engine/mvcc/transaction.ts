@@ -4,7 +4,7 @@
  */
 import { DatabaseError, assert } from '../errors.js';
 import type { CommandId, Lsn, RowId, StorageId, SubId, Xid } from '../ids.js';
-import { NO_XID } from '../ids.js';
+import { FIXED_STORAGE_START, NO_XID } from '../ids.js';
 import { LONG_KEY, prefixSuccessor, readUint48 } from '../keycode.js';
 import { NONE } from '../locks/lock-table.js';
 import type { LockOwner, Upgrade, Wait } from '../locks/lock-manager.js';
@@ -20,6 +20,8 @@ import { HeapScan } from './heap-scan.js';
 import type { RowResolver } from './heap-scan.js';
 import { IndexScan } from './index-scan.js';
 import { entryKey, hasLarge, largeIds, storagePrefix } from './row-format.js';
+import type { Serializable } from '../serializable/serializable.js';
+import { TrackedIndexScan } from '../serializable/tracked-index-scan.js';
 import type { SessionState } from './session.js';
 import { FOREVER, Hit } from './version-store.js';
 import type { VersionStore } from './version-store.js';
@@ -58,6 +60,9 @@ class TransactionSnapshot implements Snapshot {
 export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   readonly isolation: IsolationLevel;
   readonly readOnly: boolean;
+  readonly deferrable: boolean;
+  /** What SERIALIZABLE keeps of it; undefined at the other levels, and when it can be part of no anomaly. */
+  serializable: Serializable | undefined;
   xid: Xid = NO_XID;
   state: Transaction['state'] = 'active';
   // LockOwner
@@ -101,6 +106,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     this.relieveAt = engine.options.bulkThreshold;
     this.isolation = options.isolation ?? 'read committed';
     this.readOnly = options.readOnly ?? false;
+    this.deferrable = options.deferrable ?? false;
     this.group = session.group;
     this.processId = session.processId;
   }
@@ -120,7 +126,10 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     let lsn = this.fixedLsn;
     if (lsn === undefined) {
       lsn = this.engine.snapshotLsn(this.session);
-      if (this.isolation !== 'read committed') this.fixedLsn = lsn;
+      if (this.isolation !== 'read committed') {
+        this.fixedLsn = lsn;
+        if (this.isolation === 'serializable') this.serializable = this.engine.serializable.begin(this, lsn, this.readOnly);
+      }
     }
     return this.register(new TransactionSnapshot(this, 'at', lsn, this.command));
   }
@@ -177,7 +186,45 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     return this.writes.find(storage) !== undefined || this.loaded.has(storage);
   }
 
+  /** Whether reads of the storage by this snapshot are registered: not catalogs, not temporary tables. */
+  private tracks(storage: StorageId, snapshot: Snapshot): boolean {
+    return snapshot.kind === 'at' && storage < FIXED_STORAGE_START && !this.serializable!.safe;
+  }
+
+  noteRead(storage: StorageId, snapshot: Snapshot): void {
+    if (this.serializable && this.tracks(storage, snapshot)) this.engine.serializable.readWhole(this.serializable, storage);
+  }
+
+  noteReplaced(from: StorageId, to: StorageId): void {
+    this.engine.serializable.promote(from, to);
+  }
+
+  /** Writes of the storage are registered. */
+  private tracksWrites(storage: StorageId): boolean {
+    return storage < FIXED_STORAGE_START && !this.serializable!.safe;
+  }
+
+  safeSnapshotPending(): Pending | undefined {
+    if (this.isolation !== 'serializable' || !this.deferrable || !this.readOnly) return undefined;
+    const { serializable, log } = this.engine;
+    for (;;) {
+      if (this.fixedLsn === undefined) {
+        // A snapshot that misses commits which took their place already could only be unsafe again.
+        const durable = log.whenDurable(log.assigned);
+        if (durable) return new Pending(durable, 'IPC', 'SafeSnapshot');
+        this.takeSnapshot().release();
+      }
+      const me = this.serializable;
+      if (!me || me.safe) return undefined;
+      if (!me.unsafe) return new Pending(serializable.whenDecided(me)!, 'IPC', 'SafeSnapshot');
+      serializable.aborted(me);
+      this.serializable = undefined;
+      this.fixedLsn = undefined;
+    }
+  }
+
   get(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined {
+    if (this.serializable && this.tracks(storage, snapshot)) this.engine.serializable.readRow(this.serializable, storage, rowId);
     return this.resolveRow(storage, rowId, snapshot, this.lsnFor(storage, snapshot));
   }
 
@@ -222,11 +269,13 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
 
   scan(storage: StorageId, snapshot: Snapshot, range?: { from?: RowId; to?: RowId }): RowCursor {
     const own = this.writes.find(storage);
+    this.noteRead(storage, snapshot);
     return new HeapScan(this, this.storeOf(storage), storage, snapshot, this.scanLsn(storage, snapshot), own, range?.from ?? 0, range?.to ?? Infinity);
   }
 
   scanIndex(index: StorageId, snapshot: Snapshot, range: KeyRange): IndexCursor {
-    return new IndexScan(this, this.storeOf(index), index, snapshot, this.scanLsn(index, snapshot), this.writes.find(index), range);
+    const scan = new IndexScan(this, this.storeOf(index), index, snapshot, this.scanLsn(index, snapshot), this.writes.find(index), range);
+    return this.serializable && this.tracks(index, snapshot) ? new TrackedIndexScan(scan, this.engine.serializable, this.serializable, index, range) : scan;
   }
 
   lookup(index: StorageId, key: Uint8Array, snapshot: Snapshot): RowId | 0 | -1 {
@@ -274,29 +323,36 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   insert(storage: StorageId, tuple: Uint8Array): RowId {
     this.beforeWrite();
     const rowId = this.engine.nextRowId(storage);
+    if (this.serializable && this.tracksWrites(storage)) this.engine.serializable.wroteRow(this.serializable, storage, rowId, true);
     this.writes.row(storage, rowId, tuple, this.command, this.currentSub, true);
     return rowId;
   }
 
   update(storage: StorageId, rowId: RowId, tuple: Uint8Array): void {
     this.beforeWrite();
+    if (this.serializable && this.tracksWrites(storage)) this.engine.serializable.wroteRow(this.serializable, storage, rowId, false);
     this.writes.row(storage, rowId, tuple, this.command, this.currentSub, false);
   }
 
   delete(storage: StorageId, rowId: RowId): void {
     this.beforeWrite();
+    if (this.serializable && this.tracksWrites(storage)) this.engine.serializable.wroteRow(this.serializable, storage, rowId, false);
     this.writes.row(storage, rowId, undefined, this.command, this.currentSub, false);
   }
 
   putIndexEntry(index: StorageId, key: Uint8Array, rowId: RowId, payload: Uint8Array): void {
     if (key.length > LONG_KEY) throw new DatabaseError('54000', `index key of ${key.length} bytes exceeds the maximum of ${LONG_KEY}`);
     this.beforeWrite();
-    this.writes.entry(index, entryKey(key, rowId), rowId, payload, this.command, this.currentSub);
+    const entry = entryKey(key, rowId);
+    if (this.serializable && this.tracksWrites(index)) this.engine.serializable.wroteEntry(this.serializable, index, entry);
+    this.writes.entry(index, entry, rowId, payload, this.command, this.currentSub);
   }
 
   deleteIndexEntry(index: StorageId, key: Uint8Array, rowId: RowId): void {
     this.beforeWrite();
-    this.writes.entry(index, entryKey(key, rowId), rowId, undefined, this.command, this.currentSub);
+    const entry = entryKey(key, rowId);
+    if (this.serializable && this.tracksWrites(index)) this.engine.serializable.wroteEntry(this.serializable, index, entry);
+    this.writes.entry(index, entry, rowId, undefined, this.command, this.currentSub);
   }
 
   writeValue(storage: StorageId): LargeValueWriter | undefined {
@@ -328,6 +384,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
 
   dropStorage(storage: StorageId): void {
     this.active();
+    if (this.serializable && this.tracksWrites(storage)) this.engine.serializable.wroteWhole(this.serializable, storage);
     this.drops.push(storage);
   }
 
@@ -403,6 +460,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     if (held instanceof Pending) return held;
     const found = this.findLive(index, key, except);
     if (!found) return 'free';
+    if (this.serializable && !(found instanceof Pending)) this.engine.serializable.checkKey(this.serializable, index, key);
     // Only who inserted the key keeps it locked: whoever waits for a rival, or failed, must not block it.
     if (!this.wroteKey(index, key)) this.engine.locks.release(owner, tagA, tagB);
     return found;
@@ -504,6 +562,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     const at = this.savepointAt(sub);
     const { writes, lock, upgrades, messages, drops, created } = this.savepoints[at]!;
     this.savepoints.length = at + 1;
+    if (this.serializable) this.unregisterWrites(this.serializable, writes);
     this.writes.undoTo(writes);
     this.messages.length = messages;
     this.drops.length = drops;
@@ -511,6 +570,15 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     if (this.number < 0) return;
     this.engine.locks.releaseTo(this, lock);
     this.engine.locks.undoUpgrades(this, upgrades);
+  }
+
+  /** Rows first written after the first `length` writes are not written any more. */
+  private unregisterWrites(me: Serializable, length: number): void {
+    const { order } = this.writes;
+    for (let i = length; i < order.length; i++) {
+      const write = order[i]!;
+      if (write.isRow && !write.older) this.engine.serializable.unwroteRow(me, write.storage, write.rowId);
+    }
   }
 
   release(sub: SubId): void {
@@ -532,6 +600,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
         else final.push(write);
       }
       if (final.length === 0 && this.messages.length === 0 && this.drops.length === 0 && !this.provisional && this.values.size === 0) {
+        this.commitReadsOnly();
         this.engine.applyTemporary(temporary);
         this.end('committed');
         return this.afterFloor();
@@ -545,11 +614,19 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   commitNow(): boolean {
-    if (this.state !== 'active' || this.isolation === 'serializable' || !this.wroteNothing()) return false;
+    if (this.state !== 'active' || !this.wroteNothing()) return false;
     const { floor } = this.session;
     if (floor !== 0 && !this.engine.log.isDurable(floor)) return false;
+    if (this.serializable) this.commitReadsOnly();
     this.end('committed');
     return true;
+  }
+
+  private commitReadsOnly(): void {
+    const me = this.serializable;
+    if (!me || me.safe) return;
+    this.engine.serializable.preCommit(me);
+    this.engine.serializable.committed(me, this.engine.log.assigned, false);
   }
 
   private wroteNothing(): boolean {
@@ -573,6 +650,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
       const final = this.writes.order.filter((write) => this.writes.isFinal(write));
       if (final.some((write) => this.engine.isTemporary(write.isRow ? write.storage : write.index)))
         throw new DatabaseError('0A000', 'cannot PREPARE a transaction that has operated on temporary objects');
+      if (this.serializable && !this.serializable.safe) this.engine.serializable.preCommit(this.serializable);
       this.state = 'committing';
       await this.engine.prepared.prepare(this, final, gid, info);
     } catch (error) {
@@ -605,6 +683,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     this.snapshots.length = 0;
     this.fixedLsn = undefined;
     this.latestPin = FOREVER;
+    if (this.serializable && state === 'aborted') this.engine.serializable.aborted(this.serializable);
     if (this.number >= 0) {
       this.engine.locks.unregister(this);
       this.number = -1;

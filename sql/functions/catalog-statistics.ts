@@ -3,7 +3,7 @@ import { DatabaseError } from '../../engine/errors.js';
 import { NAME_LOCKS } from '../access/locks.js';
 import { arrayOf, factList } from '../catalog/born-rows.js';
 import type { Oid } from '../catalog/catalog.js';
-import type { Datum } from '../types/datum.js';
+import type { ArrayValue, Datum } from '../types/datum.js';
 import type { BackendInfo, EvalContext } from './context.js';
 import { f, fc, set, setc } from './define.js';
 import type { SqlFunction } from './function.js';
@@ -113,7 +113,9 @@ export const catalogStatisticsFunctions: readonly SqlFunction[] = [
   }),
   set('pg_config()', () => [['VERSION', 'PostgreSQL 16.14 (Oxbow)']]),
   fc('pg_blocking_pids(int4)', (pid: number, context: EvalContext) => arrayOf(23, context.storage.blockingProcesses(pid))),
-  f('pg_safe_snapshot_blocking_pids(int4)', () => arrayOf(23, [])),
+  fc('pg_safe_snapshot_blocking_pids(int4)', (pid: number, context: EvalContext) => arrayOf(23, context.storage.safeSnapshotBlockers(pid))),
+  fc('pg_isolation_test_session_is_blocked(int4,_int4)', (pid: number, by: ArrayValue, context: EvalContext) =>
+    context.storage.blockingProcesses(pid).some((blocker) => by.elements.includes(blocker)) || context.storage.safeSnapshotBlockers(pid).length > 0),
   fc('pg_cancel_backend(int4)', (pid: number, context: EvalContext) => signal(context, pid, 'cancel')),
   fc('pg_terminate_backend(int4,int8)', (pid: number, _timeout: number, context: EvalContext) => signal(context, pid, 'terminate')),
 ];

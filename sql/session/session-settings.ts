@@ -5,7 +5,6 @@
  */
 import { DatabaseError } from '../../engine/errors.js';
 import type { SettingsReader } from '../functions/context.js';
-import { refuseSerializable } from './transaction.js';
 import { displaySetting, normalizeSetting, splitIdentifierList } from './setting-values.js';
 import { REPORTED, settingDefinition, settingDefinitions, type SettingDefinition } from './settings-table.js';
 
@@ -217,9 +216,6 @@ export class SessionSettings implements SettingsReader {
         return normal.replace(/[^\x20-\x7e]/g, '?').slice(0, 63);
       case 'standard_conforming_strings':
         if (normal === 'off') throw new DatabaseError('0A000', 'standard_conforming_strings = off is not supported');
-        return normal;
-      case 'default_transaction_isolation':
-        refuseSerializable(normal);
         return normal;
       default:
         return normal;

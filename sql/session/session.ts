@@ -763,14 +763,27 @@ export class Session {
     if (statement.node === null) return undefined;
     ensureAnalyzed(statement, this.context);
     if (!statement.query) return this.#startUtility(portal);
+    const safe = this.transaction.isolation === 'serializable' ? this.transaction.engine.safeSnapshotPending() : undefined;
+    if (safe) return this.#startSafely(safe, portal);
     const locking = lockRelations(this, statement);
     if (locking) return locking.then(() => this.startQueryPortal(portal));
     this.startQueryPortal(portal);
     return undefined;
   }
 
+  async #startSafely(first: Pending, portal: Portal): Promise<void> {
+    await this.#waitForSafeSnapshot(first);
+    await this.#start(portal);
+  }
+
+  /** SERIALIZABLE READ ONLY DEFERRABLE: begins to read when its snapshot can be part of no anomaly. */
+  async #waitForSafeSnapshot(first = this.transaction.engine.safeSnapshotPending()): Promise<void> {
+    for (let pending = first; pending; pending = this.transaction.engine.safeSnapshotPending()) await this.wait(pending);
+  }
+
   async #startUtility(portal: Portal): Promise<void> {
     const { statement } = portal;
+    if (this.transaction.isolation === 'serializable' && READS_BY_SNAPSHOT.has(statement.tag)) await this.#waitForSafeSnapshot();
     this.transaction.markStarted();
     const result = await runUtility(this, statement, portal.params);
     portal.columns = result.rows?.columns ?? null;
@@ -877,6 +890,8 @@ function endsWithTransaction(portal: Portal): boolean {
   return !(portal.cursor?.hold && portal.buffer && portal.source === null);
 }
 
+/** Utility statements that take a snapshot. */
+const READS_BY_SNAPSHOT = new Set(['DeclareCursorStmt', 'ExplainStmt', 'CopyStmt', 'ExecuteStmt', 'CreateTableAsStmt']);
 const CACHEABLE = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'TransactionStmt']);
 
 /** An INSERT whose rows may be written in several goes: no RETURNING, no conflicts to judge, no foreign key from row to row. */

@@ -2,7 +2,7 @@
  * A session's transaction: none, the implicit one around a message, a block, or a failed block.
  * BEGIN to RELEASE stand here as PostgreSQL's transaction block state machine has them (xact.c).
  */
-import { DatabaseError, notSupported } from '../../engine/errors.js';
+import { DatabaseError } from '../../engine/errors.js';
 import type { SubId } from '../../engine/ids.js';
 import type { EngineSession, IsolationLevel, Transaction } from '../../engine/storage.js';
 import { CatalogTransaction } from '../catalog/catalog-store.js';
@@ -90,7 +90,6 @@ export class SessionTransaction {
   }
 
   begin(status: 'implicit' | 'block', modes: TransactionModes = NO_MODES): void {
-    refuseSerializable(modes.isolation);
     const defaults = this.#defaultModes();
     this.#modes = modes === NO_MODES ? defaults : {
       isolation: modes.isolation ?? defaults.isolation,
@@ -139,7 +138,6 @@ export class SessionTransaction {
 
   /** SET TRANSACTION */
   setModes(modes: TransactionModes): void {
-    refuseSerializable(modes.isolation);
     if (this.#started && modes.isolation && modes.isolation !== this.#modes.isolation)
       throw new DatabaseError('25001', 'SET TRANSACTION ISOLATION LEVEL must be called before any query');
     if (this.#savepoints.length > 0 && modes.isolation && modes.isolation !== this.#modes.isolation)
@@ -315,12 +313,6 @@ export class SessionTransaction {
     for (let i = this.#savepoints.length - 1; i >= 0; i--) if (this.#savepoints[i].name === name) return i;
     throw new DatabaseError('3B001', `savepoint "${name}" does not exist`);
   }
-}
-
-/** A weaker level than was asked for must never be given in silence. */
-export function refuseSerializable(isolation: string | undefined): void {
-  if (isolation !== 'serializable') return;
-  throw notSupported('the SERIALIZABLE isolation level', { hint: 'REPEATABLE READ with row locks (FOR UPDATE, FOR SHARE) is the strongest that is served.' });
 }
 
 export function normalIsolation(level: string): IsolationLevel {
