@@ -299,6 +299,8 @@ export interface Transaction {
    * segments, counts): at SERIALIZABLE all of it counts as read. Costs nothing at other levels.
    */
   noteRead(storage: StorageId, snapshot: Snapshot): void;
+  /** SERIALIZABLE: a row was to be inserted and must not be, for its key; raises 40001 when a read by a rival is the true reason. */
+  noteInsertion(storage: StorageId, index: StorageId, key: Uint8Array): void;
   /** SERIALIZABLE: what anybody read of `from` counts from now on as all of `to`: the rows moved there, or `from` was its index. */
   noteReplaced(from: StorageId, to: StorageId): void;
   /** Whether this transaction itself changed rows of the storage. */

@@ -195,6 +195,16 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     if (this.serializable && this.tracks(storage, snapshot)) this.engine.serializable.readWhole(this.serializable, storage);
   }
 
+  noteInsertion(storage: StorageId, index: StorageId, key: Uint8Array): void {
+    if (this.serializable && this.tracksWrites(storage)) this.engine.serializable.insertion(this.serializable, storage, index, key);
+  }
+
+  /** LSN of the row's newest committed version. */
+  private newestStamp(storage: StorageId, rowId: RowId): Lsn {
+    this.storeOf(storage).read(storage, rowId, FOREVER, NO_XID, this.hit);
+    return this.hit.stamp;
+  }
+
   noteReplaced(from: StorageId, to: StorageId): void {
     this.engine.serializable.promote(from, to);
   }
@@ -323,20 +333,20 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   insert(storage: StorageId, tuple: Uint8Array): RowId {
     this.beforeWrite();
     const rowId = this.engine.nextRowId(storage);
-    if (this.serializable && this.tracksWrites(storage)) this.engine.serializable.wroteRow(this.serializable, storage, rowId, true);
+    if (this.serializable && this.tracksWrites(storage)) this.engine.serializable.insertedRow(this.serializable, storage, rowId);
     this.writes.row(storage, rowId, tuple, this.command, this.currentSub, true);
     return rowId;
   }
 
   update(storage: StorageId, rowId: RowId, tuple: Uint8Array): void {
     this.beforeWrite();
-    if (this.serializable && this.tracksWrites(storage)) this.engine.serializable.wroteRow(this.serializable, storage, rowId, false);
+    if (this.serializable && this.tracksWrites(storage)) this.engine.serializable.wroteRow(this.serializable, storage, rowId, () => this.newestStamp(storage, rowId));
     this.writes.row(storage, rowId, tuple, this.command, this.currentSub, false);
   }
 
   delete(storage: StorageId, rowId: RowId): void {
     this.beforeWrite();
-    if (this.serializable && this.tracksWrites(storage)) this.engine.serializable.wroteRow(this.serializable, storage, rowId, false);
+    if (this.serializable && this.tracksWrites(storage)) this.engine.serializable.wroteRow(this.serializable, storage, rowId, () => this.newestStamp(storage, rowId));
     this.writes.row(storage, rowId, undefined, this.command, this.currentSub, false);
   }
 
@@ -460,7 +470,6 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     if (held instanceof Pending) return held;
     const found = this.findLive(index, key, except);
     if (!found) return 'free';
-    if (this.serializable && !(found instanceof Pending)) this.engine.serializable.checkKey(this.serializable, index, key);
     // Only who inserted the key keeps it locked: whoever waits for a rival, or failed, must not block it.
     if (!this.wroteKey(index, key)) this.engine.locks.release(owner, tagA, tagB);
     return found;
@@ -572,12 +581,14 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     this.engine.locks.undoUpgrades(this, upgrades);
   }
 
-  /** Rows first written after the first `length` writes are not written any more. */
+  /** What was first written after the first `length` writes is not written any more. */
   private unregisterWrites(me: Serializable, length: number): void {
     const { order } = this.writes;
     for (let i = length; i < order.length; i++) {
       const write = order[i]!;
-      if (write.isRow && !write.older) this.engine.serializable.unwroteRow(me, write.storage, write.rowId);
+      if (write.older) continue;
+      if (write.isRow) this.engine.serializable.unwroteRow(me, write.storage, write.rowId);
+      else this.engine.serializable.unwroteEntry(me, write.index, write.entry);
     }
   }
 

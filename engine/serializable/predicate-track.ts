@@ -80,10 +80,11 @@ class OwnTrack<T> {
   readonly ranges: RangeRead<T>[] = [];
   wroteWhole = false;
   readonly writtenRows = new Set<RowId>();
-  readonly writtenEntries: Uint8Array[] = [];
+  /** The very objects that the write set holds. */
+  readonly writtenEntries = new Set<Uint8Array>();
 
   get size(): number {
-    return this.rows.size + this.prefixes.size + this.ranges.length + this.writtenRows.size + this.writtenEntries.length;
+    return this.rows.size + this.prefixes.size + this.ranges.length + this.writtenRows.size + this.writtenEntries.size;
   }
 }
 
@@ -212,7 +213,8 @@ export class PredicateTrack<T extends { readonly tracks: Tracks<T> }> {
 
   // ---- writes: register, and tell of whoever read it
 
-  wroteRow(who: T, storage: StorageId, rowId: RowId, inserted: boolean, found: (reader: T) => void): void {
+  /** `foundRow` is told of readers of the row, `found` of those who read all of the storage. */
+  wroteRow(who: T, storage: StorageId, rowId: RowId, foundRow: ((reader: T) => void) | undefined, found: (reader: T) => void): void {
     const own = this.own(who, storage);
     const track = this.of(storage);
     if (!own.wroteWhole && !own.writtenRows.has(rowId)) {
@@ -224,7 +226,7 @@ export class PredicateTrack<T extends { readonly tracks: Tracks<T> }> {
         track.writtenRows.set(rowId, add(track.writtenRows.get(rowId), who));
       }
     }
-    if (!inserted) each(track.rows.get(rowId), found);
+    if (foundRow) each(track.rows.get(rowId), foundRow);
     if (track.readers.size > 0) for (const reader of [...track.readers]) found(reader);
   }
 
@@ -240,15 +242,20 @@ export class PredicateTrack<T extends { readonly tracks: Tracks<T> }> {
     const own = this.own(who, storage);
     const track = this.of(storage);
     if (!own.wroteWhole) {
-      if (own.writtenEntries.length >= MAX_WRITES) this.markWholeWriter(who, own, track);
+      if (own.writtenEntries.size >= MAX_WRITES) this.markWholeWriter(who, own, track);
       else {
-        own.writtenEntries.push(entry);
+        own.writtenEntries.add(entry);
         this.size++;
         track.writers.add(who);
         track.writtenEntries.set(entry, add(track.writtenEntries.get(entry), who));
       }
     }
     this.readersOf(storage, entry, found);
+  }
+
+  readersOfAll(storage: StorageId, found: (reader: T) => void): void {
+    const track = this.storages.get(storage);
+    if (track && track.readers.size > 0) for (const reader of [...track.readers]) found(reader);
   }
 
   /** Readers of an entry, or of a bare key (which has no row id behind it). */
@@ -285,7 +292,18 @@ export class PredicateTrack<T extends { readonly tracks: Tracks<T> }> {
     const own = who.tracks.get(storage);
     if (!own?.writtenRows.delete(rowId)) return;
     this.size--;
-    dropFrom(this.of(storage).writtenRows, rowId, who);
+    const track = this.of(storage);
+    dropFrom(track.writtenRows, rowId, who);
+    if (!wrote(own)) track.writers.delete(who);
+  }
+
+  unwroteEntry(who: T, storage: StorageId, entry: Uint8Array): void {
+    const own = who.tracks.get(storage);
+    if (!own?.writtenEntries.delete(entry)) return;
+    this.size--;
+    const track = this.of(storage);
+    dropEntry(track.writtenEntries, entry, who);
+    if (!wrote(own)) track.writers.delete(who);
   }
 
   // ---- ends
@@ -309,14 +327,10 @@ export class PredicateTrack<T extends { readonly tracks: Tracks<T> }> {
 
   private forgetWrites(who: T, own: OwnTrack<T>, track: StorageTrack<T>): void {
     for (const rowId of own.writtenRows) dropFrom(track.writtenRows, rowId, who);
-    for (const entry of own.writtenEntries) {
-      const left = without(track.writtenEntries.get(entry), who);
-      if (left) track.writtenEntries.set(entry, left);
-      else track.writtenEntries.delete(entry);
-    }
-    this.size -= own.writtenRows.size + own.writtenEntries.length;
+    for (const entry of own.writtenEntries) dropEntry(track.writtenEntries, entry, who);
+    this.size -= own.writtenRows.size + own.writtenEntries.size;
     own.writtenRows.clear();
-    own.writtenEntries.length = 0;
+    own.writtenEntries.clear();
     own.wroteWhole = false;
     track.writers.delete(who);
     track.wholeWriters.delete(who);
@@ -334,14 +348,14 @@ export class PredicateTrack<T extends { readonly tracks: Tracks<T> }> {
   }
 
   /** Makes what `from` read and wrote count as whole storages of `to`. */
-  handOver(from: T, to: T, wrote: (storage: StorageId) => void): void {
+  handOver(from: T, to: T, told: (storage: StorageId) => void): void {
     for (const [storage, own] of [...from.tracks]) {
       const track = this.storages.get(storage)!;
       if (own.whole || own.rows.size + own.prefixes.size + own.ranges.length > 0) {
         this.own(to, storage).whole = true;
         track.readers.add(to);
       }
-      if (own.wroteWhole || own.writtenRows.size + own.writtenEntries.length > 0) wrote(storage);
+      if (wrote(own)) told(storage);
     }
     this.release(from);
   }
@@ -363,6 +377,16 @@ export class PredicateTrack<T extends { readonly tracks: Tracks<T> }> {
       for (let i = 0; i < own.prefixes.size + own.ranges.length; i++) yield { storage, kind: 'range', rowId: i };
     }
   }
+}
+
+function wrote<T>(own: OwnTrack<T>): boolean {
+  return own.wroteWhole || own.writtenRows.size + own.writtenEntries.size > 0;
+}
+
+function dropEntry<T extends object>(map: OrderedMap<Holders<T>>, entry: Uint8Array, who: T): void {
+  const left = without(map.get(entry), who);
+  if (left) map.set(entry, left);
+  else map.delete(entry);
 }
 
 /** True while somebody is left under the key. */

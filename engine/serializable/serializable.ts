@@ -190,10 +190,19 @@ export class SerializableTransactions {
 
   // ---- writes
 
-  wroteRow(me: Serializable, storage: StorageId, rowId: RowId, inserted: boolean): void {
+  insertedRow(me: Serializable, storage: StorageId, rowId: RowId): void {
     this.beforeWrite(me);
-    if (!inserted && me.owner.savepointDepth === 0) this.track.forgetRowRead(me, storage, rowId);
-    this.track.wroteRow(me, storage, rowId, inserted, (reader) => this.conflictIn(me, reader));
+    this.track.wroteRow(me, storage, rowId, undefined, (reader) => this.conflictIn(me, reader));
+  }
+
+  /** `overwritten`: LSN of the version that is overwritten. Who read an older one is in conflict with its writer, not with this one. */
+  wroteRow(me: Serializable, storage: StorageId, rowId: RowId, overwritten: () => Lsn): void {
+    this.beforeWrite(me);
+    if (me.owner.savepointDepth === 0) this.track.forgetRowRead(me, storage, rowId);
+    const readRow = (reader: Serializable): void => {
+      if (reader !== me && overwritten() <= reader.snapshotLsn) this.conflictIn(me, reader);
+    };
+    this.track.wroteRow(me, storage, rowId, readRow, (reader) => this.conflictIn(me, reader));
   }
 
   wroteEntry(me: Serializable, index: StorageId, entry: Uint8Array): void {
@@ -207,13 +216,18 @@ export class SerializableTransactions {
   }
 
   /** Before a unique violation is reported: whoever read that the key was free may be the true reason. */
-  checkKey(me: Serializable, index: StorageId, key: Uint8Array): void {
+  insertion(me: Serializable, storage: StorageId, index: StorageId, key: Uint8Array): void {
     this.beforeWrite(me);
+    this.track.readersOfAll(storage, (reader) => this.conflictIn(me, reader));
     this.track.readersOf(index, key, (reader) => this.conflictIn(me, reader), true);
   }
 
   unwroteRow(me: Serializable, storage: StorageId, rowId: RowId): void {
     this.track.unwroteRow(me, storage, rowId);
+  }
+
+  unwroteEntry(me: Serializable, index: StorageId, entry: Uint8Array): void {
+    this.track.unwroteEntry(me, index, entry);
   }
 
   promote(from: StorageId, to: StorageId): void {

@@ -169,6 +169,7 @@ export class TableWriter {
       deferred.push({ index, key: entry.key, rowId: 0 as RowId, values: entry.values });
       return undefined;
     }
+    this.context.transaction.noteInsertion(this.relation.storage, index.storage, entry.key);
     throw uniqueViolation(this.relation, index, entry.values, this.context.catalog, this.context.evalContext);
   }
 

@@ -98,16 +98,6 @@ describe('isolation', () => {
     });
   }
 
-  test('SERIALIZABLE is refused, never weakened in silence', async () => {
-    const client = await connect(server.port);
-    for (const sql of ['BEGIN ISOLATION LEVEL SERIALIZABLE', "SET default_transaction_isolation = 'serializable'", 'SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE']) {
-      expect((await run(client, sql)).error?.code).toBe('0A000');
-    }
-    await client.query('ROLLBACK');
-    expect((await run(client, 'SHOW transaction_isolation')).rows).toEqual([['read committed']]);
-    await client.end();
-  });
-
   test('deadlock: one of the two gets 40P01, the other goes on', async () => {
     const [a, b] = [await connect(server.port), await connect(server.port)];
     for (const sql of ACCOUNTS) await a.query(sql);

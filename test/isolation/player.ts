@@ -94,14 +94,22 @@ export class Stage {
     for (const [name, session] of Object.entries(spec.sessions)) for (const sql of session.setup ?? []) await run(players.get(name)!.client, sql);
     for (const step of permutation) {
       const player = players.get(owners.get(step)!)!;
-      // A step of a session that waits is sent when its turn has come.
+      if (player.running && !(await this.settle(player))) {
+        // The session itself still waits: this order cannot come about.
+        log.push([step, 'cannot come']);
+        break;
+      }
       if (player.running) await this.finish(player, log);
       player.running = { step, outcome: run(player.client, spec.sessions[owners.get(step)!]!.steps[step]!) };
       if (!(await this.settle(player))) log.push([step, 'waits']);
       else await this.finish(player, log, step);
       for (const other of players.values()) if (other !== player && other.running && (await this.settle(other))) await this.finish(other, log);
     }
-    for (const other of players.values()) if (other.running) await this.finish(other, log);
+    for (const other of players.values()) {
+      if (!other.running) continue;
+      if (!(await this.settle(other))) await run(this.control, `SELECT pg_cancel_backend(${other.pid})`);
+      await this.finish(other, log);
+    }
     for (const { client } of players.values()) await run(client, 'ROLLBACK');
     return log;
   }
