@@ -5,6 +5,7 @@ import { analyzeStatement, isAnalyzable } from '../analyzer/analyze.js';
 import { ParameterTypes } from '../analyzer/parameters.js';
 import type { Query, TargetEntry } from '../analyzer/query-tree.js';
 import type { ResultColumn } from '../executor/row-source.js';
+import type { Scalar } from '../executor/expressions/frame.js';
 import type { ShortPlan } from '../executor/short/short-plan.js';
 import type { RowEncoder } from './row-encoder.js';
 import type { PhysicalPlan } from '../planner/plan-node.js';
@@ -35,6 +36,8 @@ export interface PreparedStatement {
   plan: PhysicalPlan | null;
   /** The plan's short path, null when it has none; undefined until it is looked for. */
   short: ShortPlan | null | undefined;
+  /** Of a statement whose constants were lifted out: what is computed before anything else. */
+  folded?: readonly Scalar[] | null;
   /** Of the last execution: reused under the same formats. */
   encoder: RowEncoder | null;
   /** What query and plan rest on. */

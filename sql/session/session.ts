@@ -26,12 +26,13 @@ import { POSTGRES_EPOCH_MICROS } from './backends.js';
 import type { Cluster } from './cluster.js';
 import { drain, settleWait, type Drained, type DriverHooks } from './driver.js';
 import { startQuery } from './execute-query.js';
+import { liftConstants, type LiftedText } from './lift-constants.js';
 import { lockRelations } from './relation-locks.js';
 import { toDatabaseError } from './internal-error.js';
 import { closePortal, type Portal } from './portal.js';
 import { ensureAnalyzed, isValid, prepareStatement, queryTag, type PreparedStatement } from './prepared.js';
 import { checkFormats, expandFormats } from './row-encoder.js';
-import { encoderOf, NOT_SHORT, runShort, type ShortOutcome } from './short-statement.js';
+import { encoderOf, liftedHasShortPath, NOT_SHORT, runShort, type ShortOutcome } from './short-statement.js';
 import { SessionContext } from './session-context.js';
 import { SessionSettings } from './session-settings.js';
 import type { NoticeFields, Sink } from './sink.js';
@@ -97,6 +98,8 @@ export class Session {
   readonly #slices: SliceInterrupts;
   /** Plans of simple queries by text. */
   readonly #textCache = new Map<string, PreparedStatement>();
+  /** Statements with their constants lifted out, by key; without a statement: seen once, or not to be lifted at this catalog version. */
+  readonly #lifted = new Map<string, { statement: PreparedStatement | null; triedAt: number }>();
   #skipToSync = false;
   #closed = false;
 
@@ -291,6 +294,17 @@ export class Session {
     let kind = '';
     try {
       this.#beginStatement(text);
+      const lifted = this.#liftedStatement(text);
+      if (lifted) {
+        kind = lifted.statement.tag;
+        const running = this.#runLifted(lifted, text, started);
+        if (running) return running;
+        if (lifted.finished) {
+          this.#metrics(kind, 'ok', started);
+          this.#endSimple();
+          return undefined;
+        }
+      }
       const cached = this.#cachedStatement(text);
       if (!cached) return this.#simpleText(text, started);
       kind = cached.tag;
@@ -314,6 +328,66 @@ export class Session {
       this.#metrics(kind, 'error', started);
     }
     this.#endSimple();
+  }
+
+  /** A text whose constants are parameters, where that has a short path; null: it is run as it is. */
+  #liftedStatement(text: string): Portal | null {
+    if (this.transaction.status === 'failed') return null;
+    const lifted = liftConstants(text);
+    if (!lifted) return null;
+    let entry = this.#lifted.get(lifted.key);
+    if (!entry) {
+      // made when it comes a second time
+      if (this.#lifted.size >= 256) this.#lifted.delete(this.#lifted.keys().next().value!);
+      this.#lifted.set(lifted.key, { statement: null, triedAt: -1 });
+      return null;
+    }
+    if (!entry.statement || !isValid(entry.statement, this.context)) {
+      const { version } = this.catalog;
+      if (!entry.statement && entry.triedAt === version) return null;
+      entry.triedAt = version;
+      entry.statement = this.#prepareLifted(lifted);
+      if (!entry.statement) return null;
+    }
+    const { statement } = entry;
+    const types = (statement.inputTypes ??= statement.parameterTypes.map((oid) => this.catalog.dataType(oid)));
+    const params = new Array<Datum>(types.length);
+    try {
+      for (let i = 0; i < params.length; i++) params[i] = types[i].input(lifted.values[i], -1, this.context);
+    } catch {
+      // the text as it is gives the error, with its position
+      return null;
+    }
+    return this.#makePortal('', statement, params, []);
+  }
+
+  #prepareLifted(lifted: LiftedText): PreparedStatement | null {
+    if (parserReady()) return null;
+    try {
+      const parsed = parse(lifted.text);
+      if (parsed.statements.length !== 1) return null;
+      const statement = prepareStatement(parsed, 0, lifted.types, true);
+      this.#ensureTransaction();
+      return liftedHasShortPath(this, statement) ? statement : null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Undefined with the portal unfinished: it has no short way now, and nothing was done. */
+  #runLifted(portal: Portal, text: string, started: number): Promise<void> | undefined {
+    this.#ensureTransaction();
+    const outcome = runShort(this, portal);
+    if (outcome instanceof Promise) return this.#finishSimple(this.#runLiftedWaiting(portal, outcome, text), portal.statement.tag, started);
+    if (outcome.count < 0) return undefined;
+    const completing = this.#completeSimple(this.#sendShort(portal, outcome), true);
+    return completing && this.#finishSimple(completing, portal.statement.tag, started);
+  }
+
+  async #runLiftedWaiting(portal: Portal, running: Promise<ShortOutcome>, text: string): Promise<void> {
+    const outcome = await running;
+    if (outcome.count >= 0) await this.#completeSimple(this.#sendShort(portal, outcome), true);
+    else for (const statement of await this.#parsedStatements(text)) await this.#runSimple(statement, true, false);
   }
 
   #endSimple(): void {
@@ -426,14 +500,18 @@ export class Session {
         return this.#runSimpleWaiting(portal, tag, isLast);
       }
       closePortal(portal);
-      // the answer leaves only when the implicit transaction is safe
-      const settled = isLast && this.transaction.status === 'implicit' ? this.transaction.commit() : this.#settleFloor();
-      if (settled) return settled.then(() => this.sink.commandComplete(tag));
-      this.sink.commandComplete(tag);
-      return undefined;
+      return this.#completeSimple(tag, isLast);
     } finally {
       if (!waits) closePortal(portal);
     }
+  }
+
+  /** The answer leaves only when the implicit transaction is safe. */
+  #completeSimple(tag: string, isLast: boolean): Promise<void> | undefined {
+    const settled = isLast && this.transaction.status === 'implicit' ? this.transaction.commit() : this.#settleFloor();
+    if (settled) return settled.then(() => this.sink.commandComplete(tag));
+    this.sink.commandComplete(tag);
+    return undefined;
   }
 
   async #runSimpleWaiting(portal: Portal, waiting: Promise<void> | Promise<string>, isLast: boolean): Promise<void> {

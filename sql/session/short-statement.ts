@@ -5,12 +5,14 @@
  */
 import { Pending } from '../../engine/pending.js';
 import { ExecState } from '../executor/exec-state.js';
+import { Frame } from '../executor/expressions/frame.js';
+import { foldedExpressions } from '../executor/short/folded.js';
 import { GENERAL, ShortExecution, shortPlanOf, type ShortPlan } from '../executor/short/short-plan.js';
 import type { Datum } from '../types/datum.js';
 import { planOf, refuseInReadOnly } from './execute-query.js';
 import { checkPermissions } from './permissions.js';
 import type { Portal } from './portal.js';
-import { ensureAnalyzed } from './prepared.js';
+import { ensureAnalyzed, type PreparedStatement } from './prepared.js';
 import { lockRelationsNow } from './relation-locks.js';
 import { expandFormats, RowEncoder } from './row-encoder.js';
 import type { Session } from './session.js';
@@ -23,6 +25,16 @@ export interface ShortOutcome {
 }
 
 export const NOT_SHORT: ShortOutcome = { count: GENERAL, row: null };
+
+/** Analyzes and plans a statement whose constants were lifted out: has it a short path that does what the text would? Raises what analyzing raises. */
+export function liftedHasShortPath(session: Session, statement: PreparedStatement): boolean {
+  ensureAnalyzed(statement, session.context);
+  if (!statement.query) return false;
+  const plan = planOf(session, statement);
+  statement.folded = foldedExpressions(plan, session.catalog);
+  statement.short ??= shortPlanOf(plan, session.catalog, session.context);
+  return statement.folded !== null && statement.short !== null;
+}
 
 /** A promise only when the statement has to wait for a row or for durability. */
 export function runShort(session: Session, portal: Portal): ShortOutcome | Promise<ShortOutcome> {
@@ -39,6 +51,7 @@ export function runShort(session: Session, portal: Portal): ShortOutcome | Promi
   const { short } = statement;
   if (!short || !lockRelationsNow(session, statement)) return NOT_SHORT;
   session.transaction.markStarted();
+  if (statement.folded) for (const compute of statement.folded) compute(new Frame(new ExecState(context, portal.params, session.engineTransaction, null as never, session.interrupts)));
   return short.readOnly ? read(session, portal, short) : change(session, portal, short);
 }
 

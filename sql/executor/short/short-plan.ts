@@ -59,3 +59,4 @@ function isPlain(relation: Relation): boolean {
     && relation.constraints.every((constraint) => constraint.contype !== 'f' && constraint.contype !== 'x')
     && relation.indexes.every((index) => index.immediate && !index.exclusion);
 }
+
