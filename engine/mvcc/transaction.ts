@@ -289,6 +289,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   lookup(index: StorageId, key: Uint8Array, snapshot: Snapshot): RowId | 0 | -1 {
+    if (this.serializable && this.tracks(index, snapshot)) this.engine.serializable.readPrefix(this.serializable, index, key);
     const own = this.writes.find(index);
     if (snapshot.kind !== 'at' || this.loaded.size > 0 || this.provisional || (own?.hasEntries && own.entries.hasPrefix(key))) return -1;
     return this.storeOf(index).lookup(index, key, this.lsnFor(index, snapshot), this.xid);

@@ -140,6 +140,7 @@ class ViewBuilder {
   *run(): Generator<Pending, ColumnView[]> {
     const { known, state } = this;
     const { lsn } = state.snapshot;
+    state.transaction.noteRead(this.relation.storage, state.snapshot);
     let block = 0;
     for (; block < known.segments.length; block++) yield* this.readBlock(block);
     // What lies behind the last segment.
