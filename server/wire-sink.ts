@@ -84,6 +84,11 @@ export class WireSink implements Sink {
   notification(pid: number, channel: string, payload: string): void {
     backend.notification(this.writer, pid, channel, payload);
   }
+  flush(): Promise<void> | undefined {
+    const slow = this.transport.relieve();
+    this.transport.flush();
+    return slow;
+  }
   backPressure(): Promise<void> | undefined {
     return this.transport.relieve();
   }

@@ -92,7 +92,10 @@ export const catalogStatisticsFunctions: readonly SqlFunction[] = [
   set('pg_show_all_file_settings()', () => []),
   set('pg_hba_file_rules()', () => []),
   set('pg_get_publication_tables(_text)', () => []),
-  set('pg_prepared_xact()', () => []),
+  setc('pg_prepared_xact()', (context: EvalContext) => context.storage.preparedTransactions().map(({ xid, gid, preparedMicros, info }): Datum[] => {
+    const { owner, database } = JSON.parse(Buffer.from(info).toString('utf8')) as { owner: number; database: number };
+    return [xid, gid, preparedMicros - 946_684_800_000_000, owner, database];
+  })),
   set('pg_get_shmem_allocations()', () => []),
   set('pg_get_backend_memory_contexts()', () => []),
   f('pg_stat_get_wal()', () => ({ typeOid: 2249, types: [20, 20, 1700, 20, 20, 20, 701, 701, 1184], values: [0, 0, null, 0, 0, 0, 0, 0, null] })),

@@ -51,6 +51,11 @@ export interface SessionInfo {
   state<T>(key: string, make: () => T): T;
   /** Releases the session's advisory locks (pg_advisory_unlock_all). */
   unlockAllAdvisory?(): void;
+  /** NOTIFY, at commit. */
+  notify?(channel: string, payload: string): void;
+  readonly listeningChannels?: Iterable<string>;
+  /** 0 to 1. */
+  readonly notificationQueueUsage?: number;
   /** The server's view of all sessions: pg_stat_activity, pg_cancel_backend, pg_terminate_backend. */
   readonly backends: BackendDirectory;
 }

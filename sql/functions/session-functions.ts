@@ -254,10 +254,14 @@ export const sessionFunctions: readonly SqlFunction[] = [
   f('pg_lsn_mii(pg_lsn,numeric)', (lsn: Int8, by: Numeric) => shiftLsn(lsn, by.negate())),
   f('pg_lsn(numeric)', (value: Numeric) => shiftLsn(0, value)),
   f('pg_jit_available()', () => false),
-  setc('pg_listening_channels()', () => []),
+  setc('pg_listening_channels()', (context: EvalContext) => [...(context.session.listeningChannels ?? [])]),
+  fc('pg_notify(text,text)', (channel: string | null, payload: string | null, context: EvalContext) => {
+    context.session.notify?.(channel ?? '', payload ?? '');
+    return '';
+  }),
   fc('oidvectortypes(oidvector)', (value: ArrayValue, context: EvalContext) => value.elements.map((oid) => formatType(oid as number, context)).join(', ')),
   f('pg_trigger_depth()', () => 0),
-  f('pg_notification_queue_usage()', () => 0),
+  fc('pg_notification_queue_usage()', (context: EvalContext) => context.session.notificationQueueUsage ?? 0),
 
   fc('to_regclass(text)', toReg(lookupRelation)),
   fc('to_regtype(text)', toReg(lookupType)),

@@ -14,6 +14,7 @@ import { LongTextParser } from '../parser/parse-long.js';
 import { loadParser } from '../parser/parse.js';
 import { deriveDataType } from '../types/index.js';
 import { Backends } from './backends.js';
+import { NotificationHub } from './notifications.js';
 
 /** Counters that the server exports as metrics; the session increments them. */
 export interface SessionMetrics {
@@ -27,6 +28,7 @@ const NO_METRICS: SessionMetrics = { statement() {}, transaction() {}, rows() {}
 
 export class Cluster {
   readonly backends: Backends;
+  readonly notifications: NotificationHub;
   metrics: SessionMetrics = NO_METRICS;
   /** Parses statements of megabytes. */
   readonly longTexts: LongTextParser;
@@ -39,6 +41,7 @@ export class Cluster {
     readonly serverSettings: ReadonlyMap<string, string>,
   ) {
     this.backends = new Backends(runtime.clock.nowMicros());
+    this.notifications = new NotificationHub(storage);
     this.longTexts = new LongTextParser(runtime);
   }
 

@@ -70,6 +70,16 @@ export class SessionContext implements EvalContext, SessionInfo {
     return this.path;
   }
 
+  notify(channel: string, payload: string): void {
+    this.owner.notifications.notify(channel, payload, this.owner.engineTransaction.currentSub);
+  }
+  get listeningChannels(): Iterable<string> {
+    return this.owner.notifications.channels;
+  }
+  get notificationQueueUsage(): number {
+    return this.owner.cluster.notifications.usage;
+  }
+
   unlockAllAdvisory(): void {
     this.owner.engineSession.unlockAllAdvisory();
   }

@@ -29,6 +29,7 @@ import { startQuery } from './execute-query.js';
 import { liftConstants, type LiftedText } from './lift-constants.js';
 import { lockRelations } from './relation-locks.js';
 import { toDatabaseError } from './internal-error.js';
+import { NOTIFY_PREFIX, SessionNotifications, type Notification, type NotifyingSession } from './notifications.js';
 import { closePortal, type Portal } from './portal.js';
 import { ensureAnalyzed, isValid, prepareStatement, queryTag, type PreparedStatement } from './prepared.js';
 import { checkFormats, expandFormats } from './row-encoder.js';
@@ -75,6 +76,7 @@ export class Session {
   readonly context: SessionContext;
   readonly transaction: SessionTransaction;
   readonly engineSession: EngineSession;
+  readonly notifications: SessionNotifications;
   /** The role that logged in, which SET SESSION AUTHORIZATION goes back to. */
   readonly authenticatedUser: number;
   sessionUser: { oid: number; name: string };
@@ -130,9 +132,13 @@ export class Session {
     this.transaction = new SessionTransaction(this.cluster, this.databaseOid, this.engineSession, this.settings, {
       beforeCommit: () => this.#runBeforeCommit(),
       ended: (committed) => this.#transactionEnded(committed),
-      rolledBackTo: () => this.#dropPortals((portal) => portal.cursor === null),
+      rolledBackTo: (sub) => {
+        this.#dropPortals((portal) => portal.cursor === null);
+        if (this.notifications.pending) this.notifications.rolledBackTo(sub);
+      },
       warning: (sqlstate, message) => this.notice({ severity: 'WARNING', sqlstate, message }),
     });
+    this.notifications = new SessionNotifications(this.cluster.notifications, new NotifyingClient(this));
     this.context = new SessionContext(this);
     this.#slices = new SliceInterrupts(() => this.cluster.runtime.clock.monotonicMs(), () => this.checkInterrupt());
     this.cluster.backends.add({
@@ -153,6 +159,11 @@ export class Session {
 
   get interrupts(): SliceInterrupts {
     return this.#slices;
+  }
+
+  /** Between messages, outside a transaction. */
+  get idle(): boolean {
+    return this.#activity === 'idle' && this.transaction.status === 'idle' && !this.#closed;
   }
 
   notice(notice: NoticeFields): void {
@@ -393,6 +404,7 @@ export class Session {
   #endSimple(): void {
     this.#endStatement();
     this.settings.report();
+    if (this.transaction.status === 'idle') this.notifications.passOn();
   }
 
   async #simpleText(text: string, started: number): Promise<void> {
@@ -559,7 +571,7 @@ export class Session {
   }
 
   #transactionStatement(statement: PreparedStatement): string | Promise<string> {
-    return runTransactionStatement((statement.node as { TransactionStmt: TransactionStmt }).TransactionStmt, this.transaction);
+    return runTransactionStatement((statement.node as { TransactionStmt: TransactionStmt }).TransactionStmt, this);
   }
 
   /** True while several statements of one message share the implicit transaction. */
@@ -921,16 +933,22 @@ export class Session {
   #runBeforeCommit(): Promise<void> | undefined {
     const transaction = this.transaction.current?.transaction;
     const constraints = transaction && startDeferredConstraints(transaction, this.context, this.#slices);
-    return constraints || this.beforeCommit.size > 0 ? this.#workBeforeCommit(constraints) : undefined;
+    return constraints || this.beforeCommit.size > 0 || this.notifications.pending ? this.#workBeforeCommit(constraints) : undefined;
   }
 
   async #workBeforeCommit(constraints: RowSource | undefined): Promise<void> {
     await this.drainQuietly(constraints);
     for (const work of this.beforeCommit.values()) await work();
+    if (!this.notifications.pending) return;
+    const { engine } = this.transaction;
+    const messages = this.notifications.beforeCommit();
+    if (messages.length > 0) engine.assignXid();
+    for (const content of messages) engine.addMessage({ prefix: NOTIFY_PREFIX, content });
   }
 
   #transactionEnded(committed: boolean): void {
     if (this.beforeCommit.size > 0) this.beforeCommit.clear();
+    this.notifications.ended(committed);
     if (this.portals.size > 0) this.#dropPortals(endsWithTransaction);
     this.context.transactionTimestamp = 0;
     for (const listener of this.onTransactionEnd) listener(committed);
@@ -958,6 +976,7 @@ export class Session {
     this.transaction.current?.transaction.cancelWaits(gone);
     if (this.transaction.active) this.transaction.rollback();
     void endTemporarySchema(this.cluster.catalogs, this.databaseOid, temporaryNamespaceName(this.pid)).catch((error: unknown) => this.options.onFault?.(error));
+    this.notifications.close();
     this.cluster.backends.remove(this.pid);
     this.engineSession.close();
   }
@@ -966,6 +985,20 @@ export class Session {
 /** Portals other than held cursors with their rows at hand. */
 function endsWithTransaction(portal: Portal): boolean {
   return !(portal.cursor?.hold && portal.buffer && portal.source === null);
+}
+
+/** What the notifications of a session need of it. */
+class NotifyingClient implements NotifyingSession {
+  constructor(private readonly session: Session) {}
+  get pid(): number { return this.session.pid; }
+  get databaseOid(): number { return this.session.databaseOid; }
+  get idle(): boolean { return this.session.idle; }
+  send({ pid, channel, payload }: Notification): void {
+    this.session.sink.notification(pid, channel, payload);
+  }
+  flush(): Promise<void> | undefined {
+    return this.session.sink.flush();
+  }
 }
 
 /** Utility statements that take a snapshot. */

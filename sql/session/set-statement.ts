@@ -182,6 +182,7 @@ export async function discard(session: Session, node: { target?: string }): Prom
       setSessionAuthorization(session, null);
       session.settings.resetAll();
       session.prepared.clear();
+      session.notifications.unlisten(null, session.engineTransaction.currentSub);
       session.engineSession.unlockAllAdvisory();
       session.context.forgetState();
       return tagged('DISCARD ALL');

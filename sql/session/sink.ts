@@ -38,6 +38,8 @@ export interface Sink {
   copyDone(): void;
   parameterStatus(name: string, value: string): void;
   notification(pid: number, channel: string, payload: string): void;
+  /** Sends what was written outside of any statement; a promise while the client does not keep up. */
+  flush(): Promise<void> | undefined;
   /** Resolves when the client has read enough for more to be sent; undefined: go on. */
   backPressure(): Promise<void> | undefined;
 }

@@ -1,7 +1,9 @@
 /** TransactionStmt: BEGIN, COMMIT, ROLLBACK, SAVEPOINT and the rest, from their parse nodes. */
 import type { Node, TransactionStmt } from '@pgsql/types';
 import { notSupported } from '../../engine/errors.js';
-import { normalIsolation, type SessionTransaction, type TransactionModes } from './transaction.js';
+import { finishPrepared, prepareTransaction } from './prepared-transaction.js';
+import type { Session } from './session.js';
+import { normalIsolation, type TransactionModes } from './transaction.js';
 
 interface DefElemNode { readonly DefElem: { readonly defname?: string; readonly arg?: Node } }
 
@@ -24,7 +26,8 @@ export function endsFailedBlock(statement: TransactionStmt): boolean {
 }
 
 /** Runs it and answers its command tag. */
-export function runTransactionStatement(statement: TransactionStmt, transaction: SessionTransaction): string | Promise<string> {
+export function runTransactionStatement(statement: TransactionStmt, session: Session): string | Promise<string> {
+  const { transaction } = session;
   switch (statement.kind) {
     case 'TRANS_STMT_BEGIN':
     case 'TRANS_STMT_START':
@@ -44,7 +47,13 @@ export function runTransactionStatement(statement: TransactionStmt, transaction:
     case 'TRANS_STMT_ROLLBACK_TO':
       transaction.rollbackToSavepoint(statement.savepoint_name ?? '');
       return 'ROLLBACK';
+    case 'TRANS_STMT_PREPARE':
+      return prepareTransaction(session, statement.gid ?? '');
+    case 'TRANS_STMT_COMMIT_PREPARED':
+      return finishPrepared(session, statement.gid ?? '', true);
+    case 'TRANS_STMT_ROLLBACK_PREPARED':
+      return finishPrepared(session, statement.gid ?? '', false);
     default:
-      throw notSupported('two-phase commit');
+      throw notSupported(`transaction statement ${statement.kind}`);
   }
 }

@@ -219,6 +219,18 @@ export class SessionTransaction {
     return undefined;
   }
 
+  /** PREPARE TRANSACTION: the block goes over to the engine; on error everything is undone and the error raised. */
+  async prepare(gid: string, info: Uint8Array): Promise<void> {
+    try {
+      await this.hooks.beforeCommit();
+      await this.changes.transaction.prepare(gid, info);
+    } catch (error) {
+      this.rollback();
+      throw error;
+    }
+    this.#committed();
+  }
+
   async #commitLater(catalog: CatalogTransaction, before: Promise<void> | undefined): Promise<void> {
     try {
       if (before) await before;

@@ -49,9 +49,18 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   MergeStmt: { run: () => { throw notSupported('MERGE'); } },
   DoStmt: { run: () => { throw notSupported('DO'); } },
   CallStmt: { run: () => { throw notSupported('CALL'); } },
-  ListenStmt: { run: () => { throw notSupported('LISTEN'); } },
-  UnlistenStmt: { run: () => tagged('UNLISTEN') },
-  NotifyStmt: { run: () => { throw notSupported('NOTIFY'); } },
+  ListenStmt: { run: (session, node: { conditionname?: string }) => {
+    session.notifications.listen(node.conditionname ?? '', session.engineTransaction.currentSub);
+    return tagged('LISTEN');
+  } },
+  UnlistenStmt: { run: (session, node: { conditionname?: string }) => {
+    session.notifications.unlisten(node.conditionname ?? null, session.engineTransaction.currentSub);
+    return tagged('UNLISTEN');
+  } },
+  NotifyStmt: { run: (session, node: { conditionname?: string; payload?: string }) => {
+    session.notifications.notify(node.conditionname ?? '', node.payload ?? '', session.engineTransaction.currentSub);
+    return tagged('NOTIFY');
+  } },
 };
 
 export async function runUtility(session: Session, statement: PreparedStatement, params: readonly Datum[]): Promise<UtilityResult> {

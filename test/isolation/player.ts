@@ -111,6 +111,7 @@ export class Stage {
       await this.finish(other, log);
     }
     for (const { client } of players.values()) await run(client, 'ROLLBACK');
+    for (const [gid] of (await run(this.control, 'SELECT gid FROM pg_prepared_xacts')).rows) await run(this.control, `ROLLBACK PREPARED '${gid}'`);
     return log;
   }
 
@@ -127,7 +128,7 @@ export class Stage {
     for (const start = Date.now(); !ended; ) {
       await Promise.race([player.running!.outcome, new Promise((resolve) => setTimeout(resolve, 8))]);
       if (ended) break;
-      const blocked = await run(this.control, `SELECT pg_catalog.pg_isolation_test_session_is_blocked(${player.pid}, '{${others}}')`);
+      const blocked = await run(this.control, `SELECT pg_catalog.pg_isolation_test_session_is_blocked(${player.pid}, '{${others}}') OR 0 = ANY (pg_blocking_pids(${player.pid}))`);
       if (blocked.rows[0]?.[0] === 't' && !ended) return false;
       if (Date.now() - start > GIVE_UP_MS) throw new Error(`${this.spec.name}: step ${player.running!.step} neither ends nor waits: ${JSON.stringify(blocked)}`);
     }

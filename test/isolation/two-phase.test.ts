@@ -1,0 +1,99 @@
+/** PREPARE TRANSACTION and its ends, beside PostgreSQL; over a restart, locks included. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { connect, run } from '../harness/compare.js';
+import { startTestServer } from '../harness/server.js';
+import { bothServers, testSpecs } from './compare-servers.js';
+import type { Spec } from './player.js';
+
+const SETUP = ['DROP TABLE IF EXISTS two', 'CREATE TABLE two (id int PRIMARY KEY, v int)', 'INSERT INTO two VALUES (1, 10), (2, 20)'];
+const SEE = 'SELECT * FROM two ORDER BY id';
+
+export const TWO_PHASE_SPECS: readonly Spec[] = [
+  {
+    name: 'a prepared transaction is invisible, holds its rows, and commits from another session', setup: SETUP,
+    sessions: {
+      a: { setup: ['BEGIN'], steps: { w: 'UPDATE two SET v = 11 WHERE id = 1', p: "PREPARE TRANSACTION 'g1'", s: SEE, x: 'SELECT gid, owner, database FROM pg_prepared_xacts' } },
+      b: { steps: { bs: SEE, bw: 'UPDATE two SET v = v + 1 WHERE id = 1', bs2: SEE } },
+      c: { steps: { c: "COMMIT PREPARED 'g1'", r: "ROLLBACK PREPARED 'g1'" } },
+    },
+    permutations: ['w p s x bs bw c bs2', 'w p s bw r bs2 x', 'w p c c r x bs'],
+  },
+  {
+    name: 'unique keys and ON CONFLICT wait for a prepared rival', setup: SETUP,
+    sessions: {
+      a: { setup: ['BEGIN'], steps: { w: 'INSERT INTO two VALUES (3, 30)', p: "PREPARE TRANSACTION 'g2'" } },
+      b: { steps: { bi: 'INSERT INTO two VALUES (3, 31)', bo: 'INSERT INTO two VALUES (3, 32) ON CONFLICT (id) DO UPDATE SET v = 33', bs: SEE } },
+      c: { steps: { c: "COMMIT PREPARED 'g2'", r: "ROLLBACK PREPARED 'g2'" } },
+    },
+    permutations: ['w p bi c bs', 'w p bi r bs', 'w p bo c bs', 'w p bo r bs'],
+  },
+  {
+    name: 'what is refused', setup: SETUP,
+    sessions: {
+      a: { steps: { out: "PREPARE TRANSACTION 'none'", b1: 'BEGIN', l: 'LISTEN x', pl: "PREPARE TRANSACTION 'listen'", b2: 'BEGIN', t: 'CREATE TEMP TABLE tmp2 (i int)', pt: "PREPARE TRANSACTION 'temp'", b3: 'BEGIN', e: 'SELECT 1/0', pe: "PREPARE TRANSACTION 'failed'", b4: 'BEGIN', w: 'UPDATE two SET v = 0', p: "PREPARE TRANSACTION 'same'", b5: 'BEGIN', w5: 'INSERT INTO two VALUES (7, 7)', p5: "PREPARE TRANSACTION 'same'", b6: 'BEGIN', c6: "COMMIT PREPARED 'same'", r6: 'ROLLBACK', u: "COMMIT PREPARED 'unknown'", ru: "ROLLBACK PREPARED 'unknown'", long: `BEGIN`, plong: `PREPARE TRANSACTION '${'x'.repeat(200)}'`, end: "ROLLBACK PREPARED 'same'", s: SEE } },
+    },
+    permutations: ['out b1 l pl b3 e pe b4 w p b5 w5 p5 b6 c6 r6 u ru long plong end s'],
+  },
+  {
+    name: 'SERIALIZABLE: a prepared pivot cannot be the one that fails', setup: SETUP,
+    sessions: {
+      a: { setup: ['BEGIN ISOLATION LEVEL SERIALIZABLE'], steps: { ar: 'SELECT sum(v) FROM two', aw: 'UPDATE two SET v = 12 WHERE id = 1', ap: "PREPARE TRANSACTION 'g3'" } },
+      b: { setup: ['BEGIN ISOLATION LEVEL SERIALIZABLE'], steps: { br: 'SELECT sum(v) FROM two', bw: 'UPDATE two SET v = 22 WHERE id = 2', bc: 'COMMIT' } },
+      c: { steps: { cp: "COMMIT PREPARED 'g3'" } },
+    },
+    permutations: ['ar br aw bw ap bc cp', 'ar aw ap br bw bc cp', 'ar br aw ap bw bc cp', 'ar aw ap cp br bw bc'],
+  },
+];
+
+const servers = bothServers({ max_prepared_transactions: '10' });
+testSpecs(TWO_PHASE_SPECS, servers);
+
+describe('PREPARE TRANSACTION', () => {
+  test('is off by default, as in PostgreSQL', async () => {
+    const server = await startTestServer();
+    const client = await connect(server.port);
+    await client.query('BEGIN');
+    expect((await run(client, "PREPARE TRANSACTION 'x'")).error).toMatchObject({ code: '55000', message: 'prepared transactions are disabled', hint: 'Set max_prepared_transactions to a nonzero value.' });
+    await client.end();
+    await server.stop();
+  });
+
+  test('survives kill -9 with its locks, and ends afterwards either way', { timeout: 30_000 }, async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'oxbow-two-phase-'));
+    const options = { directory, args: ['--set', 'max_prepared_transactions=10'] };
+    try {
+      let server = await startTestServer(options);
+      let client = await connect(server.port);
+      for (const sql of SETUP) await client.query(sql);
+      for (const [gid, sql] of [['keep', 'UPDATE two SET v = 111 WHERE id = 1'], ['drop', 'INSERT INTO two VALUES (3, 3)']]) {
+        await client.query('BEGIN');
+        await client.query(sql!);
+        await client.query(`PREPARE TRANSACTION '${gid}'`);
+      }
+      await server.kill();
+      server = await startTestServer(options);
+      client = await connect(server.port);
+      expect((await run(client, 'SELECT gid FROM pg_prepared_xacts ORDER BY gid')).rows).toEqual([['drop'], ['keep']]);
+      expect((await run(client, SEE)).rows).toEqual([['1', '10'], ['2', '20']]);
+      await client.query("SET lock_timeout = '100ms'");
+      expect((await run(client, 'UPDATE two SET v = 0 WHERE id = 1')).error?.code).toBe('55P03');
+      expect((await run(client, 'INSERT INTO two VALUES (3, 4)')).error?.code).toBe('55P03');
+      expect((await run(client, 'ALTER TABLE two ADD COLUMN w int')).error?.code).toBe('55P03');
+      expect((await run(client, "COMMIT PREPARED 'keep'")).tag).toContain('COMMIT');
+      await server.kill();
+      server = await startTestServer(options);
+      client = await connect(server.port);
+      expect((await run(client, 'SELECT gid FROM pg_prepared_xacts')).rows).toEqual([['drop']]);
+      expect((await run(client, "ROLLBACK PREPARED 'drop'")).error).toBeNull();
+      expect((await run(client, 'INSERT INTO two VALUES (3, 4)')).error).toBeNull();
+      expect((await run(client, SEE)).rows).toEqual([['1', '111'], ['2', '20'], ['3', '4']]);
+      await client.end();
+      await server.stop();
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+});
