@@ -16,6 +16,7 @@ import { REPORTED } from '../sql/session/settings-table.js';
 import type { CopyInStream } from '../sql/session/sink.js';
 import { authenticateScram } from './auth/authenticate.js';
 import { methodFor } from './auth/host-rules.js';
+import { withSharedReads } from './shared-reads.js';
 import type { ServerState } from './server-state.js';
 import { startupSettings, type StartupRequest } from './startup.js';
 import * as backend from './wire/backend.js';
@@ -76,12 +77,18 @@ export class Connection {
 
   #attach(socket: Socket): void {
     socket.setNoDelay(true);
-    socket.on('data', (chunk: Buffer) => {
-      this.#framing.push(chunk);
-      if (this.#busy && this.#framing.buffered > INPUT_BYTES) socket.pause();
-      if (this.#wake) this.#wake();
-      else if (this.#served && !this.#busy) this.#process();
-    });
+    socket.on('data', this.#received);
+    this.#listen(socket);
+  }
+
+  readonly #received = (chunk: Buffer): void => {
+    this.#framing.push(chunk);
+    if (this.#busy && this.#framing.buffered > INPUT_BYTES) this.#socket.pause();
+    if (this.#wake) this.#wake();
+    else if (this.#served && !this.#busy) this.#process();
+  };
+
+  #listen(socket: Socket): void {
     socket.on('drain', () => this.#drained?.());
     socket.on('error', () => undefined);
     socket.on('close', () => this.#gone());
@@ -372,8 +379,16 @@ export class Connection {
   #serve(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#served = { resolve, reject };
+      if (!this.#tls) this.#shareReads();
       this.#process();
     });
+  }
+
+  #shareReads(): void {
+    const socket = withSharedReads(this.#socket, this.#received);
+    if (!socket) return;
+    this.#socket = socket;
+    this.#listen(socket);
   }
 
   /** All messages that are there, without a promise as long as none has to wait; then one write. */

@@ -4,83 +4,73 @@
  * Both servers run all the time and pgbench takes turns between them, because a machine drifts over minutes: each
  * round runs every case on PostgreSQL and then on Oxbow, and medians over the rounds are compared. Prints a markdown table.
  *
- *   npm run bench:oltp -- --seconds 3 --rounds 3 --scale 10 --clients 1,8,32 --core 0
+ *   npm run bench:oltp -- --seconds 3 --rounds 3 --scale 10 --clients 1,8,32,100 --modes prepared,simple --core 0
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { cpus, tmpdir, totalmem } from 'node:os';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { runCommand } from '../../test/harness/command.js';
-import { startOracle } from '../../test/harness/oracle.js';
-import { startTestServer } from '../../test/harness/server.js';
+import pg from 'pg';
+import { cell, heading, initialise, LAST_CORE, median, note, pgbench, SERVERS, whole, withServers } from './servers.js';
 
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '5' },
     rounds: { type: 'string', default: '3' },
     scale: { type: 'string', default: '10' },
-    clients: { type: 'string', default: '1,8,32' },
-    /** The core pgbench is pinned to: by default the last one. */
-    core: { type: 'string', default: String(cpus().length - 1) },
+    clients: { type: 'string', default: '1,8,32,100' },
+    /** Of select-only; the others run prepared. */
+    modes: { type: 'string', default: 'prepared,simple' },
+    scripts: { type: 'string', default: 'select-only,tpcb-like,simple-update,insert' },
+    /** The core pgbench is pinned to. */
+    core: { type: 'string', default: LAST_CORE },
   },
 });
-const SCRIPTS = ['select-only', 'tpcb-like'] as const;
-const SERVERS = ['PostgreSQL', 'Oxbow'] as const;
-const clientCounts = values.clients.split(',').map(Number);
 const rounds = Number(values.rounds);
+const directory = mkdtempSync(join(tmpdir(), 'oxbow-bench-scripts-'));
+const insertScript = join(directory, 'insert.sql');
+writeFileSync(insertScript, '\\set k random(1, 1000000000)\nINSERT INTO bench_rows (k, v) VALUES (:k, \'a row of some bytes\');\n');
 
-async function pgbench(port: number, args: readonly string[]): Promise<string> {
-  const ran = await runCommand('taskset', ['-c', values.core, 'pgbench', '-h', '127.0.0.1', '-p', String(port), '-U', 'postgres', ...args, 'postgres'], { timeoutMs: 600_000 });
-  if (ran.code !== 0 || /ERROR|FATAL|aborted/.test(ran.stderr)) throw new Error(`pgbench ${args.join(' ')} failed:\n${ran.stderr}`);
-  return ran.stdout;
+interface Case { readonly script: string; readonly mode: string; readonly clients: number; readonly tps: { readonly PostgreSQL: number[]; readonly Oxbow: number[] } }
+
+function casesOf(): Case[] {
+  const clientCounts = values.clients.split(',').map(Number);
+  return values.scripts.split(',').flatMap((script) => (script === 'select-only' ? values.modes.split(',') : ['prepared']).flatMap((mode) =>
+    clientCounts.map((clients) => ({ script, mode, clients, tps: { PostgreSQL: [], Oxbow: [] } }))));
 }
 
-async function measure(port: number, script: string, clients: number): Promise<number> {
-  const output = await pgbench(port, ['-n', '-b', script, '-M', 'prepared', '-c', String(clients), '-j', '1', '-T', values.seconds]);
+async function measure(port: number, { script, mode, clients }: Case): Promise<number> {
+  const what = script === 'insert' ? ['-f', insertScript] : ['-b', script];
+  const output = await pgbench(port, values.core, ['-n', ...what, '-M', mode, '-c', String(clients), '-j', '1', '-T', values.seconds]);
   const found = /tps = ([\d.]+) \(without initial connection time\)/.exec(output);
   if (!found) throw new Error(`pgbench said no tps:\n${output}`);
   return Number(found[1]);
 }
 
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-const whole = (tps: number): string => Math.round(tps).toLocaleString('en-US');
-const cell = (runs: readonly number[]): string => `${whole(median(runs))} (${whole(Math.min(...runs))}-${whole(Math.max(...runs))})`;
-
-const directory = mkdtempSync(join(tmpdir(), 'oxbow-bench-'));
-const sharedBuffers = Math.min(1024, Math.floor(totalmem() / 4 / 2 ** 20));
-const postgres = await startOracle({ durable: true, settings: { shared_buffers: `${sharedBuffers}MB`, max_connections: '200' } });
 try {
-  const oxbow = await startTestServer({ directory });
-  try {
-    const ports = { PostgreSQL: postgres.port, Oxbow: oxbow.port };
+  await withServers(async (pair) => {
+    await initialise(pair, values.core, values.scale);
     for (const name of SERVERS) {
-      const began = Date.now();
-      await pgbench(ports[name], ['-i', '-q', '-s', values.scale]);
-      process.stderr.write(`${name}: pgbench -i -s ${values.scale} took ${((Date.now() - began) / 1000).toFixed(1)} s\n`);
+      const client = new pg.Client({ host: '127.0.0.1', port: pair.ports[name], user: 'postgres', database: 'postgres' });
+      await client.connect();
+      await client.query('CREATE TABLE bench_rows (id bigserial PRIMARY KEY, k int, v text)');
+      await client.end();
     }
-    const cases = SCRIPTS.flatMap((script) => clientCounts.map((clients) => ({ script, clients, tps: { PostgreSQL: [] as number[], Oxbow: [] as number[] } })));
+    const cases = casesOf();
     for (let round = 0; round < rounds; round++) {
-      for (const { script, clients, tps } of cases) {
+      for (const each of cases) {
         for (const name of SERVERS) {
-          const found = await measure(ports[name], script, clients);
-          tps[name].push(found);
-          process.stderr.write(`round ${round + 1}/${rounds} ${script} ${clients} clients ${name}: ${whole(found)} tps\n`);
+          const found = await measure(pair.ports[name], each);
+          each.tps[name].push(found);
+          note(`round ${round + 1}/${rounds} ${each.script} ${each.mode} ${each.clients} clients ${name}: ${whole(found)} tps`);
         }
       }
     }
-    console.log(`${new Date().toISOString().slice(0, 10)}, ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Node ${process.version}, scale ${values.scale}, ${values.seconds} s, ${rounds} rounds, shared_buffers ${sharedBuffers}MB\n`);
-    console.log('| script | clients | PostgreSQL 16 tps: median (min-max) | Oxbow tps: median (min-max) | Oxbow / PostgreSQL |');
-    console.log('|---|--:|--:|--:|--:|');
-    for (const { script, clients, tps } of cases) console.log(`| ${script} | ${clients} | ${cell(tps.PostgreSQL)} | ${cell(tps.Oxbow)} | ${(median(tps.Oxbow) / median(tps.PostgreSQL)).toFixed(2)} |`);
-  } finally {
-    await oxbow.stop();
-  }
+    console.log(heading(`scale ${values.scale}, ${values.seconds} s, ${rounds} rounds`));
+    console.log('| script | mode | clients | PostgreSQL 16 tps: median (min-max) | Oxbow tps: median (min-max) | Oxbow / PostgreSQL |');
+    console.log('|---|---|--:|--:|--:|--:|');
+    for (const { script, mode, clients, tps } of cases) console.log(`| ${script} | ${mode} | ${clients} | ${cell(tps.PostgreSQL)} | ${cell(tps.Oxbow)} | ${(median(tps.Oxbow) / median(tps.PostgreSQL)).toFixed(2)} |`);
+  });
 } finally {
-  await postgres.stop();
   rmSync(directory, { recursive: true, force: true });
 }
