@@ -58,15 +58,20 @@ export class Connection {
   #outbox: Segment[] = [];
   #sending: Promise<void> | null = null;
   #session: Session | null = null;
-  #log: Logger;
+  /** Of the session, made when something is to be said. */
+  #sessionLog: Logger | null = null;
+  #identity: { readonly session: number; readonly user: string; readonly database: string } | null = null;
   #secret = 0;
   #idleTimer: (() => void) | null = null;
   pid = 0;
 
   constructor(socket: Socket, private readonly server: ServerState) {
     this.#socket = socket;
-    this.#log = server.log;
     this.#attach(socket);
+  }
+
+  get #log(): Logger {
+    return this.#identity ? (this.#sessionLog ??= this.server.log.child(this.#identity)) : this.server.log;
   }
 
   get session(): Session | null {
@@ -322,7 +327,7 @@ export class Connection {
     this.server.admit(role.rolsuper);
     this.pid = cluster.backends.allocatePid();
     this.#secret = Buffer.from(this.server.runtime.random.bytes(4)).readInt32BE(0);
-    this.#log = this.server.log.child({ session: this.pid, user, database });
+    this.#identity = { session: this.pid, user, database };
     const sink = new WireSink(this.#writer, {
       relieve: () => this.#relieve(), flush: () => this.#flush(), copyIn: () => this.#copyIn(),
       typeLength: (oid) => this.#session?.catalog.type(oid)?.typlen ?? -1,
@@ -337,7 +342,7 @@ export class Connection {
     for (const name of REPORTED) backend.parameterStatus(this.#writer, name, this.#session.settings.get(name) ?? '');
     backend.backendKeyData(this.#writer, this.pid, this.#secret);
     this.server.opened(this);
-    this.#log.debug({ address, tls: this.#tls }, 'session started');
+    if (this.server.log.isLevelEnabled('debug')) this.#log.debug({ address, tls: this.#tls }, 'session started');
     this.#ready();
   }
 

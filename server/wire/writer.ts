@@ -22,8 +22,13 @@ interface LargeField {
 /** Bytes, or a large value still to be encoded. */
 export type Segment = Buffer | { readonly value: string | Uint8Array };
 
+const NONE = Buffer.alloc(0);
+/** Buffers of INITIAL_BYTES that nobody writes to: an idle connection has none. */
+const pool: Buffer[] = [];
+const MAX_POOLED = 256;
+
 export class WireWriter {
-  #buffer: Buffer = Buffer.allocUnsafe(INITIAL_BYTES);
+  #buffer: Buffer = NONE;
   #length = 0;
   #messageStart = 0;
   #open = false;
@@ -183,12 +188,15 @@ export class WireWriter {
   /** What was written has been sent: the buffer is used anew. */
   rewind(): void {
     this.#length = 0;
-    if (this.#buffer.length > KEEP_BYTES) this.#buffer = Buffer.allocUnsafeSlow(INITIAL_BYTES);
+    if (this.#buffer.length === INITIAL_BYTES && pool.length < MAX_POOLED) {
+      pool.push(this.#buffer);
+      this.#buffer = NONE;
+    } else if (this.#buffer.length > KEEP_BYTES) this.#buffer = NONE;
   }
 
   /** Somebody keeps the bytes of `written`: a new buffer for what comes. */
   detach(): void {
-    this.#buffer = Buffer.allocUnsafeSlow(Math.min(Math.max(INITIAL_BYTES, this.#length), KEEP_BYTES));
+    this.#buffer = NONE;
     this.#length = 0;
   }
 
@@ -202,6 +210,10 @@ export class WireWriter {
   #ensure(more: number): void {
     const needed = this.#length + more;
     if (needed <= this.#buffer.length) return;
+    if (this.#buffer.length === 0 && needed <= INITIAL_BYTES) {
+      this.#buffer = pool.pop() ?? Buffer.allocUnsafeSlow(INITIAL_BYTES);
+      return;
+    }
     const grown = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, needed));
     this.#buffer.copy(grown, 0, 0, this.#length);
     this.#buffer = grown;
