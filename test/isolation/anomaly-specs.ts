@@ -127,6 +127,22 @@ export const TRAP_SPECS: readonly Spec[] = [
     permutations: ['a1 b1 ac bc bs', 'b1 a1 bc ac bs', 'a2 b2 ac bc bs', 'b2 a1 bc ac bs', 'b2 a2 bc ac bs', 'a3 a4 b3 bc ac bs', 'a3 a4 b3 ac bc bs'],
   },
   {
+    name: 'foreign keys at REPEATABLE READ and SERIALIZABLE', setup: ['DROP TABLE IF EXISTS kid2, kid, mother', 'CREATE TABLE mother (id int PRIMARY KEY)', 'CREATE TABLE kid (id int PRIMARY KEY, m int REFERENCES mother ON DELETE CASCADE ON UPDATE CASCADE)', 'CREATE TABLE kid2 (id int PRIMARY KEY, m int REFERENCES mother)', 'INSERT INTO mother VALUES (1), (2), (3)', 'INSERT INTO kid VALUES (10, 1)', 'INSERT INTO kid2 VALUES (30, 3)'],
+    sessions: {
+      a: { steps: { ab: 'BEGIN ISOLATION LEVEL REPEATABLE READ', az: 'BEGIN ISOLATION LEVEL SERIALIZABLE', a0: 'SELECT count(*) FROM mother', a1: 'DELETE FROM mother WHERE id = 1', a2: 'UPDATE mother SET id = 7 WHERE id = 1', a3: 'DELETE FROM mother WHERE id = 3', a4: 'INSERT INTO kid2 VALUES (31, 2)', ac: 'COMMIT' } },
+      b: { setup: ['BEGIN'], steps: { b1: 'UPDATE kid SET m = 2 WHERE id = 10', b2: 'INSERT INTO kid VALUES (12, 1)', b3: 'DELETE FROM kid2 WHERE id = 30', b4: 'DELETE FROM mother WHERE id = 2', b5: 'UPDATE kid SET id = 11 WHERE id = 10', bc: 'COMMIT', br: 'ROLLBACK', bs: 'SELECT * FROM kid ORDER BY id' } },
+    },
+    permutations: ['ab a0 b1 a1 bc ac bs', 'ab a0 b1 bc a1 ac bs', 'ab a0 b2 bc a1 ac bs', 'ab a0 b2 bc a2 ac bs', 'ab a0 b3 a3 bc ac', 'ab a0 b3 a3 br ac', 'ab a0 b4 bc a4 ac', 'ab a0 b5 bc a1 ac bs', 'ab a0 b5 bc a2 ac bs', 'az a0 b1 bc a1 ac bs', 'az a0 b3 bc a3 ac', 'az a0 b4 bc a4 ac'],
+  },
+  {
+    name: 'a reference that is being taken away while its parent goes', setup: ['DROP TABLE IF EXISTS kid2, mother CASCADE', 'CREATE TABLE mother (id int PRIMARY KEY)', 'CREATE TABLE kid2 (id int PRIMARY KEY, m int REFERENCES mother)', 'INSERT INTO mother VALUES (1), (2)', 'INSERT INTO kid2 VALUES (10, 1)'],
+    sessions: {
+      a: { setup: ['BEGIN'], steps: { a1: 'DELETE FROM kid2', a2: 'UPDATE kid2 SET m = 2', ac: 'COMMIT', ar: 'ROLLBACK' } },
+      b: { setup: ['BEGIN'], steps: { b1: 'DELETE FROM mother WHERE id = 1', b2: 'UPDATE mother SET id = 5 WHERE id = 1', bc: 'COMMIT' } },
+    },
+    permutations: ['a1 b1 ac bc', 'a1 b1 ar bc', 'a2 b1 ac bc', 'a2 b1 ar bc', 'a1 b2 ac bc', 'a2 b2 ar bc'],
+  },
+  {
     name: 'a portal does not see its own transaction\'s later writes', setup: [...TABLE, 'INSERT INTO test SELECT g, g FROM generate_series(3, 40) g'],
     sessions: {
       a: { steps: { ab: 'BEGIN', ad: 'DECLARE c CURSOR FOR SELECT * FROM test ORDER BY id', ad2: 'DECLARE c CURSOR FOR SELECT * FROM test', af: 'FETCH 2 FROM c', au: 'UPDATE test SET v = -v', ax: 'DELETE FROM test WHERE id > 5', ai: "INSERT INTO test VALUES (100, 100)", ag: 'FETCH 4 FROM c', aa: 'FETCH ALL FROM c', as: 'SAVEPOINT s', ar: 'ROLLBACK TO s', ac: 'COMMIT', s: 'SELECT count(*), sum(v) FROM test' } },
@@ -149,6 +165,14 @@ export const TRAP_SPECS: readonly Spec[] = [
       b: { setup: ['BEGIN'], steps: { kn: 'SELECT id FROM test WHERE id = 1 FOR KEY SHARE', sn: 'SELECT id FROM test WHERE id = 1 FOR SHARE', nn: 'SELECT id FROM test WHERE id = 1 FOR NO KEY UPDATE', un: 'SELECT id FROM test WHERE id = 1 FOR UPDATE', sk: 'SELECT id FROM test ORDER BY id FOR UPDATE SKIP LOCKED', ss: 'SELECT id FROM test ORDER BY id FOR KEY SHARE SKIP LOCKED', no: 'SELECT id FROM test ORDER BY id FOR SHARE NOWAIT', bc: 'COMMIT' } },
     },
     permutations: ['ku', 'su', 'nu', 'uu', 'w', 'wk'].flatMap((held) => [...['kn', 'sn', 'nn', 'un'].map((asked) => `${held} ${asked} ac bc`), `${held} sk bc ac`, `${held} ss bc ac`, `${held} no bc ac`]),
+  },
+  {
+    name: 'locking a row that was changed or deleted since the snapshot', setup: TABLE,
+    sessions: {
+      a: { setup: ['BEGIN'], steps: { a1: 'UPDATE test SET v = 11 WHERE id = 1', a2: 'DELETE FROM test WHERE id = 1', a3: 'UPDATE test SET id = 7 WHERE id = 1', a4: 'SELECT * FROM test WHERE id = 1 FOR UPDATE', ac: 'COMMIT' } },
+      b: { setup: ['BEGIN ISOLATION LEVEL REPEATABLE READ'], steps: { b0: ALL, b1: 'SELECT * FROM test WHERE id = 1 FOR UPDATE', b2: 'SELECT * FROM test WHERE id = 1 FOR KEY SHARE', b3: 'UPDATE test SET v = 0 WHERE id = 1', b4: 'DELETE FROM test WHERE id = 1', b5: 'SELECT * FROM test ORDER BY id FOR UPDATE SKIP LOCKED', bc: 'COMMIT' } },
+    },
+    permutations: ['a1', 'a2', 'a3', 'a4'].flatMap((change) => ['b1', 'b2', 'b3', 'b4', 'b5'].flatMap((then) => [`b0 ${change} ${then} ac bc`, `b0 ${change} ac ${then} bc`])),
   },
   {
     name: 'LOCK TABLE in eight modes', setup: TABLE,

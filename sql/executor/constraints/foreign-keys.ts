@@ -4,13 +4,13 @@
  * a change of a referenced row looks for referencing rows and does what the constraint says.
  * After ri_triggers.c.
  */
-import type { RowId } from '../../../engine/ids.js';
+import type { RowId, Xid } from '../../../engine/ids.js';
 import type { Pending } from '../../../engine/pending.js';
 import { DatabaseError } from '../../../engine/errors.js';
-import type { RowVersion, Snapshot } from '../../../engine/storage.js';
+import type { RowLockStrength, RowVersion, Snapshot } from '../../../engine/storage.js';
 import { indexAccess } from '../../access/index-access.js';
 import { recheckUnique } from '../../access/table-writer.js';
-import { tableAccess } from '../../access/table-access.js';
+import { tableAccess, XMIN } from '../../access/table-access.js';
 import type { Catalog, Constraint, Index, Relation } from '../../catalog/catalog.js';
 import type { EvalContext } from '../../functions/context.js';
 import { columnDefaultValue } from '../column-default.js';
@@ -20,8 +20,10 @@ import type { Datum } from '../../types/datum.js';
 import { relationChecks } from '../relation-checks.js';
 import { rowCompilerOf } from '../row-compiler.js';
 import { waitFor } from '../operators/operator.js';
+import { serializationFailure } from '../recheck.js';
+import { readVector } from '../vectors.js';
 import { constraintQueue, type ConstraintEvent } from './queue.js';
-import { ConstraintEvents, newWriter, sameDatum, writerContext } from './row-writer.js';
+import { ConstraintEvents, newWriter, sameColumns, sameDatum, writerContext } from './row-writer.js';
 
 /** Runs the statement's events and those that their actions cause, until there are none. */
 export function* runStatementConstraints(state: ExecState): Generator<Pending, void> {
@@ -89,13 +91,13 @@ function* rowsEqual(relation: Relation, columns: readonly number[], values: read
       scan.close();
     }
   }
-  const scan = access.scan(transaction, snapshot, []);
+  const scan = access.scan(transaction, snapshot, [XMIN]);
   try {
     for (;;) {
       const batch = yield* waitFor(() => scan.next(1024));
       if (batch === null) return found;
       for (let i = 0; i < batch.length; i++) {
-        if (matches(batch.tuples[i]!)) found.push({ rowId: batch.rowIds[i] as RowId, tuple: batch.tuples[i]!.slice(), xmin: 0 as never, command: 0 as never });
+        if (matches(batch.tuples[i]!)) found.push({ rowId: batch.rowIds[i] as RowId, tuple: batch.tuples[i]!.slice(), xmin: readVector(batch.columns[0]!, i) as Xid, command: 0 as never });
       }
       if (state.shouldYield()) yield TIME_SLICE;
     }
@@ -137,14 +139,15 @@ function* checkReference(event: Extract<ConstraintEvent, { kind: 'check' }>, sta
       });
       if (!still) return;
       const [row] = yield* rowsEqual(parent, constraint.confkey, key, snapshot, state);
-      if (!row) break;
-      const locked = yield* waitFor(() => transaction.lockRow(parent.storage, row.rowId, 'key share', 'wait', snapshot));
-      if (locked.kind === 'locked' || locked.kind === 'self-modified') return;
-      if (locked.kind === 'updated') {
-        const parentCodec = tableAccess(parent, catalog).codec;
-        const version = locked.version;
-        if (constraint.confkey.every((attnum, i) => sameDatum(parentCodec.read(version.tuple, attnum - 1), key[i] ?? null, parent.attributes[attnum - 1]!.atttypid, catalog))) return;
+      if (!row) {
+        if (transaction.isolation !== 'read committed' && (yield* seenOnly(parent, constraint.confkey, key, state))) throw serializationFailure('update');
+        break;
       }
+      const version = yield* lockWithKey(parent, row, 'key share', constraint.confkey, key, snapshot, state);
+      // While it waited a rival may have changed the key: then look for the key again.
+      if (!version) continue;
+      if (transaction.isolation === 'read committed' || (yield* isKnown(parent, version, state, constraint.confkey))) return;
+      break;
     } finally {
       snapshot.release();
     }
@@ -175,26 +178,75 @@ function* referencedChanged(event: Extract<ConstraintEvent, { kind: 'referenced'
       if (others.length > 0) return;
     }
     const referencing = yield* rowsEqual(child, constraint.conkey, key, snapshot, state);
-    if (referencing.length === 0) return;
     if (action === 'a' || action === 'r') {
+      // A rival may be about to take the reference away.
+      let still = false;
+      for (const row of referencing) still ||= (yield* lockWithKey(child, row, 'key share', constraint.conkey, key, snapshot, state)) !== undefined;
+      if (!still) return;
       throw new DatabaseError('23503', `update or delete on table "${parent.relname}" violates foreign key constraint "${constraint.conname}" on table "${child.relname}"`, {
         detail: `Key ${keyText(parent, constraint.confkey, key, catalog, context)} is still referenced from table "${child.relname}".`, ...place(child, constraint, catalog),
       });
     }
-    for (const row of referencing) yield* act(action, constraint, child, row, after, snapshot, state);
+    for (const row of referencing) yield* act(action, constraint, child, row, key, after, snapshot, state);
+  } finally {
+    snapshot.release();
+  }
+}
+
+/**
+ * Locks a row and reads it as it is then: undefined when it is gone or its key is another by now.
+ * At REPEATABLE READ a change while waiting is a serialization failure.
+ */
+function* lockWithKey(
+  relation: Relation, row: RowVersion, strength: RowLockStrength, columns: readonly number[], key: readonly Datum[], snapshot: Snapshot, state: ExecState,
+): Generator<Pending, RowVersion | undefined> {
+  const { transaction, catalog } = state;
+  const locked = yield* waitFor(() => transaction.lockRow(relation.storage, row.rowId, strength, 'wait', snapshot));
+  const access = tableAccess(relation, catalog);
+  const found = locked.kind === 'deleted' ? undefined : yield* waitFor(() => access.fetch(transaction, snapshot, row.rowId));
+  if (transaction.isolation !== 'read committed' && found?.xmin !== row.xmin) throw serializationFailure('update');
+  if (!found) return undefined;
+  const version = { ...found, tuple: found.tuple.slice() };
+  const same = columns.every((attnum, i) => sameDatum(access.codec.read(version.tuple, attnum - 1), key[i] ?? null, relation.attributes[attnum - 1]!.atttypid, catalog));
+  return same ? version : undefined;
+}
+
+/**
+ * REPEATABLE READ: false for a row that the transaction's snapshot does not see; 40001 for one that
+ * it sees otherwise. `columns`: only these matter (KEY SHARE goes with changes of the others).
+ */
+function* isKnown(relation: Relation, version: RowVersion, state: ExecState, columns?: readonly number[]): Generator<Pending, boolean> {
+  const { transaction, catalog } = state;
+  if (version.xmin === transaction.xid && transaction.xid !== 0) return true;
+  const snapshot = transaction.takeSnapshot();
+  try {
+    const seen = yield* waitFor(() => tableAccess(relation, catalog).fetch(transaction, snapshot, version.rowId));
+    if (seen && seen.xmin !== version.xmin && !(columns && sameColumns(relation, columns, seen.tuple, version.tuple, catalog))) throw serializationFailure('update');
+    return seen !== undefined;
+  } finally {
+    snapshot.release();
+  }
+}
+
+/** REPEATABLE READ: whether the snapshot still has a row with the key, which is gone by now. */
+function* seenOnly(relation: Relation, columns: readonly number[], key: readonly Datum[], state: ExecState): Generator<Pending, boolean> {
+  const snapshot = state.transaction.takeSnapshot();
+  try {
+    return (yield* rowsEqual(relation, columns, key, snapshot, state)).length > 0;
   } finally {
     snapshot.release();
   }
 }
 
 /** CASCADE, SET NULL or SET DEFAULT on one referencing row. */
-function* act(action: string, constraint: Constraint, child: Relation, row: RowVersion, after: readonly Datum[] | null, snapshot: Snapshot, state: ExecState): Generator<Pending, void> {
+function* act(action: string, constraint: Constraint, child: Relation, row: RowVersion, key: readonly Datum[], after: readonly Datum[] | null, snapshot: Snapshot, state: ExecState): Generator<Pending, void> {
   const { catalog, transaction, context } = state;
   const deleting = action === 'c' && after === null;
-  const locked = yield* waitFor(() => transaction.lockRow(child.storage, row.rowId, deleting ? 'update' : 'no key update', 'wait', snapshot));
-  if (locked.kind === 'deleted' || locked.kind === 'skipped') return;
+  const version = yield* lockWithKey(child, row, deleting ? 'update' : 'no key update', constraint.conkey, key, snapshot, state);
+  if (!version) return;
+  if (transaction.isolation !== 'read committed' && !(yield* isKnown(child, version, state))) throw serializationFailure('update');
   const { codec } = tableAccess(child, catalog);
-  const old = codec.readAll(locked.kind === 'updated' ? locked.version.tuple : row.tuple);
+  const old = codec.readAll(version.tuple);
   const writer = newWriter(child, transaction, catalog, context);
   const events = new ConstraintEvents(child, transaction);
   if (deleting) {

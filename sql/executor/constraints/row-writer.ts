@@ -1,5 +1,6 @@
 /** Writing rows with everything that follows: indexes, row checks, and the constraint events of each change. */
 import type { Transaction } from '../../../engine/storage.js';
+import { tableAccess } from '../../access/table-access.js';
 import { TableWriter, type WriterContext } from '../../access/table-writer.js';
 import type { Catalog, Constraint, Relation } from '../../catalog/catalog.js';
 import type { EvalContext } from '../../functions/context.js';
@@ -55,6 +56,12 @@ export class ConstraintEvents {
   private keyChanged(columns: readonly number[], before: readonly Datum[], after: readonly Datum[], catalog: Catalog): boolean {
     return columns.some((attnum) => !sameDatum(before[attnum - 1]!, after[attnum - 1]!, this.relation.attributes[attnum - 1]!.atttypid, catalog));
   }
+}
+
+/** Whether two versions of a row agree in these columns. */
+export function sameColumns(relation: Relation, columns: readonly number[], a: Uint8Array, b: Uint8Array, catalog: Catalog): boolean {
+  const { codec } = tableAccess(relation, catalog);
+  return columns.every((attnum) => sameDatum(codec.read(a, attnum - 1), codec.read(b, attnum - 1), relation.attributes[attnum - 1]!.atttypid, catalog));
 }
 
 export function sameDatum(a: Datum, b: Datum, type: number, catalog: Catalog): boolean {

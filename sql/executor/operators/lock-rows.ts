@@ -3,6 +3,9 @@ import type { RowId, StorageId } from '../../../engine/ids.js';
 import type { Pending } from '../../../engine/pending.js';
 import type { RowLockResult, RowVersion } from '../../../engine/storage.js';
 import { DatabaseError } from '../../../engine/errors.js';
+import { tableAccess } from '../../access/table-access.js';
+import type { Relation } from '../../catalog/catalog.js';
+import { sameColumns } from '../constraints/row-writer.js';
 import type { LockRowsNode, PlannedRowMark } from '../../planner/plan-node.js';
 import type { Batch } from '../batch.js';
 import type { Open, PlanCompiler } from '../compile-plan.js';
@@ -47,6 +50,14 @@ function* run(node: LockRowsNode, compiler: PlanCompiler, child: Open, columns: 
   }
 }
 
+/** FOR KEY SHARE of a row that was changed since the snapshot, but not in a unique key: the lock is good, the row as it was. */
+function* keyStands(relation: Relation, newest: RowVersion, state: ExecState): Generator<Pending, boolean> {
+  const tuple = newest.tuple.slice();
+  const seen = yield* waitFor(() => tableAccess(relation, state.catalog).fetch(state.transaction, state.snapshot, newest.rowId));
+  const columns = relation.indexes.filter((index) => index.unique && index.immediate && index.predicateText === null).flatMap((index) => index.keyColumns.map((key) => key.attnum));
+  return seen !== undefined && !columns.includes(0) && sameColumns(relation, columns, seen.tuple, tuple, state.catalog);
+}
+
 /** The row to pass on, null when it is gone, skipped or does not qualify any more. */
 function* lockSources(node: LockRowsNode, compiler: PlanCompiler, columns: RowIdColumns, batch: Batch, row: number, state: ExecState): Generator<Pending, { batch: Batch; row: number } | null> {
   const newest = new Map<number, RowVersion>();
@@ -59,11 +70,15 @@ function* lockSources(node: LockRowsNode, compiler: PlanCompiler, columns: RowId
       case 'locked':
         break;
       case 'updated':
-        if (state.transaction.isolation !== 'read committed') throw serializationFailure('update');
+        if (state.transaction.isolation !== 'read committed') {
+          if (mark.mark.strength === 'key share' && (yield* keyStands(relation, result.version, state))) break;
+          throw serializationFailure('update');
+        }
         newest.set(mark.varno, { ...result.version, tuple: result.version.tuple.slice() });
         break;
       case 'deleted':
-        if (state.transaction.isolation !== 'read committed') throw serializationFailure('delete');
+        // PostgreSQL says "update" here, for deletes too.
+        if (state.transaction.isolation !== 'read committed') throw serializationFailure('update');
         return null;
       case 'self-modified': case 'skipped':
         return null;
