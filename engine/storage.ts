@@ -92,6 +92,8 @@ export interface Storage {
   readonly watermarks: { readonly assigned: Lsn; readonly durable: Lsn; readonly applied: Lsn };
   /** Live rows in the storage as of the last applied batch; the planner's and count(*)'s source. */
   rowCount(storage: StorageId): number;
+  /** Rows that `snapshot` sees, own writes aside; undefined when that is not known without reading them. */
+  exactCount(storage: StorageId, snapshot: Snapshot): number | undefined;
   /** Approximate bytes of the storage's rows, for pg_relation_size. */
   byteSize(storage: StorageId): number;
   /** Collects versions below the horizon now (VACUUM), in slices. Resolves with what it removed. */

@@ -16,7 +16,7 @@ import { LockManager } from '../locks/lock-manager.js';
 import { LockClass, modeName } from '../locks/modes.js';
 import type { Runtime } from '../runtime.js';
 import { SerializableTransactions } from '../serializable/serializable.js';
-import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, PreparedTransaction, SequenceStore, Storage, Transaction, TransactionOptions } from '../storage.js';
+import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, PreparedTransaction, SequenceStore, Snapshot, Storage, Transaction, TransactionOptions } from '../storage.js';
 import type { StateSums } from './applier.js';
 import type { ApplierDriver } from './applier-driver.js';
 import { BulkLoad } from './bulk-load.js';
@@ -87,6 +87,8 @@ export class Engine implements Storage {
   readonly largeValues: LargeValues;
   readonly serializable = new SerializableTransactions();
   private readonly watches = new ChangeWatches();
+  /** The last commit whose rows the overlay does not hold. */
+  private lastProvisional = 0 as Lsn;
   /** Snapshots see everything at or before this: durable, or assigned by an asynchronous commit. */
   private visible: Lsn;
   private readonly active = new Set<EngineTransaction>();
@@ -268,6 +270,13 @@ export class Engine implements Storage {
     if (rowId >= (this.rowCounters.get(storage) ?? 1)) this.rowCounters.set(storage, rowId + 1);
   }
 
+  exactCount(storage: StorageId, snapshot: Snapshot): number | undefined {
+    const { applied } = this.applier;
+    // The applier's count is of `applied`: nothing between that and the snapshot may have touched the storage.
+    if (storage >= TEMPORARY_BASE || snapshot.lsn < applied || this.lastProvisional > applied || this.store.overlay.find(storage)) return undefined;
+    return this.applier.rowCount(storage);
+  }
+
   rowCount(storage: StorageId): number {
     return storage >= TEMPORARY_BASE ? this.temporary.rowCount(storage) : this.applier.rowCount(storage);
   }
@@ -375,6 +384,7 @@ export class Engine implements Storage {
     for (const write of writes) write.xid = xid;
     this.store.overlay.add(lsn, writes);
     this.watches.note(lsn, writes);
+    if (provisional) this.lastProvisional = lsn;
     if (provisional) this.watches.noteUnlisted(lsn, transaction.loaded.keys());
     for (const storage of drops) this.forget(storage);
     this.applyTemporary(temporary);

@@ -170,6 +170,11 @@ class AggregateSink implements Sink {
 /** Runs it. Throws NotColumnar before the first batch when the data do not fit. */
 export function* runAggregate(plan: AggregatePlan, compiler: PlanCompiler, state: ExecState): Generator<Batch | Pending, void> {
   const { node, stage, columns, having, order } = plan;
+  const counted = wholeCount(plan, state);
+  if (counted !== undefined) {
+    yield rowsToBatch([columns.map(() => counted)], columns.length);
+    return;
+  }
   const run = new PipelineRun(compiler, state);
   yield* run.evaluateConstants(inputs(node), [stage.layout]);
   const sink = new AggregateSink(node, run, compiler.scope(stage.layout.output));
@@ -191,4 +196,14 @@ export function* runAggregate(plan: AggregatePlan, compiler: PlanCompiler, state
     const kept = having ? yield* having.apply(batch, state) : batch;
     if (kept) yield kept;
   }
+}
+
+/** count(*) of a relation, from the engine's own count where that is exact for the snapshot. */
+function wholeCount({ node, stage, having }: AggregatePlan, state: ExecState): number | undefined {
+  if (node.groups.length > 0 || having !== null || stage.kind !== 'scan' || stage.node.filter.length > 0 || state.instrument) return undefined;
+  if (!node.aggs.every((agg) => agg.star && agg.filter === null && state.catalog.proc(agg.func)?.proname === 'count')) return undefined;
+  const relation = state.catalog.relation(stage.node.relation)!;
+  // A serializable transaction's reads leave a trace; this one reads nothing.
+  if (state.transaction.isolation === 'serializable' || state.snapshot.kind !== 'at' || state.transaction.changed(relation.storage)) return undefined;
+  return state.context.storage.exactCount(relation.storage, state.snapshot);
 }

@@ -3,6 +3,8 @@
  * it takes from outside. Names are made here and constants are passed by reference, so no text of
  * a user ever enters the source; kernels of the same shape share one compiled function.
  */
+import type { Dictionary } from './dictionary.js';
+
 export class Kernel {
   private readonly lines: (string | (() => string))[] = [];
   private readonly preamble: string[] = [];
@@ -103,7 +105,7 @@ export interface KernelView {
   readonly skip: Uint8Array | null;
   /** Per column: dictionary code to the execution's number of the text, -1 not asked yet. */
   readonly refs: readonly (Int32Array | null)[];
-  readonly dictionaries: readonly (readonly string[] | null)[];
+  readonly dictionaries: readonly (Dictionary | null)[];
   /** Expressions over one text column, computed per dictionary entry. */
   readonly lifted: unknown[];
 }

@@ -119,7 +119,7 @@ export class Lowering {
     const { constants } = this.input;
     if (constants.has(expr)) return this.constant(constants.get(expr)!, expr.type);
     if (expr.kind === 'Const') return this.constant(expr.value, expr.type);
-    if (this.liftsWhole(expr)) return this.lifted(expr)!;
+    if (this.liftsWhole(expr)) return this.lifted(expr) ?? this.called(expr);
     return this.written(expr) ?? this.lifted(expr) ?? this.called(expr);
   }
 

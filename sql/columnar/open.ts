@@ -23,7 +23,7 @@ export function withColumns(node: PlanNode, compiler: PlanCompiler, rows: Open):
   if (node.cost.total < MIN_COST || compiler.plan.modifies) return rows;
   const running = columnar(node, compiler);
   if (!running) return rows;
-  return (state) => (state.replacedRows || state.instrument || state.context.settings.get('oxbow.columns') === 'off' ? rows(state) : new GeneratorOperator(run(running, rows, compiler, state)));
+  return (state) => (state.replacedRows || state.context.settings.get('oxbow.columns') === 'off' ? rows(state) : new GeneratorOperator(run(running, rows, compiler, state)));
 }
 
 function columnar(node: PlanNode, compiler: PlanCompiler): Running | null {

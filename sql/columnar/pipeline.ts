@@ -95,19 +95,48 @@ const BPCHAR = 1042;
 export class Pipeline {
   private readonly tables = new Map<JoinStage, JoinTable>();
   /** Rows of inner sides without a match, to be emitted at the end. */
+  private readonly counters = new Map<Stage, Float64Array>();
   private tails: { stage: JoinStage; table: JoinTable }[] = [];
 
-  constructor(private readonly run: PipelineRun, private readonly stage: Stage, private readonly sink: Sink) {}
+  constructor(private readonly run: PipelineRun, private readonly stage: Stage, private readonly sink: Sink, /** The top stage's figures are measured by whoever reads its rows. */ private readonly ownFigures = false) {}
 
   /** Runs to the end. Throws NotColumnar, before the sink has had any row, when the data do not fit. */
   *execute(): Generator<Pending, void> {
     yield* this.prepare(this.stage);
+    const start = this.now();
     const source = yield* this.source(bottom(this.stage));
     const kernel = new Kernel();
     this.write(kernel, source);
     yield* this.loop(kernel, source.kernelViews.map((view, v) => ({ view, rows: source.views[v]!.rows })));
     // Tails may have tails of their own: those of joins above, met by rows that a tail sends up.
     for (let tail = this.tails.shift(); tail; tail = this.tails.shift()) yield* this.runTail(tail, source);
+    this.report(this.now() - start);
+  }
+
+  // ---- figures for EXPLAIN ANALYZE
+
+  private now(): number {
+    return this.run.state.instrument ? this.run.state.context.runtime.clock.monotonicMs() : 0;
+  }
+
+  /** Counts a row that the stage gives out. The kernel is one for all stages, so they share its time. */
+  private count(stage: Stage, kernel: Kernel): void {
+    if (!this.run.state.instrument || stage.kind === 'rows') return;
+    let counter = this.counters.get(stage);
+    if (!counter) this.counters.set(stage, (counter = new Float64Array(1)));
+    kernel.line(`${kernel.outside(counter, 'c')}[0]++;`);
+  }
+
+  private report(elapsedMs: number): void {
+    const { instrument } = this.run.state;
+    if (!instrument) return;
+    for (const [stage, counter] of this.counters) {
+      if (stage === this.stage && this.ownFigures) continue;
+      const figures = instrument(stage.node);
+      figures.loops++;
+      figures.rows += counter[0]!;
+      figures.totalMs += elapsedMs;
+    }
   }
 
   private *loop(kernel: Kernel, views: readonly { view: Parameters<ReturnType<Kernel['compile']>>[1]; rows: number }[]): Generator<Pending, void> {
@@ -222,7 +251,9 @@ export class Pipeline {
       const attnums = needed.map((index) => (stage.layout.output[index] as Extract<Expr, { kind: 'Var' }>).attno);
       const store = columnStore(state.context.storage);
       if (!store.serves(relation, attnums, state)) throw new NotColumnar();
-      return new Source(yield* store.views(relation, attnums, state), types, interner);
+      const views = yield* store.views(relation, attnums, state);
+      state.instrument?.(stage.node).details.set('Columns', `${views.length} ${views.length === 1 ? 'segment' : 'segments'}`);
+      return new Source(views, types, interner);
     }
     const columns: Datum[][] = needed.map(() => []);
     let rows = 0;
@@ -251,6 +282,7 @@ export class Pipeline {
     if (stage.kind === 'scan' || stage.kind === 'rows') {
       const rows = lowering.over(columns(stage));
       if (stage.kind === 'scan') filter(stage.node.filter, rows, kernel);
+      this.count(stage, kernel);
       consume(rows);
       return;
     }
@@ -258,7 +290,11 @@ export class Pipeline {
   }
 
   /** From the rows of the stage's (outer) child to its own. */
-  private apply(stage: Exclude<Stage, ScanStage | RowsStage>, kernel: Kernel, rows: Lowering, consume: Consume): void {
+  private apply(stage: Exclude<Stage, ScanStage | RowsStage>, kernel: Kernel, rows: Lowering, further: Consume): void {
+    const consume: Consume = (own) => {
+      this.count(stage, kernel);
+      further(own);
+    };
     switch (stage.kind) {
       case 'filter':
         filter(stage.node.quals, rows, kernel);
@@ -363,6 +399,7 @@ export class Pipeline {
     };
     const rows = lowering.over(resolve);
     filter(from.node.filter, rows, kernel);
+    this.count(from, kernel);
     step(0, rows);
   }
 }

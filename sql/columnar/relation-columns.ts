@@ -7,8 +7,10 @@
  */
 import { Pending } from '../../engine/pending.js';
 import type { RowId, StorageId } from '../../engine/ids.js';
+import { hasLarge } from '../../engine/mvcc/row-format.js';
 import type { ChangeWatch, RowBlock, Storage } from '../../engine/storage.js';
 import { tableAccess, type TableAccess } from '../access/table-access.js';
+
 import type { Relation } from '../catalog/catalog.js';
 import type { ExecState } from '../executor/exec-state.js';
 import { TIME_SLICE } from '../executor/interrupts.js';
@@ -20,6 +22,8 @@ const MEMORY_BOUND = 1 << 30;
 /** A segment with more changed rows than this is built anew when it can be. */
 const REBUILD_CHANGED = 2048;
 const FILL_ROWS = 1024;
+/** Texts of a column that come along unasked: up to so many different ones in a segment. */
+const CHEAP_TEXTS = 256;
 
 /** Rows of one source as columns, in the order the statement asked for. */
 export interface ColumnView {
@@ -187,7 +191,7 @@ class ViewBuilder {
       return;
     }
     const missing = this.attnums.filter((attnum) => !segment.columns.has(attnum));
-    if (missing.length > 0) yield* this.fill(segment, missing, false);
+    if (missing.length > 0) yield* this.fill(segment, missing, null);
     yield* this.useSegment(segment);
   }
 
@@ -202,11 +206,10 @@ class ViewBuilder {
     const { known, relation } = this;
     const segment = new Segment(block, this.state.snapshot.lsn);
     known.watch.addMarks(block, segment.marks);
-    // The scan costs more than the decoding: plain numbers come along for later.
-    const cheap = relation.attributes.filter((attribute) => !attribute.attisdropped && !known.refused.has(attribute.attnum)).map((attribute) => attribute.attnum)
-      .filter((attnum) => { const found = classOf(relation, attnum); return found !== null && found.kind !== 'text'; });
+    // The scan costs more than the decoding: numbers and texts of few values come along for later.
+    const others = relation.attributes.map((attribute) => attribute.attnum).filter((attnum) => !this.attnums.includes(attnum) && !known.refused.has(attnum) && classOf(relation, attnum) !== null);
     try {
-      yield* this.fill(segment, [...new Set([...this.attnums, ...cheap])], true);
+      yield* this.fill(segment, this.attnums, others);
     } catch (error) {
       known.watch.removeMarks(block, segment.marks);
       throw error;
@@ -218,11 +221,12 @@ class ViewBuilder {
     yield* this.useSegment(segment);
   }
 
-  /** Reads columns of a block into a segment, new or standing. */
-  private *fill(segment: Segment, attnums: readonly number[], fresh: boolean): Generator<Pending, void> {
+  /** Reads columns of a block into a segment: a new one, with the others that prove cheap, or a standing one (`others` null). */
+  private *fill(segment: Segment, wanted: readonly number[], others: readonly number[] | null): Generator<Pending, void> {
+    const fresh = others !== null;
+    const attnums = [...wanted, ...(others ?? [])];
     const from = segment.block * SEGMENT_ROWS;
-    const { codec } = this.access;
-    const builders = attnums.map((attnum) => new ColumnBuilder(classOf(this.relation, attnum)!, SEGMENT_ROWS));
+    const builders = attnums.map((attnum, c) => new ColumnBuilder(classOf(this.relation, attnum)!, SEGMENT_ROWS, c < wanted.length ? Infinity : CHEAP_TEXTS));
     const { marks } = segment;
     yield* this.scan(from, from + SEGMENT_ROWS - 1, (rowId, tuple) => {
       const slot = rowId - from;
@@ -230,15 +234,24 @@ class ViewBuilder {
         if (marks[slot] === ABSENT) marks[slot] = LIVE;
         if (slot >= segment.slots) segment.slots = slot + 1;
       } else if (marks[slot] !== LIVE) return;
-      for (let c = 0; c < attnums.length; c++) this.set(builders[c]!, slot, codec.read(tuple, attnums[c]! - 1), attnums[c]!);
+      for (let c = 0; c < attnums.length; c++) if (!builders[c]!.abandoned) this.set(builders[c]!, slot, tuple, attnums[c]!);
     });
-    attnums.forEach((attnum, c) => segment.columns.set(attnum, builders[c]!.finish()));
+    attnums.forEach((attnum, c) => {
+      if (!builders[c]!.abandoned) segment.columns.set(attnum, builders[c]!.finish());
+    });
   }
 
-  private set(builder: ColumnBuilder, slot: number, value: Parameters<ColumnBuilder['set']>[1], attnum: number): void {
+  private set(builder: ColumnBuilder, slot: number, tuple: Uint8Array, attnum: number): void {
+    const { codec } = this.access;
     try {
-      builder.set(slot, value);
+      // A value that is too long for its row is too long for a column.
+      if (hasLarge(tuple) && codec.refOf(tuple, attnum - 1)) throw new NotColumnar();
+      builder.set(slot, codec.read(tuple, attnum - 1));
     } catch (error) {
+      if (!this.attnums.includes(attnum)) {
+        builder.abandoned = true;
+        return;
+      }
       this.refusedAttnum = attnum;
       throw error;
     }
@@ -296,7 +309,7 @@ class ViewBuilder {
     }
     const { loose } = this;
     const slot = loose.rows++;
-    for (let c = 0; c < this.attnums.length; c++) this.set(loose.builders[c]!, slot, this.access.codec.read(tuple, this.attnums[c]! - 1), this.attnums[c]!);
+    for (let c = 0; c < this.attnums.length; c++) this.set(loose.builders[c]!, slot, tuple, this.attnums[c]!);
   }
 
   private flushLoose(): void {

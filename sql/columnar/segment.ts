@@ -8,6 +8,7 @@
 import type { Lsn } from '../../engine/ids.js';
 import type { Datum } from '../types/datum.js';
 import { Numeric } from '../types/numeric.js';
+import { makeDictionary, type Dictionary } from './dictionary.js';
 import type { ColumnClass } from './column-class.js';
 
 export const SEGMENT_ROWS = 65536;
@@ -27,7 +28,7 @@ export interface ColumnVector {
   readonly min: number;
   readonly max: number;
   /** Texts by code. */
-  readonly dictionary: readonly string[] | null;
+  readonly dictionary: Dictionary | null;
   readonly bytes: number;
 }
 
@@ -58,9 +59,11 @@ export class ColumnBuilder {
   private min = Infinity;
   private max = -Infinity;
   private readonly codes: Map<string, number> | null;
-  private readonly dictionary: string[] = [];
+  private readonly texts: string[] = [];
+  /** More texts than were allowed: the column is not to be used. */
+  abandoned = false;
 
-  constructor(readonly columnClass: ColumnClass, private readonly slots: number) {
+  constructor(readonly columnClass: ColumnClass, private readonly slots: number, private readonly maxTexts = Infinity) {
     const { kind } = columnClass;
     this.codes = kind === 'text' ? new Map() : null;
     if (kind === 'bool') this.data = new Uint8Array(slots);
@@ -79,7 +82,11 @@ export class ColumnBuilder {
         const text = value as string;
         let code = this.codes!.get(text);
         if (code === undefined) {
-          code = this.dictionary.push(text) - 1;
+          if (this.texts.length >= this.maxTexts) {
+            this.abandoned = true;
+            return;
+          }
+          code = this.texts.push(text) - 1;
           this.codes!.set(text, code);
         }
         this.data[slot] = code;
@@ -111,19 +118,19 @@ export class ColumnBuilder {
   }
 
   finish(): ColumnVector {
-    const { columnClass, dictionary } = this;
+    const { columnClass, texts } = this;
     let data: ColumnData = this.data;
     if (columnClass.kind === 'decimal' && this.min >= -2147483648 && this.max <= 2147483647) data = Int32Array.from(data);
     if (columnClass.kind === 'text') {
-      if (dictionary.length <= 256) data = Uint8Array.from(data);
-      else if (dictionary.length <= 65536) data = Uint16Array.from(data);
+      if (texts.length <= 256) data = Uint8Array.from(data);
+      else if (texts.length <= 65536) data = Uint16Array.from(data);
     }
     if (columnClass.kind === 'bool' || columnClass.kind === 'text') {
       this.min = 0;
-      this.max = Math.max(dictionary.length - 1, 1);
+      this.max = Math.max(texts.length - 1, 1);
     }
-    let bytes = data.byteLength + (this.nulls?.byteLength ?? 0);
-    for (const text of dictionary) bytes += 32 + text.length;
-    return { class: columnClass, data, nulls: this.nulls, min: this.min, max: this.max, dictionary: columnClass.kind === 'text' ? dictionary : null, bytes };
+    const dictionary = columnClass.kind === 'text' ? makeDictionary(texts) : null;
+    const bytes = data.byteLength + (this.nulls?.byteLength ?? 0) + (dictionary?.bytes ?? 0);
+    return { class: columnClass, data, nulls: this.nulls, min: this.min, max: this.max, dictionary, bytes };
   }
 }

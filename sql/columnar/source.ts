@@ -5,6 +5,7 @@
 import { DatabaseError } from '../../engine/errors.js';
 import type { Datum } from '../types/datum.js';
 import type { ColumnClass } from './column-class.js';
+import type { Dictionary } from './dictionary.js';
 import type { Interner } from './interner.js';
 import type { Kernel, KernelView } from './kernel.js';
 import { ColumnBuilder, NotColumnar, type ColumnVector } from './segment.js';
@@ -115,7 +116,8 @@ export class Source {
     try {
       tables = this.views.map((view) => {
         const dictionary = view.columns[column]!.dictionary!;
-        const results: Datum[] = dictionary.map(evaluate);
+        const results: Datum[] = [];
+        for (let code = 0; code < dictionary.length; code++) results.push(evaluate(dictionary.get(code)));
         if (nullable) results.push(evaluate(null));
         return make(results);
       });
@@ -134,16 +136,16 @@ export class Source {
   }
 }
 
-function internAt(interner: Interner): (refs: Int32Array, dictionary: readonly string[], code: number) => number {
+function internAt(interner: Interner): (refs: Int32Array, dictionary: Dictionary, code: number) => number {
   let made = interning.get(interner);
   if (!made) {
-    made = (refs, dictionary, code) => (refs[code] = interner.id(dictionary[code]!));
+    made = (refs, dictionary, code) => (refs[code] = interner.id(dictionary.get(code)));
     interning.set(interner, made);
   }
   return made;
 }
 
-const interning = new WeakMap<Interner, (refs: Int32Array, dictionary: readonly string[], code: number) => number>();
+const interning = new WeakMap<Interner, (refs: Int32Array, dictionary: Dictionary, code: number) => number>();
 
 function columnOf(values: readonly Datum[], rows: number, found: ColumnClass | null): SourceColumn {
   if (found !== null) {

@@ -75,6 +75,8 @@ function detailLines(details: ReadonlyMap<string, string | number> | undefined, 
   const lines: string[] = [];
   const method = details.get('Sort Method');
   if (method !== undefined) lines.push(`Sort Method: ${method}  Memory: ${details.get('Sort Space Used')}kB`);
+  const columns = details.get('Columns');
+  if (columns !== undefined) lines.push(`Columns: ${columns}`);
   const removed = Number(details.get('Rows Removed by Filter') ?? 0);
   if (removed > 0) lines.push(`Rows Removed by Filter: ${Math.round(removed / loops)}`);
   return lines;

@@ -1,0 +1,125 @@
+/**
+ * TPC-H on PostgreSQL 16 and Oxbow side by side: `npm run bench:tpch`.
+ *
+ * Data come from PyPI's tpchgen-cli (`pip install tpchgen-cli`). Both servers hold the same tables and keys;
+ * PostgreSQL has indexes on the foreign keys too, and parallel workers as it likes. Each round runs each query on
+ * one server and right after on the other; answers are compared to the byte. Prints a markdown table: first run
+ * after the load (cold columns) and the median of the others.
+ *
+ *   npm run bench:tpch -- --scale 1 --rounds 3 --queries 1,6 --timeout 120
+ */
+import { spawnSync } from 'node:child_process';
+import { createReadStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpus, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import type pg from 'pg';
+import { connect, run } from '../../test/harness/compare.js';
+import { runCommand } from '../../test/harness/command.js';
+import { startOracle } from '../../test/harness/oracle.js';
+import { startTestServer } from '../../test/harness/server.js';
+
+const { values } = parseArgs({
+  options: {
+    scale: { type: 'string', default: '0.1' },
+    rounds: { type: 'string', default: '3' },
+    queries: { type: 'string', default: Array.from({ length: 22 }, (_, i) => i + 1).join(',') },
+    /** Seconds after which a query counts as failed. */
+    timeout: { type: 'string', default: '120' },
+  },
+});
+const TABLES = ['region', 'nation', 'part', 'supplier', 'partsupp', 'customer', 'orders', 'lineitem'] as const;
+const SERVERS = ['PostgreSQL', 'Oxbow'] as const;
+const here = fileURLToPath(new URL('../../../bench/tpch/', import.meta.url));
+const rounds = Number(values.rounds);
+
+function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** Loads one table by COPY through psql. Lines end with a delimiter that COPY does not want. */
+async function load(port: number, table: string, data: string): Promise<void> {
+  const ran = await runCommand('bash', ['-c', `sed 's/|$//' '${join(data, `${table}.tbl`)}' | psql -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p ${port} -U postgres -c "copy ${table} from stdin with (delimiter '|')"`], { timeoutMs: 3_600_000 });
+  if (ran.code !== 0) throw new Error(`loading ${table} failed:\n${ran.stderr}`);
+}
+
+async function countLines(path: string): Promise<number> {
+  let lines = 0;
+  for await (const _ of createInterface({ input: createReadStream(path) })) lines++;
+  return lines;
+}
+
+async function timed(client: pg.Client, sql: string): Promise<{ ms: number; answer: string; failed: string | null }> {
+  const began = performance.now();
+  const outcome = await run(client, sql);
+  return { ms: performance.now() - began, answer: JSON.stringify(outcome.rows), failed: outcome.error ? `${outcome.error.code}: ${outcome.error.message}` : null };
+}
+
+const directory = mkdtempSync(join(tmpdir(), 'oxbow-tpch-'));
+const data = join(directory, 'data');
+const made = spawnSync('tpchgen-cli', ['-s', values.scale, `--output-dir=${data}`], { encoding: 'utf8' });
+if (made.status !== 0) throw new Error(`tpchgen-cli is needed (pip install tpchgen-cli): ${made.stderr ?? made.error?.message}`);
+const sharedBuffers = Math.min(4096, Math.floor(totalmem() / 4 / 2 ** 20));
+const postgres = await startOracle({ durable: true, settings: { shared_buffers: `${sharedBuffers}MB`, work_mem: '256MB', max_parallel_workers_per_gather: '2' } });
+try {
+  const oxbow = await startTestServer({ directory: join(directory, 'oxbow') });
+  try {
+    const ports = { PostgreSQL: postgres.port, Oxbow: oxbow.port };
+    const clients: Record<string, pg.Client> = {};
+    for (const name of SERVERS) {
+      const client = (clients[name] = await connect(ports[name]));
+      const began = Date.now();
+      await client.query(readFileSync(join(here, 'schema.sql'), 'utf8'));
+      for (const table of TABLES) await load(ports[name], table, data);
+      if (name === 'PostgreSQL') await client.query(readFileSync(join(here, 'indexes.sql'), 'utf8'));
+      await client.query('analyze');
+      await client.query(`set statement_timeout = '${values.timeout}s'`);
+      process.stderr.write(`${name}: loaded ${await countLines(join(data, 'lineitem.tbl'))} lineitems and the rest in ${((Date.now() - began) / 1000).toFixed(1)} s\n`);
+    }
+    const results: { query: number; first: Record<string, number>; runs: Record<string, number[]>; same: boolean; failed: string | null }[] = [];
+    for (const query of values.queries.split(',').map(Number)) {
+      const sql = readFileSync(join(here, 'queries', `${String(query).padStart(2, '0')}.sql`), 'utf8');
+      const result: (typeof results)[number] = { query, first: {}, runs: { PostgreSQL: [], Oxbow: [] }, same: true, failed: null };
+      results.push(result);
+      const answers: Record<string, string> = {};
+      for (let round = 0; round <= rounds; round++) {
+        for (const name of SERVERS) {
+          const { ms, answer, failed } = await timed(clients[name]!, sql);
+          if (failed) result.failed = `${name}: ${failed}`;
+          if (round === 0) result.first[name] = ms;
+          else result.runs[name]!.push(ms);
+          answers[name] = answer;
+        }
+        if (answers.PostgreSQL !== answers.Oxbow) result.same = false;
+        if (result.failed) break;
+      }
+      process.stderr.write(`query ${query}: ${JSON.stringify(result.runs)} ${result.failed ?? ''}\n`);
+    }
+    console.log(`${new Date().toISOString().slice(0, 10)}, ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Node ${process.version}, scale ${values.scale}, ${rounds} rounds, shared_buffers ${sharedBuffers}MB\n`);
+    console.log('| query | PostgreSQL 16, ms | Oxbow, ms | Oxbow, first run, ms | PostgreSQL / Oxbow | answers |');
+    console.log('|--:|--:|--:|--:|--:|---|');
+    let logs = 0;
+    let counted = 0;
+    for (const { query, first, runs, same, failed } of results) {
+      if (failed) {
+        console.log(`| ${query} | | | | | ${failed} |`);
+        continue;
+      }
+      const [p, o] = [median(runs.PostgreSQL!), median(runs.Oxbow!)];
+      logs += Math.log(p / o);
+      counted++;
+      console.log(`| ${query} | ${p.toFixed(0)} | ${o.toFixed(0)} | ${first.Oxbow!.toFixed(0)} | ${(p / o).toFixed(2)} | ${same ? 'equal' : 'DIFFERENT'} |`);
+    }
+    console.log(`\nGeometric mean of ${counted} queries: PostgreSQL / Oxbow = ${Math.exp(logs / counted).toFixed(2)}`);
+    for (const client of Object.values(clients)) await client.end();
+  } finally {
+    await oxbow.stop();
+  }
+} finally {
+  await postgres.stop();
+  rmSync(directory, { recursive: true, force: true });
+}

@@ -1,0 +1,54 @@
+/** The texts of a column by code: as strings while they are few, as bytes decoded on demand where nearly every row has its own. */
+export interface Dictionary {
+  readonly length: number;
+  readonly bytes: number;
+  get(code: number): string;
+}
+
+/** Most texts kept as strings. */
+const MAX_STRINGS = 4096;
+
+export function makeDictionary(texts: readonly string[]): Dictionary {
+  return texts.length <= MAX_STRINGS ? new Strings(texts) : new Blob(texts);
+}
+
+class Strings implements Dictionary {
+  readonly bytes: number;
+
+  constructor(private readonly texts: readonly string[]) {
+    this.bytes = texts.reduce((sum, text) => sum + 32 + text.length, 0);
+  }
+
+  get length(): number {
+    return this.texts.length;
+  }
+
+  get(code: number): string {
+    return this.texts[code]!;
+  }
+}
+
+class Blob implements Dictionary {
+  private readonly offsets: Uint32Array;
+  private readonly data: Buffer;
+
+  constructor(texts: readonly string[]) {
+    this.offsets = new Uint32Array(texts.length + 1);
+    let size = 0;
+    texts.forEach((text, code) => (this.offsets[code + 1] = size += Buffer.byteLength(text)));
+    this.data = Buffer.allocUnsafeSlow(size);
+    texts.forEach((text, code) => this.data.write(text, this.offsets[code]));
+  }
+
+  get length(): number {
+    return this.offsets.length - 1;
+  }
+
+  get bytes(): number {
+    return this.data.length + this.offsets.byteLength;
+  }
+
+  get(code: number): string {
+    return this.data.toString('utf8', this.offsets[code], this.offsets[code + 1]);
+  }
+}

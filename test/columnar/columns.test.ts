@@ -1,0 +1,190 @@
+/**
+ * Columns answer what rows answer. Every query runs twice in one transaction, with the column segments
+ * and without (`oxbow.columns`), at the same snapshot: over made data of every class, and while others
+ * insert, update, delete, roll back and load. The first kind is compared with PostgreSQL too.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type pg from 'pg';
+import { connect, run } from '../harness/compare.js';
+import { startOracle, type Oracle } from '../harness/oracle.js';
+import { startTestServer, type TestServer } from '../harness/server.js';
+
+const seed = Number(process.env.OXBOW_SEED ?? Date.now() % 1_000_000);
+
+function randomFrom(start: number): () => number {
+  let state = start + 1;
+  return () => {
+    state = (Math.imul(state ^ (state >>> 15), state | 1) + 0x6d2b79f5) | 0;
+    return ((state ^ (state >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** Every class of column, with and without NULLs, few and many values, and the awkward ones. */
+const SCHEMA = `
+create table facts (id int primary key, small smallint, wide bigint, price numeric(12,2) not null, rate numeric(5,4), ratio float8, flag boolean,
+                    day date not null, at timestamp, kind char(4) not null, label text, note varchar(60), dim int);
+create table dims (id int primary key, name text not null, area char(8), weight numeric(8,3));
+insert into facts select i, case when i % 7 = 0 then null else i % 300 end, case when i % 11 = 0 then null else i::bigint * 1000003 end, (i % 100000) / 100.0,
+    case when i % 5 = 0 then null else (i % 9973) / 10000.0 end,
+    case when i % 13 = 0 then null when i % 1009 = 0 then 'NaN' else (i % 1000) / 8.0 - 40 end, case i % 3 when 0 then true when 1 then false end,
+    date '1992-01-01' + i % 2500, case when i % 17 = 0 then null else timestamp '2020-01-01' + i * interval '37 seconds' end,
+    (array['AA', 'B', 'C', 'DDDD'])[1 + i % 4], case when i % 19 = 0 then null else 'label ' || i % 40 end, 'note number ' || i || ' é😀', case when i % 23 = 0 then null else i % 500 end
+  from generate_series(1, 70000) i;
+insert into dims select i, 'dim ' || i % 90, case when i % 4 = 0 then null else 'area ' || i % 7 end, i / 8.0 from generate_series(0, 20000) i;
+analyze facts;
+analyze dims;
+`;
+
+const QUERIES = [
+  'select count(*), count(small), count(label), sum(small), sum(wide), sum(price), sum(rate), avg(price), avg(rate), avg(wide), avg(small) from facts',
+  'select min(small), max(small), min(wide), max(wide), min(price), max(rate), min(ratio), max(ratio), min(day), max(day), min(at), max(at), min(label), max(note), min(kind) from facts',
+  'select kind, flag, count(*), sum(price * (1 - rate)), sum(price * (1 - rate) * (1 + rate)) from facts group by kind, flag order by kind, flag nulls first',
+  "select sum(case when kind = 'AA' then price * rate else 0 end), sum(case when kind = 'nope' then price * rate else 0 end), sum(case when flag then 1 else 0 end) from facts",
+  "select extract(year from day) as y, count(*), sum(wide) from facts where day between '1993-03-01' and date '1993-03-01' + interval '2 years' group by y order by y",
+  "select label, count(distinct dim), count(*) filter (where flag), count(*) filter (where not flag) from facts where label like 'label 1%' group by label order by label",
+  "select count(*) from facts where note like '%99%' and label is not null and kind <> 'B'",
+  "select count(*) from facts where not (flag and small > 100) or label is null",
+  "select count(*) from facts where (flag or small > 100) is true and (label <> 'label 3') is not false",
+  'select count(*) from facts where ratio > 20 or ratio = \'NaN\'',
+  "select substring(label from 1 for 7) as s, upper(kind) as k, count(*), stddev(small), string_agg(distinct kind, '') from facts group by 1, 2 order by 1 nulls first, 2",
+  'select small % 10 as d, count(*), bool_and(flag), bool_or(flag), sum(small + 1), sum(small * 2 - dim) from facts group by 1 order by 1 nulls last',
+  "select count(*), sum(length(label)), max(length(note)), avg(length(label)) from facts where length(note) > 20",
+  "select date_trunc('month', at) as m, count(*) from facts group by 1 order by 1 nulls last limit 20",
+  "select count(*) from facts where at < date '2020-01-10' or day >= timestamp '1998-01-01 12:00'",
+  "select count(*) from facts where small in (1, 2, 3, null) or price in (1.50, 99.99) or kind in ('AA', 'C')",
+  "select coalesce(label, 'none') as l, nullif(kind, 'B') as k, greatest(small, dim) > 100 as g, count(*) from facts group by 1, 2, 3 order by 1, 2 nulls first, 3 nulls first",
+  'select f.kind, d.area, count(*), sum(f.price * d.weight) from facts f join dims d on f.dim = d.id group by 1, 2 order by 1, 2 nulls first',
+  'select count(*), count(d.id), count(d.name), sum(d.weight) from facts f left join dims d on f.dim = d.id and d.weight > 20',
+  'select count(*), count(f.id), count(d.id) from facts f right join dims d on f.dim = d.id and f.flag',
+  'select count(*), count(f.id), count(d.id), sum(f.small) from facts f full join dims d on f.dim = d.id and d.id % 2 = 0',
+  'select kind, count(*) from facts f where exists (select from dims d where d.id = f.dim and d.area is not null) group by 1 order by 1',
+  'select kind, count(*) from facts f where not exists (select from dims d where d.id = f.dim and d.weight <> f.price) group by 1 order by 1',
+  'select count(*) from facts f where dim in (select id from dims where area like \'area 3%\')',
+  'select d.name, count(*) from dims d join facts f on f.label = \'label \' || d.id group by 1 order by 2 desc, 1 limit 10',
+  'select a.kind, count(*) from facts a join facts b on a.id = b.id and a.label = b.label where b.flag group by 1 order by 1',
+  'select count(*) from facts a join dims d on a.wide = d.id * 1000003',
+  'select f.id, f.price, d.name from facts f join dims d on f.dim = d.id where f.price > 998 and d.weight < 30 order by f.id',
+  'select id, kind, note, rate, ratio, at, flag from facts where price between 500 and 500.05 order by id',
+  'select x, count(*) from (select dim, sum(price) as x from facts group by dim having sum(price) > 70000) s group by x order by 1 desc limit 5',
+  'select sum(f.price) from facts f join dims d on d.id = f.dim where f.id < 300 and f.rate < (select 0.5 * avg(g.rate) from facts g where g.dim = d.id)',
+  'select day, sum(price) as total from facts group by day having sum(price) > (select avg(price) * 30 from facts) order by total desc, day limit 7',
+  "select count(*) from facts where (kind = 'AA' and price > 100 and dim = 3) or (kind = 'C' and price < 50 and dim = 3)",
+  'select small::int8 * 2147483647, count(*) from facts where small > 290 group by 1 order by 1',
+  'select sum(wide * 1000), avg(wide * wide) from facts',
+  'select kind, sum(ratio), avg(ratio) from facts where ratio < 1000 group by 1 order by 1',
+  'select count(*) from facts where 1000 / nullif(small, 0) > 10',
+  'select count(*) from facts where small <> 0 and case when small = 0 then false else 1000 / small > 10 end',
+];
+
+let server: TestServer;
+let oracle: Oracle;
+let client: pg.Client;
+let other: pg.Client;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  oracle = await startOracle();
+  client = await connect(server.port);
+  other = await connect(oracle.port, 'postgres', oracle.user);
+  for (const one of [client, other]) await one.query(SCHEMA);
+}, 120_000);
+
+afterAll(async () => {
+  await client.end();
+  await other.end();
+  await server.stop();
+  await oracle.stop();
+});
+
+test('columns, rows and PostgreSQL give the same answers', async () => {
+  for (const query of QUERIES) {
+    const columns = await run(client, query);
+    await client.query('set oxbow.columns = off');
+    const rows = await run(client, query);
+    await client.query('reset oxbow.columns');
+    expect({ query, ...columns }).toEqual({ query, ...rows });
+    expect({ query, ...columns }).toEqual({ query, ...(await run(other, query)) });
+  }
+}, 300_000);
+
+test('the queries above do run on columns', async () => {
+  let served = 0;
+  for (const query of QUERIES) {
+    const { rows } = await run(client, `explain (analyze, costs off, timing off) ${query}`);
+    if (rows.some((row) => String(row[0]).includes('Columns:'))) served++;
+  }
+  // Not those that only ask an index or whose values do not fit (a product of large integers).
+  expect(served).toBeGreaterThan(QUERIES.length * 0.9);
+}, 120_000);
+
+test('an error that only a row may raise is raised when a row does, and only then', async () => {
+  await expect(client.query('select count(*) from facts where 1000 / small > 10')).rejects.toMatchObject({ code: '22012' });
+  await expect(client.query('select sum(small * 32767 * 32767) from facts')).rejects.toMatchObject({ code: '22003' });
+  await expect(client.query("select count(*) from facts where label::int > 3")).rejects.toMatchObject({ code: '22P02' });
+}, 60_000);
+
+test('count(*) of a whole table is exact beside own and foreign changes', async () => {
+  const count = async (of: pg.Client): Promise<number> => Number((await of.query<{ n: string }>('select count(*) as n from facts')).rows[0]!.n);
+  const writer = await connect(server.port);
+  expect(await count(client)).toBe(70000);
+  await client.query('begin isolation level repeatable read');
+  expect(await count(client)).toBe(70000);
+  await writer.query('begin');
+  await writer.query('delete from facts where id <= 100');
+  expect(await count(writer)).toBe(69900);
+  expect(await count(client)).toBe(70000);
+  await writer.query('commit');
+  expect(await count(writer)).toBe(69900);
+  expect(await count(client)).toBe(70000);
+  await client.query('commit');
+  expect(await count(client)).toBe(69900);
+  await writer.end();
+}, 60_000);
+
+test(`at random moments beside writers (seed ${seed})`, async () => {
+  const random = randomFrom(seed);
+  const writers = await Promise.all(Array.from({ length: 3 }, () => connect(server.port)));
+  let going = true;
+  let commits = 0;
+  let key = 1_000_000;
+  const write = async (writer: pg.Client): Promise<void> => {
+    while (going) {
+      try {
+        await writer.query('begin');
+        const n = 1 + Math.floor(random() * 5);
+        for (let i = 0; i < n; i++) {
+          const id = 1 + Math.floor(random() * 70000);
+          const what = random();
+          if (what < 0.5) await writer.query('update facts set price = price + 1, label = $2, small = $3 where id = $1', [id, `label ${id % 50}`, id % 200]);
+          else if (what < 0.65) await writer.query('delete from facts where id = $1', [id]);
+          else if (what < 0.9) await writer.query("insert into facts (id, price, day, kind, dim, rate) values ($1, 10.25, '1995-05-05', 'NEW', 3, 0.5)", [++key]);
+          else await writer.query("insert into facts (id, price, day, kind) select $1::int + g, 1.00, date '1996-06-06', 'BULK' from generate_series(1, 2000) g", [(key += 3000) - 2500]);
+        }
+        if (random() < 0.2) await writer.query('rollback');
+        else {
+          await writer.query('commit');
+          commits++;
+        }
+      } catch (error) {
+        // Two writers may delete and update in opposite order.
+        await writer.query('rollback');
+        if ((error as { code?: string }).code !== '40P01') throw error;
+      }
+    }
+  };
+  const running = writers.map(write);
+  const checks = QUERIES.filter((_, n) => [0, 2, 5, 7, 17, 18, 22, 27, 30].includes(n));
+  for (let round = 0; round < 24; round++) {
+    const query = checks[round % checks.length]!;
+    await client.query('begin isolation level repeatable read');
+    const columns = await run(client, query);
+    await client.query('set local oxbow.columns = off');
+    const rows = await run(client, query);
+    await client.query('commit');
+    expect({ round, query, ...columns }, `seed ${seed}`).toEqual({ round, query, ...rows });
+  }
+  going = false;
+  await Promise.all(running);
+  for (const writer of writers) await writer.end();
+  expect(commits).toBeGreaterThan(20);
+}, 180_000);
