@@ -17,6 +17,7 @@ import { InlineApplier } from './mvcc/apply-inline.js';
 import { ThreadedApplier } from './mvcc/apply-threaded.js';
 import { Engine } from './mvcc/engine.js';
 import type { EngineOptions } from './mvcc/engine.js';
+import { stagedXids } from './mvcc/prepared.js';
 import { VersionStore } from './mvcc/version-store.js';
 import type { Runtime } from './runtime.js';
 import type { Storage } from './storage.js';
@@ -91,13 +92,18 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
   const reserve = kv.get('meta', META.reserve);
   const nextRowIds = new Map<StorageId, number>();
   for (const info of applier.infos.values()) nextRowIds.set(info.id, info.nextRowId);
-  const prepared = [...applier.keepPrepared()].map(([xid, parts]) => ({ xid, parts, provisional: applier.unfinished().includes(xid) }));
+  const prepared = [...applier.keepPrepared()].map(([xid, parts]) => {
+    const staged = [xid, ...stagedXids(parts)].filter((one) => applier.unfinished().includes(one)).map((one) => applier.stagedBy(one));
+    const storages = [...new Set(staged.flatMap((one) => one.storages))];
+    return { xid, parts, staged: storages.length > 0 ? { first: Math.min(...staged.map((one) => one.first)) as Lsn, storages } : undefined };
+  });
+  const keptXids = new Set(prepared.flatMap(({ xid, parts }) => [xid, ...stagedXids(parts)]));
   const recovered = {
     nextXid: reserve ? readUint48(reserve, 0) : FIRST_XID,
     nextStorageId: reserve ? readUint48(reserve, 6) : FIRST_STORAGE,
     lastCommitMicros: applier.lastCommitMicros,
     nextRowIds,
-    unfinished: applier.unfinished().filter((xid) => !prepared.some((kept) => kept.xid === xid)),
+    unfinished: applier.unfinished().filter((xid) => !keptXids.has(xid)).map((xid) => ({ xid, ...applier.stagedBy(xid) })),
     prepared,
     replayedBytes,
     replayMs,

@@ -166,6 +166,24 @@ export class LockManager {
     }
   }
 
+  /** Releases those of the owner's locks that `which` picks, in one walk of its chain. */
+  releaseWhere(owner: LockOwner, which: (tagA: number, tagB: number) => boolean): void {
+    const { table } = this;
+    let newer = NONE;
+    for (let entry = owner.lastLock; entry !== NONE; ) {
+      const next = table.older[entry]!;
+      const tagA = table.tagA[entry]!;
+      const tagB = table.tagB[entry]!;
+      if (which(tagA, tagB)) {
+        if (newer === NONE) owner.lastLock = next;
+        else table.older[newer] = next;
+        table.remove(entry);
+        if (this.waiting > 0) this.wake(tagA, tagB);
+      } else newer = entry;
+      entry = next;
+    }
+  }
+
   /** Releases the owner's locks newer than `mark` (a former `lastLock`; NONE: all). */
   releaseTo(owner: LockOwner, mark: number): void {
     if (owner.wait) {

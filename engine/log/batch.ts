@@ -20,6 +20,7 @@
  *                                                    locks     f64 tagA, f64 tagB, u8 modes (locks/lock-table.ts)
  *                                                    value     u48 storage, u48 value id, u32 first chunk, bytes
  *                                                    free      u48 storage, u48 value id: values nothing refers to
+ *                                                    xids      u48: subtransactions that wrote ahead and commit with it
  *                                                    message   u16 prefix length, prefix, content
  *     row operations                                 sequence  u48 id, i64 last, u8 called, u32 ahead
  *     1 insert  u48 row, u32 n, n bytes              reserve   u48 next xid, u48 next storage id
@@ -54,7 +55,7 @@ export const PIECES = 0xffffffff;
 export const FIRST_LSN = 0x1000000 as Lsn;
 
 export const RecordKind = { commit: 1, part: 2, provisional: 3, abort: 4, system: 5, prepare: 6, values: 7 } as const;
-export const Section = { time: 1, rows: 2, derived: 3, drops: 4, message: 5, sequence: 6, reserve: 7, sums: 8, prepared: 9, locks: 10, value: 11, free: 12 } as const;
+export const Section = { time: 1, rows: 2, derived: 3, drops: 4, message: 5, sequence: 6, reserve: 7, sums: 8, prepared: 9, locks: 10, value: 11, free: 12, xids: 13 } as const;
 export const Op = { insert: 1, update: 2, delete: 3, storage: 4, piece: 5 } as const;
 export const IndexOp = { put: 1, replace: 2, delete: 3, storage: 4 } as const;
 export const COMMIT_HAS_PARTS = 1;

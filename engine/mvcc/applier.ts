@@ -8,7 +8,7 @@
  *     "reserve"            u48 xids below it may have been handed out, u48 storage ids likewise
  *     "s" u48 sequence     i64 last value, u8 is called, u32 logged ahead
  *     "d" u48 LSN u48 id   a storage dropped at LSN, waiting for the horizon
- *     "x" u48 xid          a bulk-loading transaction: u48 commit LSN (0: in progress or aborted), then
+ *     "x" u48 xid          a transaction that wrote ahead: u48 commit LSN (0: in progress or aborted), u48 first LSN, then
  *                          per storage touched u48 id, f64 rows, f64 bytes, 16B hash sum added so far
  *
  *     "v" u48 xid          large values of a transaction still open: u48 storage, u48 value id each
@@ -24,10 +24,11 @@ import type { KeyValueStore, KeyValueWriter } from '../kv/key-value-store.js';
 import { COMMIT_HAS_PARTS, COMMIT_HAS_PROVISIONAL, BATCH_HEADER, IndexOp, Op, RecordKind, RecordReader, Section } from '../log/batch.js';
 import type { IndexVisitor, RowVisitor } from '../log/batch.js';
 import {
-  ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, VALUE_CHUNK, VALUE_HEADER, VALUE_KEY, addHash, hasLarge, hashRow, heapKey, historyKey, indexKey, largeIds,
-  sealChunk, stampOf, storagePrefix, valueKey,
-  writeEntryValue, writeRowValue, xidOf,
+  ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, VALUE_CHUNK, VALUE_HEADER, VALUE_KEY, addHash, doomed, hasLarge, hashRow, heapKey, historyKey, indexKey, largeIds,
+  sealChunk, stageOf, stampOf, storagePrefix, valueKey,
+  writeEntryValue, writeRowValue,
 } from './row-format.js';
+import { Undo } from './undo.js';
 import { ReplayCache } from './replay-cache.js';
 import type { ReplayedRow } from './replay-cache.js';
 import { StorageInfo } from './storage-info.js';
@@ -92,6 +93,8 @@ interface Tally {
 }
 
 interface Provisional {
+  /** LSN of its first record. */
+  readonly first: Lsn;
   readonly tallies: Map<StorageId, Tally>;
   changed: boolean;
 }
@@ -99,7 +102,11 @@ interface Provisional {
 /** In a dead list, in place of a length: storage and id of a large value follow. */
 export const DEAD_VALUE = 0x8000;
 
-/** Bytes per storage in a fate record. */
+/** In a dead list, first: what follows counts only if the xid committed. */
+export const DEAD_IF_COMMITTED = 0x8001;
+
+/** Bytes of a fate record before its storages, and per storage. */
+export const FATE_HEADER = 12;
 export const FATE_STORAGE = 38;
 
 export class Applier implements RowVisitor, IndexVisitor {
@@ -126,6 +133,8 @@ export class Applier implements RowVisitor, IndexVisitor {
   private readonly reader = new RecordReader();
   private readonly partReader = new RecordReader();
   private writer!: KeyValueWriter;
+  /** Takes back what aborted transactions wrote ahead. */
+  readonly undo: Undo;
   /** In a replay: rows and entries on their way to the state. */
   private replayed: ReplayCache | undefined;
   private replayLists = 1 << 20;
@@ -159,7 +168,9 @@ export class Applier implements RowVisitor, IndexVisitor {
   /** Versions put into history since the start. */
   historyCount = 0;
 
-  constructor(private readonly kv: KeyValueStore) {}
+  constructor(private readonly kv: KeyValueStore) {
+    this.undo = new Undo(kv);
+  }
 
   /** Reads how far the state is. */
   load(): { replayFrom: Lsn } {
@@ -198,6 +209,7 @@ export class Applier implements RowVisitor, IndexVisitor {
 
   private loadProvisional(): void {
     this.provisional.clear();
+    this.undo.aborted.clear();
     const chunk = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
     this.kv.scan('meta', metaKey('x', 0), metaKey('y', 0), false, Infinity, chunk);
     chunk.keys.forEach((key, n) => {
@@ -205,19 +217,28 @@ export class Applier implements RowVisitor, IndexVisitor {
       if (readUint48(fate, 0) !== 0) return;
       const view = new DataView(fate.buffer, fate.byteOffset, fate.length);
       const tallies = new Map<StorageId, Tally>();
-      for (let at = 6; at < fate.length; at += FATE_STORAGE)
+      for (let at = FATE_HEADER; at < fate.length; at += FATE_STORAGE)
         tallies.set(readUint48(fate, at) as StorageId, {
           count: view.getFloat64(at + 6),
           bytes: view.getFloat64(at + 14),
           hash: Uint32Array.from({ length: 4 }, (_, i) => view.getUint32(at + 22 + i * 4)),
         });
-      this.provisional.set(readUint48(key, 1) as Xid, { tallies, changed: false });
+      const xid = readUint48(key, 1) as Xid;
+      const first = readUint48(fate, 6) as Lsn;
+      if (first === 0) this.undo.aborted.set(xid, [...tallies.keys()]);
+      else this.provisional.set(xid, { first, tallies, changed: false });
     });
+  }
+
+  /** The storages that `xid` wrote ahead to, and its first record. */
+  stagedBy(xid: Xid): { first: Lsn; storages: StorageId[] } {
+    const known = this.provisional.get(xid);
+    return { first: known?.first ?? (0 as Lsn), storages: known ? [...known.tallies.keys()] : [...(this.undo.aborted.get(xid) ?? [])] };
   }
 
   /** Transactions that wrote ahead (rows, large values) and whose end the log has not shown. */
   unfinished(): Xid[] {
-    return [...new Set([...this.provisional.keys(), ...this.values.keys()])];
+    return [...new Set([...this.provisional.keys(), ...this.values.keys(), ...this.undo.aborted.keys()])];
   }
 
   /**
@@ -348,6 +369,8 @@ export class Applier implements RowVisitor, IndexVisitor {
       case RecordKind.provisional:
         this.flags = Flag.provisional;
         this.applySections(reader);
+        this.flushDeadList();
+        this.deadLists = 0;
         this.flags = 0;
         break;
       case RecordKind.commit:
@@ -393,7 +416,7 @@ export class Applier implements RowVisitor, IndexVisitor {
   }
 
   private commit(): void {
-    if (this.reader.flags & COMMIT_HAS_PROVISIONAL) this.commitProvisional();
+    if (this.reader.flags & COMMIT_HAS_PROVISIONAL) this.commitProvisional(this.xid);
     if (this.reader.flags & COMMIT_HAS_PARTS) {
       for (const part of this.parts.get(this.xid) ?? []) {
         this.partReader.open(part.batch, part.offset);
@@ -423,6 +446,10 @@ export class Applier implements RowVisitor, IndexVisitor {
           break;
         case Section.drops:
           for (let at = reader.sectionStart; at < reader.sectionEnd; at += 6) this.dropLater(reader.uint48(at) as StorageId);
+          break;
+        case Section.xids:
+          // In a prepare record they stand for the commit to come.
+          for (let at = reader.sectionStart; at < reader.sectionEnd; at += 6) this.commitProvisional(reader.uint48(at) as Xid);
           break;
         case Section.value:
           this.putValue(reader.uint48(reader.sectionStart) as StorageId, reader.uint48(reader.sectionStart + 6), reader.uint32(reader.sectionStart + 12), reader.bytes(reader.sectionStart + 16, reader.sectionEnd));
@@ -478,6 +505,7 @@ export class Applier implements RowVisitor, IndexVisitor {
         const full = this.keyScratch.subarray(0, 6 + name.length);
         writeUint48(full, 0, index);
         for (let i = 0; i < name.length; i++) full[6 + i] = name.charCodeAt(i);
+        if (this.undo.aborted.size > 0) this.undo.entry(this.writer, full);
         if (entry.payload) this.putEntry(full, entry.lsn, entry.payload);
         else this.writer.delete('index', full);
       }
@@ -497,6 +525,7 @@ export class Applier implements RowVisitor, IndexVisitor {
     if (rowId >= info.nextRowId) info.nextRowId = (rowId + 1) as RowId;
     this.lsn = row.lsn;
     this.xid = row.xid;
+    if (this.undo.aborted.size > 0) this.undo.row(this.writer, storage, rowId);
     const found = this.writer.get('heap', heapKey(this.rowKey, storage, rowId));
     if (found) {
       const old = found.subarray(ROW_HEADER);
@@ -577,29 +606,27 @@ export class Applier implements RowVisitor, IndexVisitor {
       this.putRow(storage, rowId, this.flags, tuple);
       return;
     }
+    if (this.undo.aborted.size > 0) this.undo.row(this.writer, storage, rowId);
     const key = heapKey(this.rowKey, storage, rowId);
     const found = this.writer.get('heap', key);
     if (!found || stampOf(found) >= this.lsn) return;
     const old = found.slice();
-    // A row that this very transaction loaded provisionally was never seen by anybody else.
-    const own = (old[0]! & Flag.provisional) !== 0 && xidOf(old) === this.xid;
     this.tally(info, rowId, old.subarray(ROW_HEADER), -1);
-    if (!own) {
-      if (op === Op.delete) old[0]! |= Flag.death;
-      this.writer.put('history', historyKey(this.oldKey, this.lsn, storage, rowId), old);
-      this.historyCount++;
-    }
+    if (op === Op.delete) old[0]! |= Flag.death;
+    this.writer.put('history', historyKey(this.oldKey, this.lsn, storage, rowId), old);
+    this.historyCount++;
     if (hasLarge(old.subarray(ROW_HEADER))) this.freeSuperseded(storage, old.subarray(ROW_HEADER), tuple);
     if (op === Op.update) {
       this.tally(info, rowId, tuple, 1);
-      this.putRow(storage, rowId, own ? this.flags : this.flags | Flag.hasPrevious, tuple);
+      this.putRow(storage, rowId, this.flags | Flag.hasPrevious, tuple);
       return;
     }
     this.writer.delete('heap', key);
-    if (own) return;
+    const provisional = (this.flags & Flag.provisional) !== 0;
     writeUint48(this.value, 0, this.lsn);
     writeUint48(this.value, 6, this.xid);
-    this.writer.put('deleted', key, this.value.subarray(0, 12));
+    this.value[12] = 1;
+    this.writer.put('deleted', key, this.value.subarray(0, provisional ? 13 : 12));
     info.lastDeath = this.lsn;
   }
 
@@ -629,35 +656,40 @@ export class Applier implements RowVisitor, IndexVisitor {
   }
 
   private putEntry(full: Uint8Array, birth: number, payload: Uint8Array): void {
-    if (payload.length + ENTRY_HEADER > this.value.length) this.value = new Uint8Array((payload.length + ENTRY_HEADER) * 2);
-    const length = writeEntryValue(this.value, this.flags, birth, payload, full);
+    if (payload.length + ENTRY_HEADER + 6 > this.value.length) this.value = new Uint8Array((payload.length + ENTRY_HEADER + 6) * 2);
+    const length = writeEntryValue(this.value, this.flags, birth, payload, full, this.lsn);
     this.writer.put('index', full, this.value.subarray(0, length));
   }
 
   private killEntry(index: StorageId, full: Uint8Array): void {
+    if (this.undo.aborted.size > 0) this.undo.entry(this.writer, full);
     const value = this.writer.get('index', full);
     if (!value) return;
-    const provisional = (value[0]! & Flag.provisional) !== 0;
-    const birth = readUint48(value, 1);
-    if (!provisional && birth >= this.lsn) return;
-    if (!(provisional && birth === this.xid)) {
-      this.deadScratch.set(full);
-      writeUint48(this.deadScratch, full.length, this.lsn);
-      const dead = this.deadScratch.slice(0, full.length + 6);
-      this.writer.put('dead', dead, value.slice());
-      this.killLater(dead, dead.length);
-      const info = this.info(index);
-      info.lastDeath = this.lsn;
-      this.dirty.add(info);
-    }
+    const born = value[0]! & Flag.provisional ? stageOf(value) : readUint48(value, 1);
+    if (born >= this.lsn) return;
+    this.deadScratch.set(full);
+    writeUint48(this.deadScratch, full.length, this.lsn);
+    const dead = this.deadScratch.slice(0, full.length + 6);
+    this.writer.put('dead', dead, this.flags & Flag.provisional ? doomed(value, this.xid, full) : value.slice());
+    this.killLater(dead, dead.length);
+    const info = this.info(index);
+    info.lastDeath = this.lsn;
+    this.dirty.add(info);
     this.writer.delete('index', full);
   }
 
   /** Which keys in `dead` go when the horizon passes this record. */
   private flushDeadList(): void {
     if (this.deadKeys.length === 0) return;
-    const list = new Uint8Array(this.deadBytes);
+    const conditional = (this.flags & Flag.provisional) !== 0;
+    const list = new Uint8Array(this.deadBytes + (conditional ? 8 : 0));
     let at = 0;
+    if (conditional) {
+      list[0] = DEAD_IF_COMMITTED >>> 8;
+      list[1] = DEAD_IF_COMMITTED & 0xff;
+      writeUint48(list, 2, this.xid);
+      at = 8;
+    }
     for (let i = 0; i < this.deadKeys.length; i++) {
       const key = this.deadKeys[i]!;
       list[at] = this.deadMarks[i]! >>> 8;
@@ -682,7 +714,7 @@ export class Applier implements RowVisitor, IndexVisitor {
 
   private provisionalTally(storage: StorageId): Tally {
     let known = this.provisional.get(this.xid);
-    if (!known) this.provisional.set(this.xid, (known = { tallies: new Map(), changed: true }));
+    if (!known) this.provisional.set(this.xid, (known = { first: this.lsn, tallies: new Map(), changed: true }));
     known.changed = true;
     let tally = known.tallies.get(storage);
     if (!tally) known.tallies.set(storage, (tally = { count: 0, bytes: 0, hash: new Uint32Array(4) }));
@@ -690,10 +722,11 @@ export class Applier implements RowVisitor, IndexVisitor {
   }
 
   private saveFate(xid: Xid, commitLsn: Lsn, known: Provisional): void {
-    const value = new Uint8Array(6 + known.tallies.size * FATE_STORAGE);
+    const value = new Uint8Array(FATE_HEADER + known.tallies.size * FATE_STORAGE);
     const view = new DataView(value.buffer);
     writeUint48(value, 0, commitLsn);
-    let at = 6;
+    writeUint48(value, 6, known.first);
+    let at = FATE_HEADER;
     for (const [storage, tally] of known.tallies) {
       writeUint48(value, at, storage);
       view.setFloat64(at + 6, tally.count);
@@ -705,14 +738,14 @@ export class Applier implements RowVisitor, IndexVisitor {
     this.writer.put('meta', metaKey('x', xid), value);
   }
 
-  private commitProvisional(): void {
-    const known = this.provisional.get(this.xid);
+  private commitProvisional(xid: Xid): void {
+    const known = this.provisional.get(xid);
     if (!known) return;
-    this.provisional.delete(this.xid);
-    this.saveFate(this.xid, this.lsn, known);
+    this.provisional.delete(xid);
+    this.saveFate(xid, this.lsn, known);
     for (const [storage, tally] of known.tallies) {
-      if (tally.count === 0) continue;
       const info = this.info(storage);
+      if (info.lastDeath > 0) info.lastDeath = this.lsn;
       info.count += tally.count;
       info.bytes += tally.bytes;
       addHash(info.hash, tally.hash, 1);
@@ -723,8 +756,12 @@ export class Applier implements RowVisitor, IndexVisitor {
   /** The fate record stays, as the sweeper's list of what to visit. */
   private abortProvisional(): void {
     const known = this.provisional.get(this.xid);
-    if (known) this.saveFate(this.xid, 0 as Lsn, known);
+    if (!known) return;
+    // No first record: how an abort is told from a transaction in progress.
+    const aborted = { ...known, first: 0 as Lsn };
+    this.saveFate(this.xid, 0 as Lsn, aborted);
     this.provisional.delete(this.xid);
+    this.undo.aborted.set(this.xid, [...known.tallies.keys()]);
   }
 
   private dropLater(storage: StorageId): void {
@@ -772,5 +809,5 @@ export class Applier implements RowVisitor, IndexVisitor {
 
 function copyProvisional(known: Provisional): Provisional {
   const tallies = new Map([...known.tallies].map(([storage, tally]): [StorageId, Tally] => [storage, { ...tally, hash: tally.hash.slice() }]));
-  return { tallies, changed: known.changed };
+  return { first: known.first, tallies, changed: known.changed };
 }

@@ -55,7 +55,7 @@ export class InlineApplier implements ApplierDriver {
   }
 
   get versionsInHistory(): number {
-    return Math.max(0, this.applier.historyCount - this.versionsCollected);
+    return Math.max(0, this.applier.historyCount - this.applier.undo.restored - this.versionsCollected);
   }
 
   rowCount(storage: StorageId): number {
@@ -133,7 +133,7 @@ export class InlineApplier implements ApplierDriver {
   }
 
   async sweep(xid: Xid): Promise<void> {
-    while (!this.collector.sweep(xid, COLLECT_SLICE)) await new Promise<void>((resolve) => this.clock.after(0, resolve));
+    while (!this.applier.undo.sweep(xid, COLLECT_SLICE)) await new Promise<void>((resolve) => this.clock.after(0, resolve));
     this.kv.refresh();
   }
 

@@ -174,7 +174,9 @@ export class ThreadedApplier implements ApplierDriver {
   }
 
   async sweep(xid: Xid): Promise<void> {
-    await this.request((id) => ({ kind: 'sweep', id, xid }));
+    const answer = await this.request((id) => ({ kind: 'sweep', id, xid }));
+    if (answer.kind === 'swept') this.historyCount = answer.historyCount;
+    this.kv.refresh();
   }
 
   async mark(): Promise<StateMark> {

@@ -72,7 +72,7 @@ function applySlice(): void {
   }
   offset = at.offset;
   const infos = [...applier.takeChanged()].map((info) => [info.id, info.count, info.bytes] as const);
-  context.post({ kind: 'applied', applied: applier.applied, end: position, historyCount: applier.historyCount, infos, bytes });
+  context.post({ kind: 'applied', applied: applier.applied, end: position, historyCount: applier.historyCount - applier.undo.restored, infos, bytes });
   sinceSums += bytes;
   reportSums();
 }
@@ -137,8 +137,8 @@ async function serve(message: ToApplier): Promise<void> {
     case 'collect':
       return collect(message.id, message.horizon);
     case 'sweep':
-      while (!collector.sweep(message.xid, COLLECT_SLICE) && !stopping) await new Promise<void>((resolve) => setImmediate(resolve));
-      context.post({ kind: 'swept', id: message.id });
+      while (!applier.undo.sweep(message.xid, COLLECT_SLICE) && !stopping) await new Promise<void>((resolve) => setImmediate(resolve));
+      context.post({ kind: 'swept', id: message.id, historyCount: applier.historyCount - applier.undo.restored });
       return;
     case 'mark':
       context.post({ kind: 'marked', id: message.id, mark: applier.mark() });

@@ -3,11 +3,11 @@
  * version, so everything below the horizon is one prefix; each entry names what else goes with it.
  * Dropped storages go range by range once the horizon has passed their drop.
  */
-import type { Lsn, StorageId, Xid } from '../ids.js';
+import type { Lsn, StorageId } from '../ids.js';
 import { compareBytes, readUint48 } from '../keycode.js';
 import type { Chunk, KeyValueStore, KeyValueWriter, Keyspace } from '../kv/key-value-store.js';
-import { DEAD_VALUE, FATE_STORAGE, metaKey } from './applier.js';
-import { Flag, HISTORY_KEY, VALUE_KEY, historyKey, storagePrefix, writeUint32, xidOf } from './row-format.js';
+import { DEAD_IF_COMMITTED, DEAD_VALUE, metaKey } from './applier.js';
+import { Flag, HISTORY_KEY, VALUE_KEY, historyKey, storagePrefix, writeUint32 } from './row-format.js';
 
 export interface Collected {
   versions: number;
@@ -54,7 +54,14 @@ export class Collector {
   private remove(writer: KeyValueWriter, key: Uint8Array, value: Uint8Array, result: Collected): void {
     writer.delete('history', key);
     if (readUint48(key, 6) === 0) {
-      for (let at = 0; at < value.length; ) {
+      let at = 0;
+      if (((value[0]! << 8) | value[1]!) === DEAD_IF_COMMITTED) {
+        // Of an aborted transaction nothing is dead; its fate record may be gone already.
+        const fate = writer.get('meta', metaKey('x', readUint48(value, 2)));
+        if (!fate || readUint48(fate, 0) === 0) return;
+        at = 8;
+      }
+      while (at < value.length) {
         const length = (value[at]! << 8) | value[at + 1]!;
         if (length === DEAD_VALUE) {
           freeValue(writer, value.subarray(at + 2, at + 14));
@@ -69,44 +76,6 @@ export class Collector {
     result.versions++;
     if (value[0]! & Flag.death) writer.delete('deleted', key.subarray(6));
   }
-
-  /**
-   * One slice of removing what the aborted transaction `xid` loaded; true when nothing is left. Its
-   * fate record in meta names the storages, and goes last.
-   */
-  sweep(xid: Xid, max: number): boolean {
-    this.kv.refresh();
-    const fateKey = metaKey('x', xid);
-    const fate = this.kv.get('meta', fateKey)?.slice();
-    if (!fate || readUint48(fate, 0) !== 0) return true;
-    const { chunk } = this;
-    for (let at = 6; at < fate.length; at += FATE_STORAGE) {
-      const storage = readUint48(fate, at);
-      for (const space of ['heap', 'index'] as const) {
-        const position = `${xid} ${storage} ${space}`;
-        const from = this.sweepPositions.get(position) ?? storagePrefix(storage);
-        chunk.keys.length = 0;
-        chunk.values.length = 0;
-        const count = this.kv.scan(space, from, storagePrefix(storage + 1), false, max, chunk);
-        if (count === 0) continue;
-        const doomed = chunk.keys.filter((_, i) => loadedBy(space, chunk.values[i]!, xid));
-        if (doomed.length > 0)
-          this.kv.write((writer) => {
-            for (const key of doomed) writer.delete(space, key);
-          });
-        const last = chunk.keys[count - 1]!;
-        const next = new Uint8Array(last.length + 1);
-        next.set(last);
-        this.sweepPositions.set(position, next);
-        return false;
-      }
-    }
-    this.sweepPositions.clear();
-    this.kv.write((writer) => void writer.delete('meta', fateKey));
-    return true;
-  }
-
-  private readonly sweepPositions = new Map<string, Uint8Array>();
 
   private dropStorages(horizon: Lsn, max: number): boolean {
     const { chunk } = this;
@@ -131,8 +100,4 @@ export class Collector {
     this.kv.write((writer) => void writer.delete('meta', due));
     return false;
   }
-}
-
-function loadedBy(space: 'heap' | 'index', value: Uint8Array, xid: Xid): boolean {
-  return (value[0]! & Flag.provisional) !== 0 && (space === 'heap' ? xidOf(value) : readUint48(value, 1)) === xid;
 }

@@ -18,6 +18,8 @@ export interface CommitContent {
   readonly messages: readonly Message[];
   readonly drops: readonly StorageId[];
   readonly provisional: boolean;
+  /** Subtransactions' xids under which it wrote ahead. */
+  readonly stagedXids: readonly Xid[];
   /** Large values written ahead that no row refers to. */
   readonly unused: ReadonlyMap<number, StorageId>;
 }
@@ -30,6 +32,7 @@ export function writeCommit(log: GroupCommit, content: CommitContent, commitMicr
   const builder = log.open();
   const flags = (parts ? COMMIT_HAS_PARTS : 0) | (content.provisional ? COMMIT_HAS_PROVISIONAL : 0);
   const lsn = builder.beginRecord(RecordKind.commit, flags, content.xid);
+  writeXids(builder, content.stagedXids);
   builder.time(commitMicros);
   const writes = parts ? NO_WRITES : content.writes;
   writeRows(builder, writes);
@@ -53,6 +56,13 @@ export function writeDrops(builder: BatchBuilder, drops: readonly StorageId[]): 
   if (drops.length === 0) return;
   builder.beginSection(Section.drops);
   for (const storage of drops) builder.uint48(storage);
+  builder.endSection();
+}
+
+export function writeXids(builder: BatchBuilder, xids: readonly Xid[]): void {
+  if (xids.length === 0) return;
+  builder.beginSection(Section.xids);
+  for (const xid of xids) builder.uint48(xid);
   builder.endSection();
 }
 

@@ -19,10 +19,10 @@ import { SerializableTransactions } from '../serializable/serializable.js';
 import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, PreparedTransaction, SequenceStore, Snapshot, Storage, Transaction, TransactionOptions } from '../storage.js';
 import type { StateSums } from './applier.js';
 import type { ApplierDriver } from './applier-driver.js';
-import { BulkLoad } from './bulk-load.js';
 import { ChangeWatches } from './change-watch.js';
 import { SINGLE_RECORD_MAX, writeCommit, writeParts } from './commit-encoder.js';
 import { LargeValues } from './large-values.js';
+import { Staging } from './staging.js';
 import { PreparedTransactions } from './prepared.js';
 import type { RecoveredPrepared } from './prepared.js';
 import { Flag } from './row-format.js';
@@ -53,7 +53,7 @@ export interface Recovered {
   readonly lastCommitMicros: number;
   readonly nextRowIds: Map<StorageId, number>;
   /** Transactions that were loading in bulk when the server went down. */
-  readonly unfinished: readonly Xid[];
+  readonly unfinished: readonly { readonly xid: Xid; readonly storages: readonly StorageId[]; readonly first: Lsn }[];
   readonly prepared: readonly RecoveredPrepared[];
   readonly replayedBytes: number;
   readonly replayMs: number;
@@ -82,7 +82,7 @@ export class Engine implements Storage {
   readonly store: VersionStore;
   readonly temporary = new TemporaryStore();
   readonly sequences: SequenceStore;
-  readonly bulk: BulkLoad;
+  readonly staging: Staging;
   readonly prepared: PreparedTransactions;
   readonly largeValues: LargeValues;
   readonly serializable = new SerializableTransactions();
@@ -143,19 +143,16 @@ export class Engine implements Storage {
     log.activeCount = () => (this.sameCommitter < LONE_AFTER ? Infinity : this.active.size - this.prepared.size);
     log.onDurable = (batch, durable) => this.becameDurable(batch, durable);
     log.onFailure = (error) => this.fail(error);
-    this.bulk = new BulkLoad(this, applier);
+    this.staging = new Staging(this, applier);
     applier.onApplied = (applied) => {
       this.store.overlay.trim(applied);
-      this.bulk.trim(applied);
+      this.staging.trim(applied);
       this.largeValues.trim(applied);
     };
     applier.onFailure = (error) => this.fail(error);
     applier.onSums = (sums) => this.writeSums(sums);
     for (const prepared of recovered.prepared) this.restorePrepared(prepared);
-    for (const xid of recovered.unfinished) {
-      this.writeAbort(xid);
-      this.bulk.sweep(xid);
-    }
+    for (const { xid, storages, first } of recovered.unfinished) this.staging.abortXid(xid, storages, first);
     this.scheduleCollection();
   }
 
@@ -182,6 +179,10 @@ export class Engine implements Storage {
     this.prepared.restore(transaction, found);
   }
 
+  adoptXids(transaction: EngineTransaction, xids: readonly Xid[]): void {
+    for (const xid of xids) this.byXid.set(xid, transaction);
+  }
+
   join(transaction: EngineTransaction): void {
     this.active.add(transaction);
   }
@@ -190,6 +191,7 @@ export class Engine implements Storage {
     this.active.delete(transaction);
     if (transaction.xid === 0) return;
     this.byXid.delete(transaction.xid);
+    for (const xid of transaction.staged?.subXids() ?? []) this.byXid.delete(xid);
     if (transaction.state !== 'aborted') return;
     this.aborted.add(transaction.xid);
     if (this.aborted.size > 100_000) for (const oldest of this.aborted) {
@@ -301,6 +303,7 @@ export class Engine implements Storage {
 
   commit(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
     this.checkRoom(transaction);
+    if (transaction.staged && transaction.state === 'committing') return this.commitStaged(transaction, final, temporary, synchronous);
     if (transaction.writes.bytes > SINGLE_RECORD_MAX || messageBytes(transaction) > SINGLE_RECORD_MAX)
       return this.commitInParts(transaction, final, temporary, synchronous);
     return this.finishCommit(transaction, final, temporary, synchronous, false);
@@ -311,6 +314,11 @@ export class Engine implements Storage {
     this.log.checkRoom(Math.min(transaction.writes.bytes, 4 << 20));
     if ((this.applier.stalled && this.applier.queuedBytes > STALLED_MAX) || this.diskIsLow())
       throw new DatabaseError('53100', 'could not extend the state file: No space left on device', { hint: 'Check free disk space.' });
+  }
+
+  /** A turn for others. */
+  turn(): Promise<void> {
+    return new Promise((resolve) => this.runtime.clock.after(0, resolve));
   }
 
   nowMicros(): number {
@@ -341,6 +349,17 @@ export class Engine implements Storage {
     return this.diskLow;
   }
 
+  private async commitStaged(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
+    try {
+      await this.staging.finish(transaction);
+    } catch (error) {
+      transaction.abort();
+      throw error;
+    }
+    const left = final.filter((write) => !write.streamed && transaction.writes.isFinal(write));
+    return this.commitInParts(transaction, left, temporary, synchronous);
+  }
+
   private async commitInParts(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
     try {
       let inFlight = 0;
@@ -369,9 +388,8 @@ export class Engine implements Storage {
     const micros = Math.max(this.runtime.clock.nowMicros(), this.lastCommitMicros);
     this.lastCommitMicros = micros;
     const { provisional } = transaction;
-    const lsn = writeCommit(this.log, { xid, writes: final, messages, drops, provisional, unused: transaction.unusedValues(final) }, micros, parts);
+    const lsn = writeCommit(this.log, { xid, writes: final, messages, drops, provisional, stagedXids: transaction.staged?.subXids() ?? [], unused: transaction.unusedValues(final) }, micros, parts);
     if (provisional) {
-      this.store.staged.set(xid, lsn);
       // What it wrote ahead is not in the overlay.
       this.store.cache.clear();
     }
@@ -380,12 +398,15 @@ export class Engine implements Storage {
         if (!write.born) this.noteRowDeath(write, lsn);
       } else if (!write.born) this.store.noteDeath(write.index, lsn);
     }
-    const writes = provisional ? [...this.bulk.unapplied(transaction), ...final] : final;
+    const writes = provisional ? [...this.staging.unapplied(transaction), ...final] : final;
     for (const write of writes) write.xid = xid;
     this.store.overlay.add(lsn, writes);
     this.watches.note(lsn, writes);
-    if (provisional) this.lastProvisional = lsn;
-    if (provisional) this.watches.noteUnlisted(lsn, transaction.loaded.keys());
+    if (provisional) {
+      this.lastProvisional = lsn;
+      if (transaction.staged) this.watches.noteUnlisted(lsn, transaction.staged.storages);
+      this.staging.committed(transaction, lsn);
+    }
     for (const storage of drops) this.forget(storage);
     this.applyTemporary(temporary);
     this.commits++;
@@ -473,7 +494,18 @@ export class Engine implements Storage {
     return undefined;
   }
 
-  /** The running transaction, other than `asking`, that bulk-loaded this stored entry. */
+  /** Whose xid (or subtransaction's) this is, while it runs. */
+  running(xid: Xid): EngineTransaction | undefined {
+    return this.byXid.get(xid);
+  }
+
+  /** A subtransaction is over. */
+  forgetXid(xid: Xid): void {
+    this.byXid.delete(xid);
+    this.aborted.add(xid);
+  }
+
+  /** The running transaction, other than `asking`, that wrote this stored entry ahead. */
   undecidedLoader(value: Uint8Array, asking: EngineTransaction): EngineTransaction | undefined {
     if (!(value[0]! & Flag.provisional)) return undefined;
     const transaction = this.byXid.get(readUint48(value, 1) as Xid);
@@ -489,12 +521,13 @@ export class Engine implements Storage {
       const lsn = transaction.oldestSnapshot();
       if (lsn < oldest) oldest = lsn;
     }
-    return oldest;
+    return this.staging.hold(oldest);
   }
 
   async vacuum(): Promise<{ versionsRemoved: number; indexEntriesRemoved: number }> {
     await this.log.drain();
     await this.applier.drain();
+    await this.staging.idle();
     const { versions, entries } = await this.applier.collect(() => this.horizon());
     return { versionsRemoved: versions, indexEntriesRemoved: entries };
   }

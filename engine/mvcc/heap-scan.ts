@@ -9,7 +9,7 @@ import type { Chunk } from '../kv/key-value-store.js';
 import type { RowBlock, RowCursor, RowVersion, Snapshot } from '../storage.js';
 import { Flag, HEAP_KEY, ROW_HEADER, heapKey, stampOf, verifyRow, xidOf } from './row-format.js';
 import { Hit } from './version-store.js';
-import type { VersionStore } from './version-store.js';
+import type { OwnVersions, VersionStore } from './version-store.js';
 import type { StorageWrites } from './write-set.js';
 
 const LAST_ROW = 2 ** 48 - 2;
@@ -17,12 +17,11 @@ const MAX_CHUNK = 1024;
 
 /** What a scan asks of its transaction for rows that it or the overlay changed. */
 export interface RowResolver {
-  readonly xid: Xid;
+  /** What it wrote ahead, as the snapshot sees it. */
+  ownVersions(snapshot: Snapshot): OwnVersions | undefined;
   /** Under 'latest': a version of this LSN was met. */
   sawVersion(lsn: Lsn): void;
   resolveRow(storage: StorageId, rowId: RowId, snapshot: Snapshot, s: Lsn): RowVersion | undefined;
-  /** First row id of the bulk-loaded storage that `snapshot`'s command must not see. */
-  loadedBound(storage: StorageId, snapshot: Snapshot): number;
 }
 
 export class HeapScan implements RowCursor {
@@ -62,8 +61,7 @@ export class HeapScan implements RowCursor {
   }
 
   private mergesDead(): boolean {
-    const death = this.store.lastDeath.get(this.storage);
-    return death !== undefined && this.s < death;
+    return this.store.mergesDead(this.storage, this.s);
   }
 
   private read(max: number): number {
@@ -89,9 +87,7 @@ export class HeapScan implements RowCursor {
       push(block, rowId, value.subarray(ROW_HEADER), xidOf(value));
       return;
     }
-    const { xid } = this.resolver;
-    if (!this.store.readChain(this.storage, rowId, value, this.s, xid, this.hit)) return;
-    if (xid !== 0 && this.hit.xid === xid && rowId >= this.resolver.loadedBound(this.storage, this.snapshot)) return;
+    if (!this.store.readChain(this.storage, rowId, value, this.s, this.resolver.ownVersions(this.snapshot), this.hit)) return;
     // A version from history is only lent.
     push(block, rowId, this.hit.tuple.slice(), this.hit.xid);
   }
@@ -128,8 +124,7 @@ export class HeapScan implements RowCursor {
         this.extra++;
       } else if (rowId === heapRow) this.emitStored(block, rowId as RowId, keys[h]!, values[h]!);
       else {
-        const deathLsn = readUint48(this.dead.values[d]!, 0) as Lsn;
-        if (deathLsn > this.s && this.store.readDead(this.storage, rowId as RowId, deathLsn, this.s, this.resolver.xid, this.hit))
+        if (this.store.readDead(this.storage, rowId as RowId, this.dead.values[d]!, this.s, this.resolver.ownVersions(this.snapshot), this.hit))
           push(block, rowId as RowId, this.hit.tuple.slice(), this.hit.xid);
       }
       if (heapRow === rowId) h++;

@@ -7,7 +7,7 @@ import type { Lsn, RowId, StorageId } from '../ids.js';
 import { compareBytes, prefixSuccessor, readUint48 } from '../keycode.js';
 import type { IndexBlock, IndexCursor, KeyRange, Snapshot } from '../storage.js';
 import type { RowResolver } from './heap-scan.js';
-import { Flag, storagePrefix } from './row-format.js';
+import { storagePrefix } from './row-format.js';
 import { NEVER } from './version-store.js';
 import type { VersionStore } from './version-store.js';
 import type { IndexWrite, StorageWrites } from './write-set.js';
@@ -110,8 +110,7 @@ export class IndexScan implements IndexCursor {
   private readDead(from: Uint8Array, to: Uint8Array, chunk: number): void {
     const { dead } = this;
     reset(dead);
-    const death = this.store.lastDeath.get(this.index);
-    if (death === undefined || this.s >= death) return;
+    if (!this.store.mergesDead(this.index, this.s)) return;
     dead.full = this.store.kv.scan('dead', from, to, this.reverse, chunk, dead) === chunk;
     if (!dead.full) return;
     // The last entry's other deaths may lie beyond the chunk: leave all of it for the next.
@@ -145,9 +144,8 @@ export class IndexScan implements IndexCursor {
   private emitIfVisible(block: IndexBlock, key: Uint8Array, value: Uint8Array, deathLsn: number): boolean {
     // A dead entry's value is bound to the key it had while alive.
     const living = deathLsn === NEVER ? key : key.subarray(0, key.length - 6);
-    if (!this.store.entryVisible(living, value, deathLsn, this.s, this.resolver.xid)) return false;
+    if (!this.store.entryVisible(living, value, deathLsn, this.s, this.resolver.ownVersions(this.snapshot))) return false;
     const rowId = readUint48(living, living.length - 6) as RowId;
-    if ((value[0]! & Flag.provisional) !== 0 && this.ownAndTooNew(rowId, value)) return false;
     push(block, living.subarray(6, living.length - 6), rowId, this.store.payload(value));
     return true;
   }
@@ -216,11 +214,6 @@ export class IndexScan implements IndexCursor {
       const key = dead.keys[at]!;
       if (!decided) decided = this.emitIfVisible(block, key, dead.values[at]!, readUint48(key, key.length - 6));
     }
-  }
-
-  /** Bulk-loaded by this transaction in a command that the snapshot does not see. */
-  private ownAndTooNew(rowId: RowId, value: Uint8Array): boolean {
-    return readUint48(value, 1) === this.resolver.xid && rowId >= this.resolver.loadedBound(this.index, this.snapshot);
   }
 
   private emitWrite(block: IndexBlock, entry: Uint8Array, write: IndexWrite): boolean {

@@ -13,10 +13,11 @@ import { IndexOp, Op, RecordKind, RecordReader, Section } from '../log/batch.js'
 import type { BatchBuilder, IndexVisitor, RowVisitor } from '../log/batch.js';
 import type { Message, PreparedTransaction } from '../storage.js';
 import type { StagedPart } from './applier.js';
-import { writeDrops, writeLocks, writeParts } from './commit-encoder.js';
+import { writeDrops, writeLocks, writeParts, writeXids } from './commit-encoder.js';
 import type { HeldLock } from './commit-encoder.js';
 import type { Engine } from './engine.js';
 import { entryKey } from './row-format.js';
+import { Staged } from './staging.js';
 import type { EngineTransaction } from './transaction.js';
 import { IndexWrite, RowWrite } from './write-set.js';
 import type { Write } from './write-set.js';
@@ -38,7 +39,14 @@ export interface RecoveredPrepared {
   readonly xid: Xid;
   readonly parts: readonly StagedPart[];
   /** It had written provisional versions, too. */
-  readonly provisional: boolean;
+  readonly staged: { readonly first: Lsn; readonly storages: readonly StorageId[] } | undefined;
+}
+
+/** Xids of subtransactions that a prepared transaction wrote ahead under. */
+export function stagedXids(parts: readonly StagedPart[]): Xid[] {
+  const reader = new PartsReader();
+  for (const part of parts) reader.read(part);
+  return reader.xids;
 }
 
 export class PreparedTransactions {
@@ -73,6 +81,7 @@ export class PreparedTransactions {
       writeLocks(engine.log, xid, engine.locks.heldBy(transaction));
       const builder = engine.log.open();
       const lsn = builder.beginRecord(RecordKind.prepare, 0, xid);
+      writeXids(builder, transaction.staged?.subXids() ?? []);
       builder.time(preparedMicros);
       writeGid(builder, gid, info);
       writeDrops(builder, transaction.drops);
@@ -89,7 +98,7 @@ export class PreparedTransactions {
   }
 
   /** Makes a prepared transaction anew from the log. */
-  restore(transaction: EngineTransaction, { parts, provisional }: RecoveredPrepared): void {
+  restore(transaction: EngineTransaction, { parts, staged }: RecoveredPrepared): void {
     const collected = new PartsReader();
     for (const part of parts) collected.read(part);
     assert(collected.gid !== undefined, 'prepared transaction without its prepare record');
@@ -99,7 +108,14 @@ export class PreparedTransactions {
     }
     transaction.messages.push(...collected.messages);
     transaction.drops.push(...collected.drops);
-    transaction.provisional = provisional;
+    if (staged) {
+      transaction.provisional = true;
+      transaction.staged = new Staged(transaction.xid, staged.first);
+      collected.xids.forEach((xid, i) => transaction.staged!.addXid((i + 2) as SubId, xid));
+      for (const storage of staged.storages) transaction.staged.storages.add(storage);
+      this.engine.staging.restored([transaction.xid], staged.storages, staged.first);
+      this.engine.adoptXids(transaction, collected.xids);
+    }
     transaction.detach(this.engine.newSession());
     for (const { tagA, tagB, mask } of collected.locks) this.engine.locks.adopt(transaction.lockOwner(), tagA, tagB, mask);
     this.byGid.set(collected.gid, { gid: collected.gid, xid: transaction.xid, preparedMicros: collected.micros, info: collected.info, transaction, ending: false });
@@ -151,6 +167,7 @@ class PartsReader implements RowVisitor, IndexVisitor {
   readonly locks: HeldLock[] = [];
   readonly messages: Message[] = [];
   readonly drops: StorageId[] = [];
+  readonly xids: Xid[] = [];
   gid: string | undefined;
   info: Uint8Array = NOTHING;
   micros = 0;
@@ -175,6 +192,9 @@ class PartsReader implements RowVisitor, IndexVisitor {
           break;
         case Section.drops:
           for (let at = start; at < end; at += 6) this.drops.push(reader.uint48(at) as StorageId);
+          break;
+        case Section.xids:
+          for (let at = start; at < end; at += 6) this.xids.push(reader.uint48(at) as Xid);
           break;
         case Section.locks:
           for (let at = start; at < end; at += 17) this.locks.push({ tagA: reader.float64(at), tagB: reader.float64(at + 8), mask: reader.uint8(at + 16) });

@@ -4,8 +4,9 @@
  *     heap      u48 storage, u48 row id            -> row value: the newest version
  *     history   u48 LSN that superseded it, u48 storage, u48 row id -> row value as it was
  *               u48 LSN, u48 0, u48 n              -> dead list: what to remove with it: u16 length and a key in
- *                                                     `dead`; or u16 0x8000, u48 storage, u48 value id
- *     deleted   u48 storage, u48 row id            -> u48 LSN of death, u48 xid
+ *                                                     `dead`; or u16 0x8000, u48 storage, u48 value id;
+ *                                                     first u16 0x8001, u48 xid: only if that committed
+ *     deleted   u48 storage, u48 row id            -> u48 LSN of death, u48 xid; u8 1 when the death is provisional
  *     index     u48 index, key, u48 row id         -> entry value
  *     dead      u48 index, key, u48 row id, u48 LSN of death -> entry value as it was
  *     values    u48 storage, u48 value id, u32 chunk -> u32 check, at most 16,352 bytes of the value
@@ -21,7 +22,9 @@
  *
  * flags: 1 HAS_PREVIOUS: an older version is in `history` under (this stamp, storage, row id)
  *        2 DEATH (in history only): the version was ended by a delete, so `deleted` names the row
- *        4 PROVISIONAL: written before its transaction's fate was known; the xid decides
+ *        4 PROVISIONAL: written before its transaction's fate was known; the xid decides. Stamp and LSN of death
+ *          are then the LSN of the record that said so; an entry has it before its payload: u48
+ *        8 DOOMED (entries in dead only): killed provisionally; the killer's xid stands before the payload: u48
  *
  * The check is a 32-bit hash of key, length and the whole value (beyond 64 kB by zlib's CRC, which is
  * fast): a value that LMDB hands out under a wrong key, or with a flipped bit, is noticed.
@@ -36,7 +39,7 @@ import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 
 export const ROW_HEADER = 17;
 export const ENTRY_HEADER = 11;
-export const Flag = { hasPrevious: 1, death: 2, provisional: 4 } as const;
+export const Flag = { hasPrevious: 1, death: 2, provisional: 4, doomed: 8 } as const;
 
 /** What of a value is hashed here; the rest is left to the CRC. */
 const CHECKED_BYTES = 64 << 10;
@@ -93,14 +96,51 @@ export function writeRowValue(into: Uint8Array, flags: number, stamp: Lsn, xid: 
   return length;
 }
 
-export function writeEntryValue(into: Uint8Array, flags: number, birth: number, payload: Uint8Array, key: Uint8Array): number {
+/** `stage`: LSN of the record, for a provisional entry. */
+export function writeEntryValue(into: Uint8Array, flags: number, birth: number, payload: Uint8Array, key: Uint8Array, stage = 0): number {
   into[0] = flags;
   writeUint48(into, 1, birth);
-  into.set(payload, ENTRY_HEADER);
-  const length = ENTRY_HEADER + payload.length;
+  let length = ENTRY_HEADER;
+  if (flags & Flag.provisional) {
+    writeUint48(into, length, stage);
+    length += 6;
+  }
+  into.set(payload, length);
+  length += payload.length;
   writeUint32(into, 7, checkEntry(into, length, key));
   return length;
 }
+
+/** Bytes before an entry's payload. */
+export const entryHeader = (value: Uint8Array): number => ENTRY_HEADER + (value[0]! & Flag.provisional ? 6 : 0) + (value[0]! & Flag.doomed ? 6 : 0);
+/** LSN of the record that put a provisional entry. */
+export const stageOf = (value: Uint8Array): Lsn => readUint48(value, ENTRY_HEADER) as Lsn;
+/** Who killed a doomed entry. */
+export const killerOf = (value: Uint8Array): Xid => readUint48(value, entryHeader(value) - 6) as Xid;
+
+/** The entry as it stands in `dead` while its killer's fate is open; `key` is its key in the index. */
+export function doomed(value: Uint8Array, killer: Xid, key: Uint8Array): Uint8Array {
+  const at = entryHeader(value);
+  const out = new Uint8Array(value.length + 6);
+  out.set(value.subarray(0, at));
+  writeUint48(out, at, killer);
+  out.set(value.subarray(at), at + 6);
+  out[0]! |= Flag.doomed;
+  writeUint32(out, 7, checkEntry(out, out.length, key));
+  return out;
+}
+
+export function undoomed(value: Uint8Array, key: Uint8Array): Uint8Array {
+  const at = entryHeader(value);
+  const out = new Uint8Array(value.length - 6);
+  out.set(value.subarray(0, at - 6));
+  out.set(value.subarray(at), at - 6);
+  out[0]! &= ~Flag.doomed;
+  writeUint32(out, 7, checkEntry(out, out.length, key));
+  return out;
+}
+
+export const isProvisionalDeath = (value: Uint8Array): boolean => value.length === 13 && value[12] === 1;
 
 /** Throws XX001 when a row value does not belong to its key or was damaged. Its flags may have gained DEATH in history. */
 export function verifyRow(value: Uint8Array, key: Uint8Array): void {
@@ -127,7 +167,7 @@ function checkRow(value: Uint8Array, length: number, key: Uint8Array): number {
 }
 
 function checkEntry(value: Uint8Array, length: number, key: Uint8Array): number {
-  let h = hashBytes(0x85ebca6b ^ (value[0]! & Flag.provisional), key, 0, key.length);
+  let h = hashBytes(0x85ebca6b ^ (value[0]! & (Flag.provisional | Flag.doomed)), key, 0, key.length);
   h = hashBytes(h ^ length, value, 1, 7);
   h = hashBytes(h, value, ENTRY_HEADER, Math.min(length, CHECKED_BYTES));
   return (length > CHECKED_BYTES ? h ^ crc32(value.subarray(CHECKED_BYTES, length)) : h) >>> 0;

@@ -14,17 +14,18 @@ import type {
   IndexCursor, IsolationLevel, KeyRange, LargeValueReader, LargeValueWriter, Message, RowCursor, RowLockResult, RowLockStrength, RowVersion, Snapshot, SnapshotKind,
   TableLockMode, Transaction, TransactionOptions, WaitPolicy,
 } from '../storage.js';
-import type { LoadBounds, Streamed } from './bulk-load.js';
+import { hashKey } from './key-hash.js';
+import type { Staged } from './staging.js';
 import type { Engine } from './engine.js';
 import { HeapScan } from './heap-scan.js';
 import type { RowResolver } from './heap-scan.js';
 import { IndexScan } from './index-scan.js';
-import { entryKey, hasLarge, largeIds, storagePrefix } from './row-format.js';
+import { Flag, entryKey, hasLarge, killerOf, largeIds, storagePrefix } from './row-format.js';
 import type { Serializable } from '../serializable/serializable.js';
 import { TrackedIndexScan } from '../serializable/tracked-index-scan.js';
 import type { SessionState } from './session.js';
-import { FOREVER, Hit } from './version-store.js';
-import type { VersionStore } from './version-store.js';
+import { FOREVER, Hit, NEVER } from './version-store.js';
+import type { OwnVersions, VersionStore } from './version-store.js';
 import { WriteSet } from './write-set.js';
 import type { IndexWrite, Write } from './write-set.js';
 
@@ -36,7 +37,7 @@ const ALL_COMMANDS = Number.MAX_SAFE_INTEGER as CommandId;
 
 interface Savepoint {
   readonly sub: SubId;
-  readonly writes: number;
+  writes: number;
   readonly lock: number;
   readonly upgrades: number;
   readonly messages: number;
@@ -79,12 +80,10 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   readonly values = new Map<number, StorageId>();
   readonly drops: StorageId[] = [];
   readonly created: StorageId[] = [];
-  /** Storages bulk-loaded ahead of the commit. */
-  readonly loaded = new Map<StorageId, LoadBounds>();
+  /** What it wrote ahead of its commit. */
+  staged: Staged | undefined;
   /** It wrote provisional versions: its commit record must say so. */
   provisional = false;
-  /** What was written ahead and is not applied yet. */
-  readonly streamed: Streamed[] = [];
   /** Bytes of writes at which memory is to be relieved. */
   relieveAt: number;
   /** Oldest LSN that a scan under 'latest' reads at. */
@@ -183,7 +182,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   changed(storage: StorageId): boolean {
-    return this.writes.find(storage) !== undefined || this.loaded.has(storage);
+    return this.writes.find(storage) !== undefined || this.staged?.storages.has(storage) === true;
   }
 
   /** Whether reads of the storage by this snapshot are registered: not catalogs, not temporary tables. */
@@ -201,7 +200,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
 
   /** LSN of the row's newest committed version. */
   private newestStamp(storage: StorageId, rowId: RowId): Lsn {
-    this.storeOf(storage).read(storage, rowId, FOREVER, NO_XID, this.hit);
+    this.storeOf(storage).read(storage, rowId, FOREVER, undefined, this.hit);
     return this.hit.stamp;
   }
 
@@ -247,15 +246,30 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     while (own && own.command >= snapshot.command) own = own.older;
     if (own) return own.tuple ? { rowId, tuple: own.tuple, xmin: this.xid, command: own.command } : undefined;
     const { hit } = this;
-    const found = this.storeOf(storage).read(storage, rowId, s, this.xid, hit, keep);
+    const found = this.storeOf(storage).read(storage, rowId, s, this.ownVersions(snapshot), hit, keep);
     if (snapshot.kind !== 'at') this.sawVersion(hit.stamp);
     if (!found) return undefined;
-    if (hit.xid === this.xid && this.xid !== 0 && rowId >= this.loadedBound(storage, snapshot)) return undefined;
     return { rowId, tuple: hit.tuple, xmin: hit.xid, command: 0 as CommandId };
   }
 
-  loadedBound(storage: StorageId, snapshot: Snapshot): number {
-    return this.loaded.get(storage)?.boundFor(snapshot.command) ?? Infinity;
+  ownVersions(snapshot: Snapshot): OwnVersions | undefined {
+    return this.staged?.asOf(snapshot.command);
+  }
+
+  /** No snapshot of this transaction is of an earlier command. */
+  oldestCommand(): CommandId {
+    let oldest = this.command;
+    for (const snapshot of this.snapshots) if (snapshot.command < oldest) oldest = snapshot.command;
+    return oldest;
+  }
+
+  /** Writes at these places of the order (ascending) are gone from it. */
+  writesRemoved(places: readonly number[]): void {
+    for (const savepoint of this.savepoints) {
+      let before = 0;
+      while (before < places.length && places[before]! < savepoint.writes) before++;
+      savepoint.writes -= before;
+    }
   }
 
   /** Something newer than what every snapshot sees was met: what depends on it waits until it is durable. */
@@ -274,7 +288,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   loadPending(): Pending | undefined {
-    return this.engine.bulk.pending(this);
+    return this.engine.staging.pending(this);
   }
 
   scan(storage: StorageId, snapshot: Snapshot, range?: { from?: RowId; to?: RowId }): RowCursor {
@@ -291,8 +305,8 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   lookup(index: StorageId, key: Uint8Array, snapshot: Snapshot): RowId | 0 | -1 {
     if (this.serializable && this.tracks(index, snapshot)) this.engine.serializable.readPrefix(this.serializable, index, key);
     const own = this.writes.find(index);
-    if (snapshot.kind !== 'at' || this.loaded.size > 0 || this.provisional || (own?.hasEntries && own.entries.hasPrefix(key))) return -1;
-    return this.storeOf(index).lookup(index, key, this.lsnFor(index, snapshot), this.xid);
+    if (snapshot.kind !== 'at' || this.provisional || (own?.hasEntries && own.entries.hasPrefix(key))) return -1;
+    return this.storeOf(index).lookup(index, key, this.lsnFor(index, snapshot));
   }
 
   /** A scan under 'latest' sees what is committed when it starts, throughout. */
@@ -317,7 +331,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   private beforeWrite(): void {
     this.active();
     if (this.xid === NO_XID) this.assignXid();
-    if (this.writes.bytes > this.relieveAt) this.engine.bulk.relieve(this);
+    if (this.writes.bytes > this.relieveAt) this.engine.staging.relieve(this);
   }
 
   get currentCommand(): CommandId {
@@ -429,11 +443,22 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
       throw new DatabaseError('55P03', 'could not obtain lock on row');
     }
     const { hit } = this;
-    if (!this.storeOf(storage).read(storage, rowId, FOREVER, this.xid, hit)) {
+    const found = this.storeOf(storage).read(storage, rowId, FOREVER, this.staged?.asOf(ALL_COMMANDS), hit);
+    // Its mark in the store is the lock of a row that was written ahead.
+    const rival = hit.undecided === 0 ? undefined : this.engine.running(hit.undecided);
+    if (rival && rival !== this) {
+      if (policy === 'skip') return SKIPPED;
+      if (policy === 'nowait') throw new DatabaseError('55P03', 'could not obtain lock on row');
+      return this.engine.locks.awaitOwner(this.lockOwner(), rival.lockOwner()) ?? this.lockRow(storage, rowId, strength, policy, snapshot);
+    }
+    if (hit.mine) {
+      if (!this.staged!.asOf(snapshot.command).sees(hit.stamp)) return SELF_MODIFIED;
+      return found ? LOCKED : DELETED;
+    }
+    if (!found) {
       this.sawVersion(hit.stamp);
       return DELETED;
     }
-    if (hit.xid === this.xid) return rowId < this.loadedBound(storage, snapshot) ? LOCKED : SELF_MODIFIED;
     if (hit.stamp <= snapshot.lsn) return LOCKED;
     this.sawVersion(hit.stamp);
     return { kind: 'updated', version: { rowId, tuple: hit.tuple, xmin: hit.xid, command: 0 as CommandId } };
@@ -524,7 +549,29 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
         wait ??= this.engine.locks.awaitOwner(this.lockOwner(), rival.lockOwner());
         continue;
       }
-      const found = consider(chunk.keys[i]!.subarray(6), store.entryVisible(chunk.keys[i]!, chunk.values[i]!, FOREVER + 1, FOREVER, this.xid));
+      const found = consider(chunk.keys[i]!.subarray(6), store.entryVisible(chunk.keys[i]!, chunk.values[i]!, NEVER, FOREVER, this.staged?.asOf(ALL_COMMANDS)));
+      if (found) return found;
+    }
+    return this.findDoomed(index, key, end, store, consider) ?? wait;
+  }
+
+  /** Entries that a transaction killed ahead of its end: live if it aborted, to be waited for while it runs. */
+  private findDoomed(index: StorageId, key: Uint8Array, end: Uint8Array, store: VersionStore, consider: (entry: Uint8Array, live: boolean) => { rowId: RowId } | undefined): { rowId: RowId } | Pending | undefined {
+    if (!store.mergesDead(index, FOREVER)) return undefined;
+    let wait: Pending | undefined;
+    const chunk = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
+    store.kv.scan('dead', Buffer.concat([storagePrefix(index), key]), end, false, 64, chunk);
+    for (let i = 0; i < chunk.keys.length; i++) {
+      const value = chunk.values[i]!;
+      const dead = chunk.keys[i]!;
+      const rival = (value[0]! & Flag.doomed) === 0 ? undefined : this.engine.running(killerOf(value));
+      const full = dead.subarray(0, dead.length - 6);
+      if (!store.entryVisible(full, value, readUint48(dead, dead.length - 6), FOREVER, this.staged?.asOf(ALL_COMMANDS))) continue;
+      if (rival && rival !== this) {
+        wait ??= this.engine.locks.awaitOwner(this.lockOwner(), rival.lockOwner());
+        continue;
+      }
+      const found = consider(full.subarray(6), true);
       if (found) return found;
     }
     return wait;
@@ -576,7 +623,8 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     this.writes.undoTo(writes);
     this.messages.length = messages;
     this.drops.length = drops;
-    for (const storage of this.created.splice(created)) this.engine.bulk.discard(this, storage);
+    for (const storage of this.created.splice(created)) this.engine.staging.discard(this, storage);
+    this.engine.staging.rollbackTo(this, sub);
     if (this.number < 0) return;
     this.engine.locks.releaseTo(this, lock);
     this.engine.locks.undoUpgrades(this, upgrades);
@@ -642,7 +690,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   private wroteNothing(): boolean {
-    return this.writes.order.length === 0 && this.messages.length === 0 && this.drops.length === 0 && this.loaded.size === 0;
+    return this.writes.order.length === 0 && this.messages.length === 0 && this.drops.length === 0 && !this.provisional;
   }
 
   /** Nothing was written; but what was read may have to become durable first. */
@@ -684,8 +732,8 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   abort(): void {
-    this.engine.bulk.abort(this);
-    for (const storage of this.created) this.engine.bulk.discard(this, storage);
+    for (const storage of this.created) this.engine.staging.discard(this, storage);
+    this.engine.staging.abort(this);
     this.end('aborted');
   }
 
@@ -703,15 +751,3 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     this.engine.leave(this);
   }
 }
-
-/** 48 bits of a key: two keys that collide wait for each other for nothing, no more. */
-function hashKey(key: Uint8Array): number {
-  let a = 0x811c9dc5;
-  let b = 0x9747b28c;
-  for (let i = 0; i < key.length; i++) {
-    a = Math.imul(a ^ key[i]!, 0x01000193);
-    b = Math.imul(b ^ key[i]!, 0x5bd1e995) ^ (b >>> 15);
-  }
-  return (a >>> 0) + (b & 0xffff) * 0x100000000;
-}
-

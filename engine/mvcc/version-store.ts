@@ -7,7 +7,7 @@ import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 import type { Entry, KeyValueStore } from '../kv/key-value-store.js';
 import { Overlay } from './overlay.js';
 import { RowCache } from './row-cache.js';
-import { ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, heapKey, historyKey, stampOf, verifyEntry, verifyRow, xidOf } from './row-format.js';
+import { Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, entryHeader, heapKey, historyKey, isProvisionalDeath, killerOf, stageOf, stampOf, verifyEntry, verifyRow, xidOf } from './row-format.js';
 
 /** A snapshot that sees everything. */
 export const FOREVER = (2 ** 48 - 1) as Lsn;
@@ -19,6 +19,17 @@ export class Hit {
   tuple: Uint8Array = EMPTY;
   stamp: Lsn = 0 as Lsn;
   xid: Xid = 0 as Xid;
+  /** A transaction whose fate is open (or aborted and not undone) and whose version is newer than what was found; 0: none. */
+  undecided: Xid = 0 as Xid;
+  /** The version (or death) is the reader's own, written ahead; `stamp` is then the LSN of its record. */
+  mine = false;
+}
+
+/** What a transaction wrote ahead, as one of its snapshots sees it. */
+export interface OwnVersions {
+  readonly xids: ReadonlySet<Xid>;
+  /** Whether what the record at this LSN said is of a command that the snapshot sees. */
+  sees(lsn: Lsn): boolean;
 }
 
 const EMPTY = new Uint8Array(0);
@@ -30,6 +41,8 @@ export class VersionStore {
   readonly staged = new Map<Xid, Lsn>();
   /** LSN of the last death per storage or index, as of what is assigned. */
   readonly lastDeath = new Map<StorageId, Lsn>();
+  /** Storages with deaths of transactions whose fate is open, or that are not undone: how many such transactions. */
+  private readonly openDeaths = new Map<StorageId, number>();
   private readonly rowKey = new Uint8Array(HEAP_KEY);
   private readonly oldKey = new Uint8Array(HISTORY_KEY);
   private readonly sought: Entry = { key: EMPTY, value: EMPTY };
@@ -49,8 +62,10 @@ export class VersionStore {
    * The version of the row at `s`. `own`: staged versions of this transaction count as visible.
    * The tuple is valid until the next read unless it came from the overlay. `keep`: it may be asked for again.
    */
-  read(storage: StorageId, rowId: RowId, s: Lsn, own: Xid, hit: Hit, keep = false): boolean {
+  read(storage: StorageId, rowId: RowId, s: Lsn, own: OwnVersions | undefined, hit: Hit, keep = false): boolean {
     hit.stamp = 0 as Lsn;
+    hit.undecided = 0 as Xid;
+    hit.mine = false;
     const committed = this.overlay.find(storage)?.rows.get(rowId);
     for (let version = committed; version; version = version.older) {
       if (version.lsn > s) continue;
@@ -64,7 +79,8 @@ export class VersionStore {
       hit.xid = version.xid;
       return true;
     }
-    if (!committed) {
+    // Who asks for the newest must learn of rivals that wrote ahead.
+    if (!committed && !own && (s !== FOREVER || this.openDeaths.size === 0)) {
       const { cache } = this;
       const record = cache.findRow(storage, rowId);
       if (record >= 0 && cache.stamp(record) <= s) {
@@ -86,20 +102,22 @@ export class VersionStore {
   }
 
   /** From a heap value on, back through history. */
-  readChain(storage: StorageId, rowId: RowId, newest: Uint8Array, s: Lsn, own: Xid, hit: Hit): boolean {
+  readChain(storage: StorageId, rowId: RowId, newest: Uint8Array, s: Lsn, own: OwnVersions | undefined, hit: Hit): boolean {
     let value: Uint8Array | undefined = newest;
     const key = heapKey(this.rowKey, storage, rowId);
     while (value) {
       verifyRow(value, key);
       const flags = value[0]!;
       const stamp = this.decidedStamp(value);
-      const mine = own !== 0 && (flags & Flag.provisional) !== 0 && xidOf(value) === own;
-      if (stamp <= s || mine) {
+      const mine = (flags & Flag.provisional) !== 0 && own !== undefined && own.xids.has(xidOf(value));
+      if (mine ? own.sees(stampOf(value)) : stamp <= s) {
         hit.tuple = value.subarray(ROW_HEADER);
         hit.stamp = (mine ? stampOf(value) : stamp) as Lsn;
         hit.xid = xidOf(value);
+        hit.mine = mine;
         return true;
       }
+      if (stamp === NEVER && !mine && hit.undecided === 0) hit.undecided = xidOf(value);
       if (!(flags & Flag.hasPrevious)) return false;
       value = this.kv.get('history', historyKey(this.oldKey, stampOf(value), storage, rowId));
     }
@@ -107,39 +125,55 @@ export class VersionStore {
   }
 
   /** A row that is no longer in the heap, for snapshots from before its death. */
-  private readDeleted(storage: StorageId, rowId: RowId, s: Lsn, own: Xid, hit: Hit): boolean {
-    const lastDeath = this.lastDeath.get(storage);
-    if (lastDeath === undefined) return false;
-    if (s >= lastDeath && s !== FOREVER) return false;
+  private readDeleted(storage: StorageId, rowId: RowId, s: Lsn, own: OwnVersions | undefined, hit: Hit): boolean {
+    if (!this.mergesDead(storage, s) && (s !== FOREVER || !this.lastDeath.has(storage))) return false;
     const death = this.kv.get('deleted', heapKey(this.rowKey, storage, rowId));
-    if (!death) return false;
-    const deathLsn = readUint48(death, 0) as Lsn;
-    hit.stamp = deathLsn;
-    hit.xid = readUint48(death, 6) as Xid;
-    if (deathLsn <= s) return false;
-    const value = this.kv.get('history', historyKey(this.oldKey, deathLsn, storage, rowId));
-    return value !== undefined && this.readChain(storage, rowId, value, s, own, hit);
+    return death !== undefined && this.readDead(storage, rowId, death, s, own, hit);
   }
 
-  /** Row `rowId` whose death is at `deathLsn`, as `s` (before it) saw it. */
-  readDead(storage: StorageId, rowId: RowId, deathLsn: Lsn, s: Lsn, own: Xid, hit: Hit): boolean {
+  /** Row `rowId`, whose entry in `deleted` is `death`, as `s` sees it. */
+  readDead(storage: StorageId, rowId: RowId, death: Uint8Array, s: Lsn, own: OwnVersions | undefined, hit: Hit): boolean {
+    hit.undecided = 0 as Xid;
+    hit.mine = false;
+    const deathLsn = readUint48(death, 0) as Lsn;
+    const xid = readUint48(death, 6) as Xid;
+    hit.xid = xid;
+    hit.stamp = deathLsn;
+    if (!isProvisionalDeath(death)) {
+      if (deathLsn <= s) return false;
+    } else if (own?.xids.has(xid)) {
+      hit.mine = true;
+      if (own.sees(deathLsn)) return false;
+    } else {
+      const decided = this.staged.get(xid) ?? NEVER;
+      if (decided <= s) {
+        hit.stamp = decided as Lsn;
+        return false;
+      }
+      if (decided === NEVER) hit.undecided = xid;
+    }
+    hit.mine = false;
     const value = this.kv.get('history', historyKey(this.oldKey, deathLsn, storage, rowId));
     return value !== undefined && this.readChain(storage, rowId, value, s, own, hit);
   }
 
   /** Whether a stored index entry (live, or dead since `deathLsn`) is visible at `s`. */
-  entryVisible(key: Uint8Array, value: Uint8Array, deathLsn: number, s: Lsn, own: Xid): boolean {
+  entryVisible(key: Uint8Array, value: Uint8Array, deathLsn: number, s: Lsn, own: OwnVersions | undefined): boolean {
     verifyEntry(value, key);
-    if (deathLsn <= s) return false;
+    const flags = value[0]!;
+    if (flags & Flag.doomed) {
+      const killer = killerOf(value);
+      if (own?.xids.has(killer) ? own.sees(deathLsn as Lsn) : (this.staged.get(killer) ?? NEVER) <= s) return false;
+    } else if (deathLsn <= s) return false;
     const birth = readUint48(value, 1);
-    if (!(value[0]! & Flag.provisional)) return birth <= s;
-    return (own !== 0 && birth === own) || (this.staged.get(birth as Xid) ?? NEVER) <= s;
+    if (!(flags & Flag.provisional)) return birth <= s;
+    if (own?.xids.has(birth as Xid)) return own.sees(stageOf(value));
+    return (this.staged.get(birth as Xid) ?? NEVER) <= s;
   }
 
   /** See Transaction.lookup; own writes are the caller's. */
-  lookup(index: StorageId, key: Uint8Array, s: Lsn, own: Xid): RowId | 0 | -1 {
-    const death = this.lastDeath.get(index);
-    if (death !== undefined && s < death) return -1;
+  lookup(index: StorageId, key: Uint8Array, s: Lsn): RowId | 0 | -1 {
+    if (this.mergesDead(index, s)) return -1;
     const recent = this.overlay.find(index);
     if (recent?.hasEntries && recent.entries.hasPrefix(key)) return -1;
     const known = this.cache.findKey(index, key);
@@ -147,7 +181,7 @@ export class VersionStore {
     const { sought } = this;
     const lower = this.boundedKey(index, key);
     if (!this.kv.seek('index', lower, sought) || !startsWith(sought.key, lower)) return 0;
-    if (!this.entryVisible(sought.key, sought.value, NEVER, s, own)) return -1;
+    if (!this.entryVisible(sought.key, sought.value, NEVER, s, undefined)) return -1;
     const rowId = readUint48(sought.key, sought.key.length - 6) as RowId;
     const birth = this.birthOf(sought.value);
     if (birth < NEVER) this.cache.putKey(index, key, rowId, birth as Lsn);
@@ -168,7 +202,26 @@ export class VersionStore {
   }
 
   payload(value: Uint8Array): Uint8Array {
-    return value.length === ENTRY_HEADER ? EMPTY : value.subarray(ENTRY_HEADER);
+    const at = entryHeader(value);
+    return value.length === at ? EMPTY : value.subarray(at);
+  }
+
+  /** Whether a snapshot at `s` must look for what is dead in the storage or index. */
+  mergesDead(storage: StorageId, s: Lsn): boolean {
+    if (this.openDeaths.size > 0 && this.openDeaths.has(storage)) return true;
+    const death = this.lastDeath.get(storage);
+    return death !== undefined && s < death;
+  }
+
+  /** A transaction that writes ahead has (or may have) ended versions in the storage, until `closeDeaths`. */
+  openDeath(storage: StorageId): void {
+    this.openDeaths.set(storage, (this.openDeaths.get(storage) ?? 0) + 1);
+  }
+
+  closeDeath(storage: StorageId): void {
+    const count = (this.openDeaths.get(storage) ?? 0) - 1;
+    if (count > 0) this.openDeaths.set(storage, count);
+    else this.openDeaths.delete(storage);
   }
 
   noteDeath(storage: StorageId, lsn: Lsn): void {

@@ -11,7 +11,7 @@ export class RowWrite {
   readonly isRow = true;
   lsn = 0 as Lsn;
   xid = 0 as Xid;
-  /** Written to the log ahead of the commit (bulk-load.ts). */
+  /** Written to the log ahead of the commit (staging.ts). */
   streamed = false;
   /** In the overlay: the version above this one. */
   newer: RowWrite | undefined;
@@ -175,6 +175,21 @@ export class WriteSet {
     const newest = storage?.entries.get(write.entry);
     if (newest === write) storage!.entries.delete(write.entry);
     else cut(newest, write);
+  }
+
+  /** Undoes a streamed write that a savepoint's rollback takes back: what was below it is the newest again. */
+  unwrite(write: Write): void {
+    if (write.isRow) {
+      const rows = this.storages.get(write.storage)?.rows;
+      if (rows?.get(write.rowId) !== write) return;
+      if (write.older) rows.set(write.rowId, write.older);
+      else rows.delete(write.rowId);
+      return;
+    }
+    const storage = this.storages.get(write.index);
+    if (storage?.entries.get(write.entry) !== write) return;
+    if (write.older) storage.entries.set(write.entry, write.older);
+    else storage.entries.delete(write.entry);
   }
 
   /** True when the write is the last word on its row or entry and says something new. */

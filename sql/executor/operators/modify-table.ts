@@ -66,6 +66,7 @@ class ModifyTable {
   private readonly frame: Frame;
   private results: Datum[][] = [];
   private affected = 0;
+  private looked = 0;
   /** Attribute numbers that an UPDATE may change. */
   private readonly changed: Set<number>;
   private readonly strength: RowLockStrength;
@@ -225,6 +226,8 @@ class ModifyTable {
     const { node } = compiled;
     const rowId = readVector(batch.columns[compiled.rowIds.get(node.varno)!]!, row) as RowId | null;
     if (rowId === null) return;
+    // A transaction beyond memory goes no faster than the engine can apply it.
+    if ((++this.looked & 255) === 0) yield* waitFor(() => transaction.loadPending() ?? true);
     const locked = yield* waitFor(() => transaction.lockRow(this.relation.storage, rowId, this.strength, 'wait', state.snapshot));
     let tuple: Uint8Array;
     let source = { batch, row };

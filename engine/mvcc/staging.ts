@@ -1,0 +1,371 @@
+/**
+ * Transactions that write more than fits in memory. Above a bound, writes leave the write set for the
+ * log as provisional records and are applied at once, marked with an xid: readers ask what became of it
+ * (version-store.ts). COMMIT is one small record; ROLLBACK is one, too, and what was written is undone
+ * lazily (undo.ts). The mark is the row's lock and the unique key's: once it is in the store, the
+ * locks in memory go.
+ *
+ *     write set --relieve--> log (provisional) --> applier --> heap, index: marked; superseded: history, dead
+ *          |                                          |
+ *          +--- until applied, reads find it here  <--+ trim: forget it, release its locks
+ *
+ * At commit, what is not applied yet joins the overlay. So there is no moment in which a row is nowhere.
+ *
+ * A record holds writes of one command: the LSN of a version tells which of the transaction's own
+ * snapshots see it. Writes under a savepoint go out under an xid of their own, which its rollback aborts.
+ *
+ * From its first record on the transaction holds the horizon, until no snapshot precedes its commit, or
+ * until it is undone: what it superseded stands in history under the LSNs of its records, not of its commit.
+ */
+import { DatabaseError } from '../errors.js';
+import type { CommandId, Lsn, StorageId, SubId, Xid } from '../ids.js';
+import { LockClass } from '../locks/modes.js';
+import { RecordKind } from '../log/batch.js';
+import { Pending } from '../pending.js';
+import type { ApplierDriver } from './applier-driver.js';
+import { writeDrops, writeParts } from './commit-encoder.js';
+import type { Engine } from './engine.js';
+import { hashKey } from './key-hash.js';
+import type { EngineTransaction } from './transaction.js';
+import type { OwnVersions } from './version-store.js';
+import { writeBytes } from './write-set.js';
+import type { Write } from './write-set.js';
+
+/** Log written by one relief, at most: it happens inside a write, in one turn. */
+const RELIEF_MAX = 1 << 20;
+/** Beyond this much unapplied, `pending` asks the writer to wait. */
+const UNAPPLIED_MAX = 4 << 20;
+/** What a transaction that writes ahead keeps in memory: little, so that its objects die young. */
+const KEPT_BYTES = 2 << 20;
+
+interface Streamed {
+  readonly lsn: Lsn;
+  readonly writes: readonly Write[];
+}
+
+/** What one transaction wrote ahead. */
+export class Staged {
+  /** Its records that are not applied yet. */
+  readonly streamed: Streamed[] = [];
+  readonly storages = new Set<StorageId>();
+  /** By subtransaction, the xid of its records. */
+  readonly xids = new Map<SubId, Xid>();
+  private readonly xidSet = new Set<Xid>();
+  /** From which LSN on which command's records stand. */
+  private readonly marks: { readonly lsn: Lsn; readonly command: CommandId }[] = [];
+  private view: { readonly command: CommandId; readonly own: OwnVersions } | undefined;
+
+  constructor(readonly xid: Xid, readonly first: Lsn) {
+    this.addXid(1 as SubId, xid);
+  }
+
+  addXid(sub: SubId, xid: Xid): void {
+    this.xids.set(sub, xid);
+    this.xidSet.add(xid);
+  }
+
+  forgetXid(xid: Xid): void {
+    this.xidSet.delete(xid);
+  }
+
+  /** `oldest`: no snapshot of the transaction is of an earlier command. */
+  mark(lsn: Lsn, command: CommandId, oldest: CommandId): void {
+    if (this.marks.at(-1)?.command === command) return;
+    this.marks.push({ lsn, command });
+    while (this.marks.length > 1 && this.marks[0]!.command < oldest) this.marks.shift();
+  }
+
+  /** What a snapshot of `command` sees of it. */
+  asOf(command: CommandId): OwnVersions {
+    if (this.view?.command !== command) this.view = { command, own: { xids: this.xidSet, sees: (lsn) => this.commandAt(lsn) < command } };
+    return this.view.own;
+  }
+
+  /** Commands do not always go out in their order: what a former version held back comes later. */
+  private commandAt(lsn: Lsn): number {
+    for (let i = this.marks.length - 1; i >= 0; i--) if (this.marks[i]!.lsn <= lsn) return this.marks[i]!.command;
+    return 0;
+  }
+
+  /** Subtransactions other than the top. */
+  subXids(): Xid[] {
+    return [...this.xids.values()].filter((xid) => xid !== this.xid);
+  }
+}
+
+/** How long a staged transaction holds the horizon. */
+interface Span {
+  readonly first: Lsn;
+  /** Its commit; Infinity while it is open or not undone. */
+  until: number;
+}
+
+export class Staging {
+  private readonly loading = new Set<EngineTransaction>();
+  private readonly spans = new Map<Xid, Span>();
+  private readonly undoing = new Set<Promise<void>>();
+
+  constructor(private readonly engine: Engine, private readonly applier: ApplierDriver) {}
+
+  /** Called when the write set has grown beyond `relieveAt`. */
+  relieve(transaction: EngineTransaction): void {
+    const { writes } = transaction;
+    const picked: Write[] = [];
+    const kept: Write[] = [];
+    let bytes = 0;
+    const relief = Math.min(RELIEF_MAX, this.engine.options.bulkThreshold / 4);
+    let looked = 0;
+    const oldest = transaction.oldestCommand();
+    const gone: number[] = [];
+    for (; looked < writes.order.length && bytes < relief; looked++) {
+      const write = writes.order[looked]!;
+      if (write.streamed) {
+        // Overwritten by the transaction itself, and nobody could see it any more.
+        writes.bytes -= writeBytes(write);
+        gone.push(looked);
+      } else if (this.canStream(transaction, write, oldest)) {
+        picked.push(write);
+        bytes += writeBytes(write);
+        gone.push(looked);
+      } else kept.push(write);
+    }
+    if (bytes < relief / 2) this.allowMore(transaction);
+    else transaction.relieveAt = Math.min(KEPT_BYTES, this.engine.options.bulkThreshold);
+    if (picked.length === 0 && gone.length === 0) return;
+    transaction.writesRemoved(gone);
+    writes.order = kept.length === 0 ? writes.order.slice(looked) : kept.concat(writes.order.slice(looked));
+    if (picked.length === 0) return;
+    this.engine.log.checkRoom(2 * relief);
+    this.write(transaction, picked, oldest);
+    writes.bytes -= bytes;
+  }
+
+  private write(transaction: EngineTransaction, picked: Write[], oldest: CommandId): void {
+    const { log } = this.engine;
+    const staged = this.stagedOf(transaction);
+    for (let from = 0; from < picked.length; ) {
+      const { command, sub } = picked[from]!;
+      let to = from + 1;
+      while (to < picked.length && picked[to]!.command === command && picked[to]!.sub === sub) to++;
+      const group = picked.slice(from, to);
+      let first: Lsn | undefined;
+      let last = 0 as Lsn;
+      for (const lsn of writeParts(log, RecordKind.provisional, this.xidOf(transaction, staged, sub), group, [])) {
+        first ??= lsn;
+        last = lsn;
+      }
+      staged.mark(first!, command, oldest);
+      staged.streamed.push({ lsn: last, writes: group });
+      from = to;
+    }
+    for (const write of picked) {
+      write.streamed = true;
+      const storage = write.isRow ? write.storage : write.index;
+      if (staged.storages.has(storage)) continue;
+      staged.storages.add(storage);
+      this.engine.store.openDeath(storage);
+    }
+    log.flushSoon();
+  }
+
+  private stagedOf(transaction: EngineTransaction): Staged {
+    if (transaction.staged) return transaction.staged;
+    const staged = new Staged(transaction.assignXid(), (this.engine.log.assigned + 1) as Lsn);
+    transaction.staged = staged;
+    transaction.provisional = true;
+    this.loading.add(transaction);
+    this.spans.set(staged.xid, { first: staged.first, until: Infinity });
+    return staged;
+  }
+
+  private xidOf(transaction: EngineTransaction, staged: Staged, sub: SubId): Xid {
+    let xid = staged.xids.get(sub);
+    if (xid === undefined) staged.addXid(sub, (xid = this.engine.nextXid(transaction)));
+    return xid;
+  }
+
+  private allowMore(transaction: EngineTransaction): void {
+    const { transactionMemory } = this.engine.options;
+    if (transaction.writes.bytes > transactionMemory)
+      throw new DatabaseError('53200', 'out of memory', {
+        detail: `The transaction holds ${transaction.writes.bytes} bytes of uncommitted changes.`,
+        hint: 'Commit in smaller pieces.',
+      });
+    transaction.relieveAt = Math.min(transactionMemory, transaction.relieveAt * 2);
+  }
+
+  private canStream(transaction: EngineTransaction, write: Write, oldest: CommandId): boolean {
+    // A huge value goes out at commit, in pieces with pauses.
+    if (write.isRow && write.tuple && write.tuple.length > RELIEF_MAX) return false;
+    if (this.engine.isTemporary(write.isRow ? write.storage : write.index) || !transaction.writes.isFinal(write)) return false;
+    const { older } = write;
+    if (!older || older.streamed) return true;
+    // An older version in memory is still wanted: by an own snapshot before this command, or by a savepoint.
+    if (write.command >= oldest || transaction.savepointDepth > 0) return false;
+    for (let below: Write | undefined = older; below && !below.streamed; below = below.older) below.streamed = true;
+    write.older = undefined;
+    return true;
+  }
+
+  /** The wait that a writer owes the applier before it goes on. */
+  pending(transaction: EngineTransaction): Pending | undefined {
+    if (!transaction.staged || transaction.staged.streamed.length === 0 || this.applier.queuedBytes + this.engine.log.queuedBytes < UNAPPLIED_MAX) return undefined;
+    const until = this.engine.log.drain().then(() => this.applier.drain());
+    return new Pending(until, 'IO', 'WALWrite');
+  }
+
+  /** Before the commit of a transaction that wrote ahead: the rest goes the same way, so that the commit itself is small. */
+  async finish(transaction: EngineTransaction): Promise<void> {
+    const { writes } = transaction;
+    for (let before = -1; writes.order.length > 0 && writes.order.length !== before; ) {
+      before = writes.order.length;
+      this.relieve(transaction);
+      await this.pending(transaction)?.until;
+      await this.engine.turn();
+    }
+    await this.engine.log.drain();
+    await this.applier.drain();
+  }
+
+  /** Forgets what reads now find in the key-value store, and the locks that its marks stand for. */
+  trim(applied: Lsn): void {
+    for (const transaction of this.loading) {
+      const { streamed } = transaction.staged!;
+      let done = 0;
+      while (done < streamed.length && streamed[done]!.lsn <= applied) done++;
+      if (done === 0) continue;
+      const settled = streamed.splice(0, done);
+      for (const { writes } of settled) for (const write of writes) transaction.writes.settle(write);
+      // A savepoint's place in the chain of locks must not go.
+      if (transaction.savepointDepth === 0 && transaction.number >= 0) this.releaseLocks(transaction, settled);
+    }
+  }
+
+  private releaseLocks(transaction: EngineTransaction, settled: readonly Streamed[]): void {
+    const tags = new Map<number, Set<number>>();
+    const add = (tagA: number, tagB: number): void => {
+      const set = tags.get(tagA);
+      if (set) set.add(tagB);
+      else tags.set(tagA, new Set([tagB]));
+    };
+    for (const { writes } of settled)
+      for (const write of writes) {
+        if (write.isRow) add(write.storage * 8 + LockClass.row, write.rowId);
+        else if (write.payload) add(write.index * 8 + LockClass.uniqueKey, hashKey(write.key));
+      }
+    this.engine.locks.releaseWhere(transaction, (tagA, tagB) => tags.get(tagA)?.has(tagB) === true);
+  }
+
+  /** At commit: what is not applied yet, for the overlay. */
+  unapplied(transaction: EngineTransaction): Write[] {
+    const { staged } = transaction;
+    return staged ? staged.streamed.flatMap((part) => part.writes.filter((write) => transaction.writes.isFinal(write))) : [];
+  }
+
+  committed(transaction: EngineTransaction, lsn: Lsn): void {
+    this.loading.delete(transaction);
+    const { staged } = transaction;
+    if (!staged) return;
+    for (const xid of staged.xids.values()) this.engine.store.staged.set(xid, lsn);
+    for (const storage of staged.storages) {
+      this.engine.store.noteDeath(storage, lsn);
+      this.engine.store.closeDeath(storage);
+    }
+    const span = this.spans.get(staged.xid);
+    if (span) span.until = lsn;
+  }
+
+  /** A created storage rolled back, with or before its transaction. */
+  discard(transaction: EngineTransaction, storage: StorageId): void {
+    const { staged } = transaction;
+    if (!staged?.storages.delete(storage)) return;
+    this.engine.store.closeDeath(storage);
+    transaction.writes.forget(storage);
+    const { log } = this.engine;
+    const builder = log.open();
+    const lsn = builder.beginRecord(RecordKind.system, 0, 0 as Xid);
+    writeDrops(builder, [storage]);
+    builder.endRecord();
+    log.wrote(lsn);
+    log.flushSoon();
+  }
+
+  /** Takes back what was written ahead since the savepoint `sub`. */
+  rollbackTo(transaction: EngineTransaction, sub: SubId): void {
+    const { staged } = transaction;
+    if (!staged) return;
+    for (let i = staged.streamed.length - 1; i >= 0; i--) {
+      const { writes } = staged.streamed[i]!;
+      for (let w = writes.length - 1; w >= 0; w--) if (writes[w]!.sub >= sub) transaction.writes.unwrite(writes[w]!);
+    }
+    for (const [of, xid] of [...staged.xids]) {
+      if (of < sub || xid === staged.xid) continue;
+      staged.xids.delete(of);
+      // The xid stays among the transaction's own no more: its versions are nobody's.
+      staged.forgetXid(xid);
+      this.engine.forgetXid(xid);
+      this.abortXid(xid, [...staged.storages], staged.first);
+    }
+  }
+
+  abort(transaction: EngineTransaction): void {
+    this.loading.delete(transaction);
+    const { staged } = transaction;
+    if (!staged) {
+      // Large values written ahead: the abort record has the applier free them.
+      if ((transaction.provisional || transaction.values.size > 0) && !this.engine.log.failed) this.engine.writeAbort(transaction.xid);
+      if (transaction.provisional) this.undone(transaction.xid, []);
+      return;
+    }
+    const storages = [...staged.storages];
+    for (const xid of staged.xids.values()) {
+      if (xid !== staged.xid) this.engine.forgetXid(xid);
+      this.abortXid(xid, storages, staged.first);
+    }
+    for (const storage of storages) this.engine.store.closeDeath(storage);
+  }
+
+  /** What a former process or transaction left of `xid` is aborted and undone; until then it holds the horizon. */
+  abortXid(xid: Xid, storages: readonly StorageId[], first: Lsn): void {
+    if (!this.engine.log.failed) this.engine.writeAbort(xid);
+    for (const storage of storages) this.engine.store.openDeath(storage);
+    this.spans.set(xid, { first, until: Infinity });
+    this.undone(xid, storages);
+  }
+
+  /** A prepared transaction that had written ahead, made anew. */
+  restored(xids: readonly Xid[], storages: readonly StorageId[], first: Lsn): void {
+    for (const storage of storages) this.engine.store.openDeath(storage);
+    for (const xid of xids) this.spans.set(xid, { first, until: Infinity });
+  }
+
+  /** Has the applier undo, once the abort record is applied. */
+  private undone(xid: Xid, storages: readonly StorageId[]): void {
+    const done = this.engine.log
+      .drain()
+      .then(() => this.applier.drain())
+      .then(() => this.applier.sweep(xid))
+      .then(() => {
+        this.spans.delete(xid);
+        for (const storage of storages) this.engine.store.closeDeath(storage);
+      })
+      .catch(() => undefined)
+      .finally(() => this.undoing.delete(done));
+    this.undoing.add(done);
+  }
+
+  /** Resolves when everything aborted so far is undone. */
+  async idle(): Promise<void> {
+    await Promise.all(this.undoing);
+  }
+
+  /** `oldest`, the oldest LSN that snapshots read at, lowered to what staged transactions need. */
+  hold(oldest: Lsn): Lsn {
+    let held = oldest;
+    for (const [xid, { first, until }] of this.spans) {
+      if (oldest >= until) this.spans.delete(xid);
+      else if (held >= first) held = (first - 1) as Lsn;
+    }
+    return held;
+  }
+}
