@@ -317,9 +317,11 @@ class Run {
     for (const { rowId, value } of client.own) changes.set(rowId, value);
     const size = [...changes.values()].reduce((sum, value) => sum + (value?.length ?? 0), 0);
     const synchronous = this.random() < 0.8;
+    // A transaction that wrote ahead takes its place some turns later.
+    const ahead = (client.tx as { staged?: unknown }).staged !== undefined;
     const commit = client.tx.commit({ synchronous });
     commit.catch(() => undefined);
-    if (size > 40_000 || client.own.length > 100) {
+    if (ahead || size > 40_000 || client.own.length > 100) {
       const lsn = await this.engineDo(commit);
       if (changes.size > 0) this.commits.push({ lsn, changes });
     } else {
