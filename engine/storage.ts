@@ -23,6 +23,8 @@ export interface TransactionOptions {
 export interface EngineSession {
   /** As pg_locks and deadlock reports show it. */
   readonly processId: number;
+  /** How long this session waits before it looks for a deadlock; by default `Storage.deadlockTimeoutMs`. */
+  deadlockTimeoutMs: (() => number) | undefined;
   /** Releases every session-level advisory lock (pg_advisory_unlock_all, DISCARD ALL). */
   unlockAllAdvisory(): void;
   /** Releases its locks. Its transaction must have ended. */

@@ -28,6 +28,7 @@ export interface LockOwner {
   /** Newest entry in the LockTable. */
   lastLock: number;
   wait: Wait | undefined;
+  readonly deadlockTimeoutMs?: (() => number) | undefined;
   /** What locks were before they were strengthened; recorded while there are savepoints to go back to. */
   upgrades?: Upgrade[] | undefined;
 }
@@ -247,7 +248,7 @@ export class LockManager {
       owner, tagA, tagB, mode, resolve, reject,
       pending: new Pending(until, 'Lock', WAIT_EVENTS[tagA % 8]!),
       startMicros: this.clock.nowMicros(),
-      cancelTimer: this.clock.after(this.deadlockTimeoutMs, () => this.checkDeadlock(wait)),
+      cancelTimer: this.clock.after(owner.deadlockTimeoutMs?.() ?? this.deadlockTimeoutMs, () => this.checkDeadlock(wait)),
     };
     // Who holds the lock already and wants more goes first: behind others it could only deadlock with them.
     if (upgrade) queue.unshift(wait);

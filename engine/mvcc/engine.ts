@@ -85,7 +85,7 @@ export class Engine implements Storage {
   readonly staging: Staging;
   readonly prepared: PreparedTransactions;
   readonly largeValues: LargeValues;
-  readonly serializable = new SerializableTransactions();
+  readonly serializable = new SerializableTransactions(() => this.visible);
   private readonly watches = new ChangeWatches();
   /** The last commit whose rows the overlay does not hold. */
   private lastProvisional = 0 as Lsn;

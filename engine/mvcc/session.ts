@@ -21,6 +21,7 @@ export class SessionState implements EngineSession, LockOwner {
   wait: Wait | undefined;
   /** Nothing may be acknowledged to this client before this LSN is durable. */
   floor = 0 as Lsn;
+  deadlockTimeoutMs: (() => number) | undefined;
   private readonly advisory = new Map<string, AdvisoryCount>();
 
   constructor(

@@ -110,6 +110,10 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     this.processId = session.processId;
   }
 
+  get deadlockTimeoutMs(): (() => number) | undefined {
+    return this.session.deadlockTimeoutMs;
+  }
+
   // ---- snapshots
 
   assignXid(): Xid {

@@ -91,7 +91,8 @@ export class SerializableTransactions {
   /** What they wrote: the last commit, and the first conflict out that any of them had, per storage. */
   private readonly oldWrites = new Map<StorageId, { last: Lsn; earliestOut: number }>();
 
-  constructor() {
+  /** `visible`: the oldest LSN that a new snapshot may have. It may miss commits that took their place already. */
+  constructor(private readonly visible: () => Lsn) {
     this.old = new Serializable({ xid: 0 as Xid, processId: 0, virtualId: 0, savepointDepth: 0 }, 0 as Lsn, false);
     this.old.committed = this.old.prepared = this.old.didWrite = true;
     this.old.prepareOrder = this.old.commitOrder = this.old.endLsn = this.old.commitLsn = 0;
@@ -100,6 +101,7 @@ export class SerializableTransactions {
   /** A transaction takes its snapshot. Undefined: READ ONLY, and safe from the start. */
   begin(owner: SerializableOwner, snapshotLsn: Lsn, readOnly: boolean): Serializable | undefined {
     const me = new Serializable(owner, snapshotLsn, readOnly);
+    if (this.active.size === 0) this.forgetFinished();
     if (readOnly) {
       for (const other of this.active) {
         if (other.readOnly || other.doomed) continue;
@@ -358,14 +360,15 @@ export class SerializableTransactions {
     me.decided = undefined;
   }
 
-  /** Lets go of committed transactions that every running one's snapshot sees. */
+  /** Lets go of committed transactions that the snapshot of every one running, and yet to come, sees. */
   private forgetFinished(): void {
-    let oldest = NEVER;
+    if (this.finished.length === 0 && this.old.endLsn === 0) return;
+    let oldest: number = this.visible();
     for (const other of this.active) if (other.snapshotLsn < oldest) oldest = other.snapshotLsn;
     let done = 0;
-    while (done < this.finished.length && (oldest === NEVER || this.finished[done]!.endLsn <= oldest)) this.forget(this.finished[done++]!);
+    while (done < this.finished.length && this.finished[done]!.endLsn <= oldest) this.forget(this.finished[done++]!);
     if (done > 0) this.finished.splice(0, done);
-    if (oldest === NEVER || this.old.endLsn <= oldest) {
+    if (this.old.endLsn <= oldest) {
       if (this.old.tracks.size > 0) this.track.release(this.old);
       this.oldWrites.clear();
       this.old.endLsn = 0;

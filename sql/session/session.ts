@@ -138,6 +138,7 @@ export class Session {
       },
       warning: (sqlstate, message) => this.notice({ severity: 'WARNING', sqlstate, message }),
     });
+    this.engineSession.deadlockTimeoutMs = () => this.settings.number('deadlock_timeout');
     this.notifications = new SessionNotifications(this.cluster.notifications, new NotifyingClient(this));
     this.context = new SessionContext(this);
     this.#slices = new SliceInterrupts(() => this.cluster.runtime.clock.monotonicMs(), () => this.checkInterrupt());
