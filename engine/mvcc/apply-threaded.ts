@@ -11,10 +11,13 @@ import type { ApplyWorkerData, FromApplier, ToApplier } from './apply-protocol.j
 import { RingWriter, createRing } from './ring.js';
 
 const RING_BYTES = 32 << 20;
-/** The applier sleeps so long beside a trickle of commits, which the overlay holds meanwhile. */
-const WAKE_MS = 5;
+/**
+ * The applier sleeps so long beside a trickle of commits, which the overlay holds meanwhile: what it applies is flushed to
+ * disk each time, beside the log's syncs that clients wait for, and rows changed again and again are written once.
+ */
+const WAKE_MS = 100;
 /** It is woken at once when so much waits. */
-const WAKE_BYTES = 256 << 10;
+const WAKE_BYTES = 1 << 20;
 
 export class ThreadedApplier implements ApplierDriver {
   private readonly ring: RingWriter;

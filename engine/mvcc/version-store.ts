@@ -2,12 +2,14 @@
  * Committed versions as a snapshot sees them: the overlay over the key-value store. Everything
  * here answers for one LSN `s`: the newest version whose stamp is at or before it.
  */
-import { readUint48, writeUint48 } from '../keycode.js';
+import { prefixSuccessor, readUint48, writeUint48 } from '../keycode.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 import type { Entry, KeyValueStore } from '../kv/key-value-store.js';
+import type { OrderedMap } from '../kv/ordered-map.js';
 import { Overlay } from './overlay.js';
 import { RowCache } from './row-cache.js';
 import { Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, entryHeader, heapKey, historyKey, isProvisionalDeath, killerOf, stageOf, stampOf, verifyEntry, verifyRow, xidOf } from './row-format.js';
+import type { IndexWrite } from './write-set.js';
 
 /** A snapshot that sees everything. */
 export const FOREVER = (2 ** 48 - 1) as Lsn;
@@ -175,7 +177,7 @@ export class VersionStore {
   lookup(index: StorageId, key: Uint8Array, s: Lsn): RowId | 0 | -1 {
     if (this.mergesDead(index, s)) return -1;
     const recent = this.overlay.find(index);
-    if (recent?.hasEntries && recent.entries.hasPrefix(key)) return -1;
+    if (recent?.hasEntries && recent.entries.hasPrefix(key)) return lookupRecent(recent.entries, key, s);
     const known = this.cache.findKey(index, key);
     if (known >= 0 && this.cache.stamp(known) <= s) return this.cache.rowId(known);
     const { sought } = this;
@@ -227,6 +229,14 @@ export class VersionStore {
   noteDeath(storage: StorageId, lsn: Lsn): void {
     if ((this.lastDeath.get(storage) ?? 0) < lsn) this.lastDeath.set(storage, lsn);
   }
+}
+
+/** The one entry of the overlay with this key, when the snapshot sees its newest version. */
+function lookupRecent(entries: OrderedMap<IndexWrite>, key: Uint8Array, s: Lsn): RowId | -1 {
+  const found: IndexWrite[] = [];
+  if (entries.collect(key, prefixSuccessor(key), false, 2, [], found) !== 1) return -1;
+  const [write] = found;
+  return write!.lsn <= s && write!.payload ? write!.rowId : -1;
 }
 
 function startsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {
