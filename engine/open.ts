@@ -114,7 +114,7 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
   const engineOptions: EngineOptions = {
     directory: options.directory,
     transactionMemory: options.transactionMemory ?? 1 << 30,
-    bulkThreshold: options.bulkThreshold ?? 32 << 20,
+    bulkThreshold: options.bulkThreshold ?? 16 << 20,
     collectEveryMs: options.collectEveryMs ?? 1000,
     trimEveryBytes: options.trimEveryBytes ?? 16 << 20,
   };

@@ -32,9 +32,11 @@ import { writeBytes } from './write-set.js';
 import type { Write } from './write-set.js';
 
 /** Log written by one relief, at most: it happens inside a write, in one turn. */
-const RELIEF_MAX = 1 << 20;
+const RELIEF_MAX = 512 << 10;
 /** Beyond this much unapplied, `pending` asks the writer to wait. */
 const UNAPPLIED_MAX = 4 << 20;
+/** Writes let go of in one turn. */
+const SETTLE_SLICE = 2000;
 /** What a transaction that writes ahead keeps in memory: little, so that its objects die young. */
 const KEPT_BYTES = 2 << 20;
 
@@ -47,6 +49,8 @@ interface Streamed {
 export class Staged {
   /** Its records that are not applied yet. */
   readonly streamed: Streamed[] = [];
+  /** Those that are, and that memory has not let go of yet. */
+  readonly applied: Streamed[] = [];
   readonly storages = new Set<StorageId>();
   /** By subtransaction, the xid of its records. */
   readonly xids = new Map<SubId, Xid>();
@@ -104,6 +108,7 @@ export class Staging {
   private readonly loading = new Set<EngineTransaction>();
   private readonly spans = new Map<Xid, Span>();
   private readonly undoing = new Set<Promise<void>>();
+  private settling = false;
 
   constructor(private readonly engine: Engine, private readonly applier: ApplierDriver) {}
 
@@ -234,11 +239,35 @@ export class Staging {
       let done = 0;
       while (done < streamed.length && streamed[done]!.lsn <= applied) done++;
       if (done === 0) continue;
-      const settled = streamed.splice(0, done);
-      for (const { writes } of settled) for (const write of writes) transaction.writes.settle(write);
-      // A savepoint's place in the chain of locks must not go.
-      if (transaction.savepointDepth === 0 && transaction.number >= 0) this.releaseLocks(transaction, settled);
+      transaction.staged!.applied.push(...streamed.splice(0, done));
+      this.settleSoon();
     }
+  }
+
+  /** In slices: nothing depends on when it is done. */
+  private settleSoon(): void {
+    if (this.settling) return;
+    this.settling = true;
+    void this.engine.turn().then(() => {
+      this.settling = false;
+      let more = false;
+      for (const transaction of this.loading) {
+        const { applied } = transaction.staged!;
+        let count = 0;
+        let done = 0;
+        while (done < applied.length && count < SETTLE_SLICE) count += applied[done++]!.writes.length;
+        if (done === 0) continue;
+        this.settle(transaction, applied.splice(0, done));
+        more ||= applied.length > 0;
+      }
+      if (more) this.settleSoon();
+    });
+  }
+
+  private settle(transaction: EngineTransaction, parts: readonly Streamed[]): void {
+    for (const { writes } of parts) for (const write of writes) transaction.writes.settle(write);
+    // A savepoint's place in the chain of locks must not go.
+    if (transaction.savepointDepth === 0 && transaction.number >= 0) this.releaseLocks(transaction, parts);
   }
 
   private releaseLocks(transaction: EngineTransaction, settled: readonly Streamed[]): void {
@@ -294,8 +323,7 @@ export class Staging {
   rollbackTo(transaction: EngineTransaction, sub: SubId): void {
     const { staged } = transaction;
     if (!staged) return;
-    for (let i = staged.streamed.length - 1; i >= 0; i--) {
-      const { writes } = staged.streamed[i]!;
+    for (const { writes } of [...staged.applied, ...staged.streamed].reverse()) {
       for (let w = writes.length - 1; w >= 0; w--) if (writes[w]!.sub >= sub) transaction.writes.unwrite(writes[w]!);
     }
     for (const [of, xid] of [...staged.xids]) {

@@ -2,7 +2,7 @@
  * Transactions that write more than memory holds: every row updated, deleted, inserted again, in one
  * transaction each, committed and rolled back, under a small heap. A bystander reads on meanwhile.
  *
- * OXBOW_HUGE_ROWS (150,000) makes it as large as wanted: the promise is 5,000,000 under
+ * OXBOW_HUGE_ROWS (40,000) makes it as large as wanted: the promise is 5,000,000 under
  * --max-old-space-size=512, COMMIT and ROLLBACK in under a second.
  */
 import { readFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startBystander, type Bystander } from '../harness/bystander.js';
 import { startTestServer, type TestServer } from '../harness/server.js';
 
-const ROWS = Number(process.env.OXBOW_HUGE_ROWS ?? 150_000);
+const ROWS = Number(process.env.OXBOW_HUGE_ROWS ?? 40_000);
 const RSS_MB = Number(process.env.OXBOW_HUGE_RSS_MB ?? 1500);
 const PATIENCE_MS = 60_000 + ROWS * 2;
 
