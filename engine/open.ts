@@ -40,6 +40,8 @@ export interface OpenOptions {
   readonly trimEveryBytes?: number;
   /** Milliseconds between garbage collections; 0: only on demand. */
   readonly collectEveryMs?: number;
+  /** Old row versions kept for snapshots (20 million): beyond that the oldest snapshot is ended with 72000. */
+  readonly maxVersions?: number;
   /** What rows and keys that were looked up one by one may take in memory. */
   readonly cacheBytes?: number;
   /** Milliseconds between records of counts and hash sums in the log. */
@@ -116,6 +118,7 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
     transactionMemory: options.transactionMemory ?? 1 << 30,
     bulkThreshold: options.bulkThreshold ?? 16 << 20,
     collectEveryMs: options.collectEveryMs ?? 1000,
+    maxVersions: options.maxVersions ?? 20_000_000,
     trimEveryBytes: options.trimEveryBytes ?? 16 << 20,
   };
   return new Engine(runtime, engineOptions, kv, log, group, driver, store, recovered, parts.onClose);

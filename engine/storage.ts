@@ -66,6 +66,8 @@ export interface EngineStats {
   readonly keyValueBytes: number;
   readonly versionsInHistory: number;
   readonly versionsCollected: number;
+  /** Snapshots ended because they held back too many old versions. */
+  readonly snapshotsExpired: number;
   readonly overlayRows: number;
   readonly activeTransactions: number;
   readonly locksHeld: number;

@@ -42,6 +42,8 @@ export interface EngineOptions {
   /** Bytes of writes from which on inserts are written ahead of the commit. */
   readonly bulkThreshold: number;
   readonly collectEveryMs: number;
+  /** Old row versions kept for snapshots; beyond, the oldest snapshot is ended. */
+  readonly maxVersions: number;
   /** Bytes of log after which the state is synced and the log behind it trimmed. */
   readonly trimEveryBytes: number;
 }
@@ -108,6 +110,7 @@ export class Engine implements Storage {
   private readonly fatalListeners: ((error: unknown) => void)[] = [];
   private notices: CommitNotice[] = [];
   private commits = 0;
+  private snapshotsExpired = 0;
   private lastCommitter: SessionState | null = null;
   /** Commits of one session since another one committed. */
   private sameCommitter = 0;
@@ -532,10 +535,22 @@ export class Engine implements Storage {
     return { versionsRemoved: versions, indexEntriesRemoved: entries };
   }
 
+  /** Too many old versions: the transaction whose snapshot holds back most of them loses it. */
+  private boundVersions(): void {
+    if (this.applier.versionsInHistory <= this.options.maxVersions) return;
+    let oldest: EngineTransaction | undefined;
+    for (const transaction of this.active)
+      if (transaction.oldestSnapshot() < (oldest?.oldestSnapshot() ?? this.visible)) oldest = transaction;
+    if (!oldest) return;
+    oldest.expire();
+    this.snapshotsExpired++;
+  }
+
   private scheduleCollection(): void {
     const every = this.options.collectEveryMs;
     if (every <= 0 || this.closing) return;
     this.stopCollecting = this.runtime.clock.after(every, () => {
+      this.boundVersions();
       this.applier
         .collect(() => this.horizon())
         .catch((error: unknown) => this.fail(error))
@@ -653,6 +668,7 @@ export class Engine implements Storage {
       keyValueBytes: this.kv.byteSize(),
       versionsInHistory: this.applier.versionsInHistory,
       versionsCollected: this.applier.versionsCollected,
+      snapshotsExpired: this.snapshotsExpired,
       overlayRows: this.store.overlay.rowCount,
       activeTransactions: this.active.size,
       locksHeld: this.locks.table.size,

@@ -17,6 +17,8 @@ const MAX_CHUNK = 1024;
 
 /** What a scan asks of its transaction for rows that it or the overlay changed. */
 export interface RowResolver {
+  /** Throws 72000 when the versions that it needs may be gone. */
+  checkAge(): void;
   /** What it wrote ahead, as the snapshot sees it. */
   ownVersions(snapshot: Snapshot): OwnVersions | undefined;
   /** Under 'latest': a version of this LSN was met. */
@@ -52,6 +54,7 @@ export class HeapScan implements RowCursor {
   }
 
   fill(block: RowBlock, max: number): number {
+    this.resolver.checkAge();
     block.length = 0;
     while (block.length === 0 && this.next <= this.last) {
       if (this.extras.length === 0 && !this.mergesDead()) this.fillPlain(block, max);

@@ -68,6 +68,7 @@ export class IndexScan implements IndexCursor {
   private readonly reverse: boolean;
 
   fill(block: IndexBlock, max: number): number {
+    this.resolver.checkAge();
     block.length = 0;
     let chunk = Math.min(max, 1024);
     while (block.length === 0 && !this.done) {

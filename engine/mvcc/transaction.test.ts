@@ -4,7 +4,7 @@ import { KeyWriter } from '../keycode.js';
 import { openEngine } from '../open.js';
 import { Pending } from '../pending.js';
 import { nodeRuntime } from '../runtime-node.js';
-import type { IndexBlock, KeyRange, RowBlock, RowLockResult, Snapshot, Storage, Transaction } from '../storage.js';
+import type { IndexBlock, KeyRange, RowBlock, RowLockResult, RowVersion, Snapshot, Storage, Transaction } from '../storage.js';
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
 const text = (tuple: Uint8Array | undefined): string | undefined => tuple && Buffer.from(tuple).toString();
@@ -403,5 +403,29 @@ describe('transactions', () => {
     await wait.until;
     expect(other.lockAdvisory(42n, 'shared', 'transaction', 'wait')).toBe(true);
     expect(engine.listLocks().filter((lock) => lock.kind === 'advisory')).toMatchObject([{ objectId: 0, subId: 42, mode: 'ShareLock', granted: true, processId: 2 }]);
+  });
+
+  it('ends the oldest snapshot when it holds back more versions than are kept', async () => {
+    await engine.close();
+    engine = await openEngine(nodeRuntime(), { memory: true, maxVersions: 50, collectEveryMs: 5 });
+    const [id] = await load('a');
+    const reader = engine.begin({ isolation: 'repeatable read' });
+    const snapshot = reader.takeSnapshot();
+    expect(text((reader.get(table, id!, snapshot) as RowVersion).tuple)).toBe('a');
+    for (let i = 0; i < 60; i++) {
+      const tx = engine.begin();
+      const own = tx.takeSnapshot();
+      tx.lockRow(table, id!, 'update', 'wait', own);
+      tx.update(table, id!, bytes(`v${i}`));
+      own.release();
+      await tx.commit();
+    }
+    for (let i = 0; i < 200 && engine.stats().versionsInHistory > 0; i++) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(engine.stats()).toMatchObject({ versionsInHistory: 0, snapshotsExpired: 1 });
+    expect(() => reader.get(table, id!, snapshot)).toThrow('snapshot too old');
+    reader.rollback();
+    const after = engine.begin();
+    expect(rows(after, table)).toEqual([`${id}:v59`]);
+    after.rollback();
   });
 });

@@ -94,6 +94,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   /** Snapshots in use; their LSNs hold the horizon. */
   private readonly snapshots: Snapshot[] = [];
   private fixedLsn: Lsn | undefined;
+  private tooOld = false;
   private readonly hit = new Hit();
 
   constructor(
@@ -126,6 +127,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
 
   takeSnapshot(): Snapshot {
     this.active();
+    this.checkAge();
     let lsn = this.fixedLsn;
     if (lsn === undefined) {
       lsn = this.engine.snapshotLsn(this.session);
@@ -162,8 +164,18 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     if (at < this.snapshots.length) this.snapshots[at] = last;
   }
 
+  /** The versions that its snapshots need may go from now on: whoever reads with them is told (72000). */
+  expire(): void {
+    this.tooOld = true;
+  }
+
+  checkAge(): void {
+    if (this.tooOld) throw new DatabaseError('72000', 'snapshot too old', { hint: 'It held back more old row versions than the server keeps. Use shorter transactions.' });
+  }
+
   /** Oldest LSN this transaction still reads at. */
   oldestSnapshot(): Lsn {
+    if (this.tooOld) return FOREVER;
     let oldest = this.fixedLsn ?? FOREVER;
     if (this.latestPin < oldest) oldest = this.latestPin;
     for (const snapshot of this.snapshots) if (snapshot.lsn < oldest) oldest = snapshot.lsn;
@@ -249,6 +261,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     let own = this.writes.find(storage)?.rows.get(rowId);
     while (own && own.command >= snapshot.command) own = own.older;
     if (own) return own.tuple ? { rowId, tuple: own.tuple, xmin: this.xid, command: own.command } : undefined;
+    this.checkAge();
     const { hit } = this;
     const found = this.storeOf(storage).read(storage, rowId, s, this.ownVersions(snapshot), hit, keep);
     if (snapshot.kind !== 'at') this.sawVersion(hit.stamp);
@@ -589,11 +602,6 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
 
   get savepointDepth(): number {
     return this.savepoints.length;
-  }
-
-  /** How many of the created storages are older than the innermost savepoint. */
-  get createdBeforeSavepoint(): number {
-    return this.savepoints.at(-1)?.created ?? 0;
   }
 
   savepoint(): SubId {
