@@ -1,8 +1,9 @@
 /** Making indexes: for CREATE INDEX, for constraints, and anew for rewrites. After indexcmds.c. */
 import type { IndexElem, IndexStmt, Node } from '@pgsql/types';
 import { DatabaseError, notSupported } from '../../engine/errors.js';
-import type { RowId } from '../../engine/ids.js';
-import type { IndexBlock } from '../../engine/storage.js';
+import type { RowId, StorageId } from '../../engine/ids.js';
+import { Pending } from '../../engine/pending.js';
+import type { IndexBlock, Transaction } from '../../engine/storage.js';
 import { equalBytes } from '../../engine/keycode.js';
 import type { Expr } from '../analyzer/query-tree.js';
 import { formatType, splitQualifiedName, stringOf } from '../analyzer/names.js';
@@ -18,7 +19,8 @@ import { findCollation } from './column-definition.js';
 import { isImmutable, recordExpressionDependencies } from './expression-references.js';
 import { chooseName, nameEnvironment, nameList, reserveRelationName } from './names.js';
 import { addRelation, newStorage, updateClass, type NewColumn } from './relation-rows.js';
-import { forEachRow } from './row-scan.js';
+import { sortedPositions } from '../access/entry-sort.js';
+import { eventLoopTurn, forEachRow } from './row-scan.js';
 
 export interface IndexRequest {
   readonly name: string | null;
@@ -291,16 +293,62 @@ export async function fillIndex(context: CommandContext, relation: Relation, ind
   const { transaction } = context;
   const withNulls = new Set<number>();
   let entries = 0;
+  const run = new EntryRun(transaction, index.storage);
   await forEachRow(context, relation, (values, rowId) => {
-    if (!access.covers(values)) return;
+    if (!access.covers(values)) return undefined;
+    // The row comes again when the run was written.
+    const writing = run.writeIfFull();
+    if (writing) return writing;
     const keyValues = access.keyValues(values);
     if (index.unique && !index.nullsNotDistinct && keyValues.includes(null)) withNulls.add(rowId);
-    transaction.putIndexEntry(index.storage, access.key(keyValues, relation.relname), rowId, access.payloadOf(values, keyValues));
+    run.add(access.key(keyValues, relation.relname), rowId, access.payloadOf(values, keyValues));
     entries++;
+    return undefined;
   }, access.dependsOn);
+  await run.write();
   transaction.advanceCommand();
   if (index.unique && entries > 1) await checkUnique(context, relation, index, withNulls);
   updateClass(context, index.oid, { reltuples: entries, relpages: entries === 0 ? 1 : 1 + Math.ceil(entries / ENTRIES_PER_PAGE) });
+}
+
+/** Entries are written in runs in key order: neighbours in the tree follow each other. */
+const RUN_ENTRIES = 1 << 16;
+/** Others get a turn after so many. */
+const ENTRIES_PER_TURN = 2048;
+
+class EntryRun {
+  private keys: Uint8Array[] = [];
+  private rowIds: RowId[] = [];
+  private payloads: Uint8Array[] = [];
+
+  constructor(private readonly transaction: Transaction, private readonly storage: StorageId) {}
+
+  private writing: Pending | undefined;
+
+  /** The wait for a full run to be written; the same one until it is over. */
+  writeIfFull(): Pending | undefined {
+    if (this.keys.length >= RUN_ENTRIES) this.writing = new Pending(this.write().then(() => void (this.writing = undefined)), 'IO', 'DataFileWrite');
+    return this.writing;
+  }
+
+  add(key: Uint8Array, rowId: RowId, payload: Uint8Array): void {
+    this.keys.push(key);
+    this.rowIds.push(rowId);
+    this.payloads.push(payload);
+  }
+
+  async write(): Promise<void> {
+    const { keys, rowIds, payloads } = this;
+    this.keys = [];
+    this.rowIds = [];
+    this.payloads = [];
+    const order = sortedPositions(keys);
+    for (let i = 0; i < order.length; i++) {
+      const at = order[i]!;
+      this.transaction.putIndexEntry(this.storage, keys[at]!, rowIds[at]!, payloads[at]!);
+      if (i % ENTRIES_PER_TURN === ENTRIES_PER_TURN - 1) await eventLoopTurn();
+    }
+  }
 }
 
 async function checkUnique(context: CommandContext, relation: Relation, index: Index, withNulls: ReadonlySet<number>): Promise<void> {

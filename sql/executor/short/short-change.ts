@@ -52,13 +52,12 @@ class ShortChange implements ShortPlan {
     const found = lookup.find(frame, transaction, snapshot);
     if (found <= 0) return found === 0 ? 0 : GENERAL;
     const rowId = found as RowId;
-    if (filter) {
-      const seen = table.fetchOne(transaction, snapshot, rowId);
-      if (!seen) return 0;
-      if (seen instanceof Pending || hasLarge(seen.tuple)) return GENERAL;
-      frame.tuple = seen.tuple.slice();
-      if (filter(frame) !== true) return 0;
-    }
+    // Read first: the row is then at hand when the lock asks for its newest version.
+    const seen = table.fetchOne(transaction, snapshot, rowId);
+    if (!seen) return 0;
+    if (seen instanceof Pending || hasLarge(seen.tuple)) return GENERAL;
+    frame.tuple = seen.tuple.slice();
+    if (filter && filter(frame) !== true) return 0;
     const locked = transaction.lockRow(relation.storage, rowId, parts.strength, 'wait', snapshot);
     if (locked instanceof Pending) return locked;
     switch (locked.kind) {
@@ -73,13 +72,7 @@ class ShortChange implements ShortPlan {
         frame.tuple = locked.version.tuple.slice();
         if (!lookup.matches(table.codec.readAll(frame.tuple)) || (filter && filter(frame) !== true)) return 0;
         break;
-      case 'locked': {
-        if (filter) break;
-        const version = table.fetchOne(transaction, snapshot, rowId);
-        if (!version) return 0;
-        if (version instanceof Pending || hasLarge(version.tuple)) return GENERAL;
-        frame.tuple = version.tuple.slice();
-      }
+      case 'locked':
     }
     const waiting = operation === 'delete' ? this.remove(execution, rowId, frame) : this.update(execution, rowId, frame);
     if (waiting) return waiting;
