@@ -57,6 +57,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     port: Number(ready[1]), opsPort: Number(ready[2] ?? 0), directory, process: child, log: () => logged,
     command: (message) => new Promise<void>((resolve) => {
       child.once('message', () => resolve());
+      // Told to die, it may do so before it answers.
+      void exited.then(() => resolve());
       child.send(message);
     }),
     async stop() {
