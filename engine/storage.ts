@@ -12,6 +12,8 @@ export interface TransactionOptions {
   isolation?: IsolationLevel;
   readOnly?: boolean;
   deferrable?: boolean;
+  /** Reads at a snapshot that another transaction holds until this one has begun (not 'read committed'). */
+  snapshotLsn?: Lsn;
   /** The session that runs it (`Storage.openSession`); without one the transaction is a session of its own. */
   session?: EngineSession;
 }
@@ -280,6 +282,8 @@ export interface LargeValueWriter {
 }
 
 export interface Transaction {
+  /** Inside a savepoint. */
+  readonly inSavepoint: boolean;
   /** Local number of the transaction, unique while the process lives (virtual xid). */
   readonly virtualId: number;
   readonly isolation: IsolationLevel;

@@ -94,6 +94,8 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   /** Snapshots in use; their LSNs hold the horizon. */
   private readonly snapshots: Snapshot[] = [];
   private fixedLsn: Lsn | undefined;
+  /** Where the first snapshot is to be. */
+  private readonly importedLsn: Lsn | undefined;
   private tooOld = false;
   private readonly hit = new Hit();
 
@@ -109,6 +111,14 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     this.deferrable = options.deferrable ?? false;
     this.group = session.group;
     this.processId = session.processId;
+    if (options.snapshotLsn !== undefined && this.isolation !== 'read committed') {
+      this.importedLsn = options.snapshotLsn;
+      engine.join(this);
+    }
+  }
+
+  get inSavepoint(): boolean {
+    return this.savepoints.length > 0;
   }
 
   get deadlockTimeoutMs(): (() => number) | undefined {
@@ -130,7 +140,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     this.checkAge();
     let lsn = this.fixedLsn;
     if (lsn === undefined) {
-      lsn = this.engine.snapshotLsn(this.session);
+      lsn = this.importedLsn ?? this.engine.snapshotLsn(this.session);
       if (this.isolation !== 'read committed') {
         this.fixedLsn = lsn;
         if (this.isolation === 'serializable') this.serializable = this.engine.serializable.begin(this, lsn, this.readOnly);
@@ -176,7 +186,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   /** Oldest LSN this transaction still reads at. */
   oldestSnapshot(): Lsn {
     if (this.tooOld) return FOREVER;
-    let oldest = this.fixedLsn ?? FOREVER;
+    let oldest = this.fixedLsn ?? this.importedLsn ?? FOREVER;
     if (this.latestPin < oldest) oldest = this.latestPin;
     for (const snapshot of this.snapshots) if (snapshot.lsn < oldest) oldest = snapshot.lsn;
     return oldest;

@@ -255,9 +255,12 @@ export const catalogAclFunctions: readonly SqlFunction[] = [
     return out;
   }),
   fc('acldefault(char,oid)', (kind: string, owner: Oid, context: EvalContext) => {
+    // Parameters: nobody but the owner, who may set and alter them.
+    const name = context.catalog.role(owner)?.rolname ?? String(owner);
+    if (kind === 'p') return aclArray([{ grantee: name, grantor: name, privileges: 'sA', grantable: '' }]);
     const object = DEFAULT_KINDS[kind];
     if (!object) throw new DatabaseError('XX000', `unrecognized object type abbreviation: ${kind}`);
-    return aclArray(defaultAcl(object, context.catalog.role(owner)?.rolname ?? String(owner)));
+    return aclArray(defaultAcl(object, name));
   }),
   fc('makeaclitem(oid,oid,text,bool)', (grantee: Oid, grantor: Oid, privileges: string, grantable: boolean, context: EvalContext) => {
     const letters = privileges.split(',').map((part) => PRIVILEGE_LETTERS[part.trim().toLowerCase()] ?? '').join('');

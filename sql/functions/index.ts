@@ -35,6 +35,7 @@ import { waitingFunctions } from './locks-and-sleep.js';
 import { numericFunctions } from './numerics.js';
 import { regexFunctions } from './regex-functions.js';
 import { seriesFunctions } from './series.js';
+import { exportedSnapshotFunctions } from './exported-snapshots.js';
 import { sessionFunctions } from './session-functions.js';
 import { stringFunctions } from './strings.js';
 import { windowFunctions } from './windows.js';
@@ -52,6 +53,7 @@ const FAMILIES: readonly (readonly SqlFunction[])[] = [
   arrayFunctions,
   seriesFunctions,
   jsonFunctions,
+  exportedSnapshotFunctions,
   sessionFunctions,
   waitingFunctions,
   bitFunctions,

@@ -875,7 +875,7 @@ export class Session {
   async #startUtility(portal: Portal): Promise<void> {
     const { statement } = portal;
     if (this.transaction.isolation === 'serializable' && READS_BY_SNAPSHOT.has(statement.tag)) await this.#waitForSafeSnapshot();
-    this.transaction.markStarted();
+    if (!WITHOUT_SNAPSHOT.has(statement.tag)) this.transaction.markStarted();
     const result = await runUtility(this, statement, portal.params);
     portal.columns = result.rows?.columns ?? null;
     portal.source = result.rows ?? null;
@@ -1003,6 +1003,8 @@ class NotifyingClient implements NotifyingSession {
 }
 
 /** Utility statements that take a snapshot. */
+/** Utility statements that take no snapshot: the isolation level may still change after them (PlannedStmtRequiresSnapshot). */
+const WITHOUT_SNAPSHOT = new Set(['TransactionStmt', 'LockStmt', 'VariableSetStmt', 'VariableShowStmt', 'ConstraintsSetStmt', 'FetchStmt', 'ListenStmt', 'NotifyStmt', 'UnlistenStmt', 'CheckPointStmt']);
 const READS_BY_SNAPSHOT = new Set(['DeclareCursorStmt', 'ExplainStmt', 'CopyStmt', 'ExecuteStmt', 'CreateTableAsStmt']);
 const CACHEABLE = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'TransactionStmt']);
 

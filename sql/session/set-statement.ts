@@ -61,7 +61,8 @@ export function setStatement(session: Session, node: VariableSetStmt): UtilityRe
         if (modes.isolation) session.settings.set('default_transaction_isolation', modes.isolation, false, superuser);
         if (modes.readOnly !== undefined) session.settings.set('default_transaction_read_only', modes.readOnly ? 'on' : 'off', false, superuser);
         if (modes.deferrable !== undefined) session.settings.set('default_transaction_deferrable', modes.deferrable ? 'on' : 'off', false, superuser);
-      } else throw notSupported(`SET ${name}`);
+      } else if (name === 'TRANSACTION SNAPSHOT') session.transaction.importSnapshot(argumentText((node.args ?? [])[0]!));
+      else throw notSupported(`SET ${name}`);
       return tagged('SET');
     case 'VAR_RESET':
       resetValue(session, name, local, superuser);

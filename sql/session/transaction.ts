@@ -2,6 +2,8 @@
  * A session's transaction: none, the implicit one around a message, a block, or a failed block.
  * BEGIN to RELEASE stand here as PostgreSQL's transaction block state machine has them (xact.c).
  */
+import { importedSnapshot } from '../functions/exported-snapshots.js';
+import type { Lsn } from '../../engine/ids.js';
 import { DatabaseError } from '../../engine/errors.js';
 import type { SubId } from '../../engine/ids.js';
 import type { EngineSession, IsolationLevel, Transaction } from '../../engine/storage.js';
@@ -113,9 +115,9 @@ export class SessionTransaction {
     return this.#defaults;
   }
 
-  #open(): void {
+  #open(snapshotLsn?: Lsn): void {
     const { isolation, readOnly, deferrable } = this.#modes;
-    const transaction = this.cluster.storage.begin({ isolation, readOnly, deferrable, session: this.engineSession });
+    const transaction = this.cluster.storage.begin({ isolation, readOnly, deferrable, session: this.engineSession, ...(snapshotLsn === undefined ? {} : { snapshotLsn }) });
     this.#catalog = new CatalogTransaction(this.cluster.catalogs, this.databaseOid, transaction);
     if (this.#savepoints.length > 0) this.#savepoints = [];
     this.#started = false;
@@ -152,6 +154,19 @@ export class SessionTransaction {
       this.#open();
     } else this.#modes = next;
     this.#publishModes();
+  }
+
+  /** SET TRANSACTION SNAPSHOT */
+  importSnapshot(name: string): void {
+    if (this.#started) throw new DatabaseError('25001', 'SET TRANSACTION SNAPSHOT must be called before any query');
+    if (this.#modes.isolation === 'read committed') throw notSupportedAs('a snapshot-importing transaction must have isolation level SERIALIZABLE or REPEATABLE READ');
+    const { snapshot, transaction } = importedSnapshot(name, this.cluster.storage, this.databaseOid);
+    if (this.#modes.isolation === 'serializable') {
+      if (transaction.isolation !== 'serializable') throw notSupportedAs('a serializable transaction cannot import a snapshot from a non-serializable transaction');
+      if (transaction.readOnly && !this.#modes.readOnly) throw notSupportedAs('a non-read-only serializable transaction cannot import a snapshot from a read-only transaction');
+    }
+    this.#catalog?.transaction.rollback();
+    this.#open(snapshot.lsn);
   }
 
   /** BEGIN / START TRANSACTION */
@@ -330,4 +345,8 @@ export class SessionTransaction {
 export function normalIsolation(level: string): IsolationLevel {
   if (level === 'serializable') return 'serializable';
   return level === 'repeatable read' ? 'repeatable read' : 'read committed';
+}
+
+function notSupportedAs(message: string): DatabaseError {
+  return new DatabaseError('0A000', message);
 }
