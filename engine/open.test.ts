@@ -51,6 +51,17 @@ describe('a data directory', () => {
     await engine.close();
   });
 
+  it('leaves no gap in a sequence over a clean stop, and never repeats a value over a crash', async () => {
+    let engine = await openEngine(nodeRuntime(), options('sequence'));
+    const sequence = engine.allocateStorageId();
+    // One value used, 32 more logged ahead.
+    engine.sequences.set(sequence, { lastValue: 1n, isCalled: true, logCount: 32 }, { log: true, logged: { lastValue: 33n, isCalled: true, logCount: 0 } });
+    await engine.close();
+    engine = await openEngine(nodeRuntime(), options('sequence'));
+    expect(engine.sequences.get(sequence)).toMatchObject({ lastValue: 1n, isCalled: true });
+    await engine.close();
+  });
+
   it('refuses a second server, another format and strange directories', async () => {
     const engine = await openEngine(nodeRuntime(), options('b'));
     await expect(openEngine(nodeRuntime(), options('b'))).rejects.toMatchObject({ sqlstate: 'F0001', message: expect.stringContaining('in use by another server') as string });

@@ -685,6 +685,7 @@ export class Engine implements Storage {
     this.stopCollecting?.();
     for (const transaction of [...this.active]) transaction.rollback();
     if (!this.fatal) {
+      (this.sequences as Sequences).settle();
       await this.log.drain();
       await this.applier.close();
     }

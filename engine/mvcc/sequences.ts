@@ -8,6 +8,8 @@ import { metaKey } from './applier.js';
 
 export class Sequences implements SequenceStore {
   private readonly states = new Map<StorageId, SequenceState>();
+  /** Logged further than they have come. */
+  private readonly ahead = new Set<StorageId>();
 
   constructor(private readonly kv: KeyValueStore, private readonly log: GroupCommit) {}
 
@@ -26,6 +28,8 @@ export class Sequences implements SequenceStore {
     this.states.set(sequence, state);
     if (!options.log) return 0 as Lsn;
     const logged = options.logged ?? state;
+    if (options.logged) this.ahead.add(sequence);
+    else this.ahead.delete(sequence);
     const builder = this.log.open();
     const lsn = builder.beginRecord(RecordKind.system, 0, 0 as Xid);
     builder.beginSection(Section.sequence);
@@ -39,7 +43,13 @@ export class Sequences implements SequenceStore {
     return lsn;
   }
 
+  /** Before a clean stop: logs where sequences really are, so that the next start leaves no gap. */
+  settle(): void {
+    for (const sequence of [...this.ahead]) this.set(sequence, { ...this.states.get(sequence)!, logCount: 0 }, { log: true });
+  }
+
   forget(sequence: StorageId): void {
+    this.ahead.delete(sequence);
     this.states.delete(sequence);
   }
 }
