@@ -284,6 +284,29 @@ export class CatalogTransaction {
     return row;
   }
 
+  /**
+   * As `update`, for facts that several may state at once (a table has an index): waits for a rival that
+   * changed the row, and leaves it alone when it says so already. `find` gives the row as it is now.
+   */
+  async state(table: string, find: () => CatalogEntry, changes: CatalogValues, wait: (pending: Pending) => Promise<void>): Promise<void> {
+    const { def } = bornTable(table);
+    for (;;) {
+      const entry = find();
+      if (Object.entries(changes).every(([name, value]) => entry.values![def.position[name]!] === value)) return;
+      if (entry.rowId !== 0) {
+        const snapshot = this.transaction.latestSnapshot();
+        const result = this.transaction.lockRow(this.storageOf(def), entry.rowId as RowId, 'update', 'wait', snapshot);
+        snapshot.release();
+        if (result instanceof Pending) {
+          await wait(result);
+          continue;
+        }
+      }
+      this.update(table, entry, changes);
+      return;
+    }
+  }
+
   /** Replaces columns of a row. Returns the new row. */
   update(table: string, entry: CatalogEntry, changes: CatalogValues): Row {
     const { def } = bornTable(table);

@@ -18,7 +18,7 @@ import { settle, type CommandContext } from './command.js';
 import { findCollation } from './column-definition.js';
 import { isImmutable, recordExpressionDependencies } from './expression-references.js';
 import { chooseName, nameEnvironment, nameList, reserveRelationName } from './names.js';
-import { addRelation, newStorage, updateClass, type NewColumn } from './relation-rows.js';
+import { addRelation, classEntry, newStorage, updateClass, type NewColumn } from './relation-rows.js';
 import { sortedPositions } from '../access/entry-sort.js';
 import { eventLoopTurn, forEachRow } from './row-scan.js';
 
@@ -107,7 +107,6 @@ export async function defineIndex(context: CommandContext, relation: Relation, r
     indclass: arrayOf(26, keys.map((key) => key.opclass.oid), 0), indoption: arrayOf(21, keys.map((key) => key.option), 0),
     indexprs: expressions.length > 0 ? JSON.stringify(expressions) : null, indpred: predicate?.text ?? null,
   });
-  updateClass(context, relation.oid, { relhasindex: true });
   const object = address(ClassOid.pg_class, oid);
   if (request.constraint === null) {
     let columnsUsed = false;
@@ -121,6 +120,8 @@ export async function defineIndex(context: CommandContext, relation: Relation, r
   for (const key of keys) if (key.expr) recordExpressionDependencies(context.changes, object, key.expr, relation.oid, 'a');
   if (predicate) recordExpressionDependencies(context.changes, object, predicate.expr, relation.oid, 'a');
   await fillIndex(context, context.catalog.relation(relation.oid)!, context.catalog.index(oid)!);
+  // Others may be making indexes on the table too: whoever comes second waits for the first to commit, at the very end.
+  await context.changes.state('pg_class', () => classEntry(context, relation.oid), { relhasindex: true }, (pending) => context.wait(pending));
   return oid;
 }
 
