@@ -101,4 +101,69 @@ describe.each(['thread', 'inline'] as const)('two-phase commit, applier %s', (ap
     expect(read(engine, table, updated)).toBe('old');
     await engine.close();
   });
+
+  it('keeps what was written ahead, by savepoints too, over a restart: committed once, rolled back once', async () => {
+    for (const commits of [true, false]) {
+      const name = `staged-${commits}`;
+      const reopen = (): Promise<Storage> => openEngine(nodeRuntime(), { directory: join(base, `${applier}-${name}`), applier, bulkThreshold: 20_000 });
+      let engine = await reopen();
+      const table = engine.allocateStorageId();
+      const index = engine.allocateStorageId();
+      const setup = engine.begin();
+      const rowIds = Array.from({ length: 300 }, (_, i) => {
+        const row = setup.insert(table, bytes(`old ${i}`));
+        setup.putIndexEntry(index, key(i), row, EMPTY);
+        return row;
+      });
+      await setup.commit();
+      const tx = engine.begin();
+      const change = (from: number, to: number, value: string | undefined): void => {
+        const snapshot = tx.takeSnapshot();
+        for (let i = from; i < to; i++) {
+          expect((tx.lockRow(table, rowIds[i]!, 'update', 'wait', snapshot) as RowLockResult).kind).toBe('locked');
+          tx.deleteIndexEntry(index, key(i), rowIds[i]!);
+          if (value === undefined) tx.delete(table, rowIds[i]!);
+          else {
+            tx.update(table, rowIds[i]!, bytes(`${value} ${i}`.padEnd(200)));
+            tx.putIndexEntry(index, key(i + 1000), rowIds[i]!, EMPTY);
+          }
+        }
+        snapshot.release();
+        tx.advanceCommand();
+      };
+      change(0, 100, 'new');
+      tx.savepoint();
+      change(100, 200, 'sub');
+      const undone = tx.savepoint();
+      change(200, 300, 'never');
+      tx.rollbackTo(undone);
+      change(200, 250, undefined);
+      await tx.prepare('huge');
+      await engine.close();
+      engine = await reopen();
+      const seen = (): (string | undefined)[] => [0, 99, 100, 199, 200, 249, 250, 299].map((i) => read(engine, table, rowIds[i]!)?.trim());
+      const before = ['old 0', 'old 99', 'old 100', 'old 199', 'old 200', 'old 249', 'old 250', 'old 299'];
+      expect(seen()).toEqual(before);
+      const rival = engine.begin();
+      for (const i of [0, 150, 220]) expect(() => rival.lockRow(table, rowIds[i]!, 'update', 'nowait', rival.takeSnapshot())).toThrow('could not obtain lock on row');
+      expect((rival.lockRow(table, rowIds[270]!, 'update', 'nowait', rival.takeSnapshot()) as RowLockResult).kind).toBe('locked');
+      rival.rollback();
+      const after = ['new 0', 'new 99', 'sub 100', 'sub 199', undefined, undefined, 'old 250', 'old 299'];
+      if (commits) await engine.commitPrepared('huge');
+      else await engine.rollbackPrepared('huge');
+      for (let round = 0; round < 2; round++) {
+        expect(seen()).toEqual(commits ? after : before);
+        await engine.vacuum();
+        expect(seen()).toEqual(commits ? after : before);
+        const unique = engine.begin();
+        for (const i of [0, 150, 220]) expect(unique.probeUnique(index, key(i))).toEqual(commits ? 'free' : { rowId: rowIds[i] });
+        for (const i of [1000, 1150]) expect(unique.probeUnique(index, key(i))).toEqual(commits ? { rowId: rowIds[i - 1000] } : 'free');
+        unique.rollback();
+        await engine.close();
+        engine = await reopen();
+      }
+      expect(engine.preparedTransactions()).toEqual([]);
+      await engine.close();
+    }
+  });
 });
