@@ -56,6 +56,8 @@ try {
       await client.query('CREATE TABLE bench_rows (id bigserial PRIMARY KEY, k int, v text)');
       await client.end();
     }
+    // caches and compiled code as in a server that has been up for a while
+    for (const script of ['select-only', 'tpcb-like']) for (const name of SERVERS) await pgbench(pair.ports[name], values.core, ['-n', '-b', script, '-M', 'prepared', '-c', '8', '-j', '1', '-T', '4']);
     const cases = casesOf();
     for (let round = 0; round < rounds; round++) {
       for (const each of cases) {
