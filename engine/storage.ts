@@ -35,7 +35,7 @@ export interface EngineSession {
 
 /** What is locked or waited for, for pg_locks. */
 export interface LockListing {
-  readonly kind: 'table' | 'row' | 'unique key' | 'advisory' | 'transaction';
+  readonly kind: 'table' | 'row' | 'unique key' | 'advisory' | 'transaction' | 'read of relation' | 'read of range' | 'read of row';
   /** lockId of a table, storage id of a row or key, high 32 bits of an advisory key. */
   readonly objectId: number;
   /** Row id; low 32 bits of an advisory key; virtual id of a transaction. */
@@ -47,6 +47,8 @@ export interface LockListing {
   readonly processId: number;
   readonly virtualId: number;
   readonly xid: Xid;
+  /** Waiting for a row or a key: the transaction that has it. */
+  readonly blockerXid: Xid;
   /** Wall clock microseconds when the wait began; 0 when granted. */
   readonly waitStartMicros: number;
 }
@@ -130,8 +132,8 @@ export interface Storage {
   blockingProcesses(processId: number): number[];
   /** Process ids of the writers for which `processId`, READ ONLY DEFERRABLE, waits (pg_safe_snapshot_blocking_pids). */
   safeSnapshotBlockers(processId: number): number[];
-  /** Text for a table lock in deadlock reports; by default "relation N". */
-  describeTableLock: (lockId: number) => string;
+  /** Text for a table lock in deadlock reports; by default "relation N of database M". */
+  describeTableLock: (lockId: number, databaseId: number) => string;
   /** Milliseconds of waiting before a deadlock is looked for. */
   deadlockTimeoutMs: number;
   stats(): EngineStats;

@@ -12,7 +12,7 @@ const ROW = 9 * 8 + LockClass.row;
 function setUp(count: number): { locks: LockManager; owners: LockOwner[] } {
   const locks = new LockManager(nodeRuntime().clock);
   const owners = Array.from({ length: count }, (_, i) =>
-    locks.register((number): LockOwner => ({ number, group: i, processId: 100 + i, xid: i, virtualId: i, lastLock: NONE, wait: undefined })),
+    locks.register((number): LockOwner => ({ number, group: i, processId: 100 + i, xid: i, virtualId: i, lastLock: NONE, wait: undefined, databaseId: 0 })),
   );
   return { locks, owners };
 }

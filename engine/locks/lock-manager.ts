@@ -28,6 +28,8 @@ export interface LockOwner {
   /** Newest entry in the LockTable. */
   lastLock: number;
   wait: Wait | undefined;
+  /** Whose relations and advisory keys it locks. */
+  readonly databaseId: number;
   readonly deadlockTimeoutMs?: (() => number) | undefined;
   /** What locks were before they were strengthened; recorded while there are savepoints to go back to. */
   upgrades?: Upgrade[] | undefined;
@@ -61,7 +63,7 @@ export class LockManager {
   private waiting = 0;
   deadlocks = 0;
   deadlockTimeoutMs = 1000;
-  describeTable: (lockId: number) => string = (lockId) => `relation ${lockId}`;
+  describeTable: (lockId: number, databaseId: number) => string = (lockId, databaseId) => `relation ${lockId} of database ${databaseId}`;
 
   constructor(private readonly clock: Clock, maxEntries?: number) {
     this.table = new LockTable(maxEntries);
@@ -316,6 +318,11 @@ export class LockManager {
     return blockers;
   }
 
+  /** Who stands first in a wait's way. */
+  firstBlocker(wait: Wait): LockOwner | undefined {
+    return this.blockersOf(wait)[0];
+  }
+
   blockingProcesses(processId: number): number[] {
     const found = new Set<number>();
     for (const owner of this.owners)
@@ -365,10 +372,10 @@ export class LockManager {
     const object = Math.floor(wait.tagA / 8);
     switch (lockClass) {
       case LockClass.table:
-        return `${modeName(lockClass, wait.mode)} on ${this.describeTable(object)}`;
+        return `${modeName(lockClass, wait.mode)} on ${this.describeTable(object, wait.owner.databaseId)}`;
       case LockClass.advisory:
       case LockClass.advisoryPair:
-        return `${modeName(lockClass, wait.mode)} on advisory lock [${object},${wait.tagB},${lockClass === LockClass.advisory ? 1 : 2}]`;
+        return `${modeName(lockClass, wait.mode)} on advisory lock [${Math.floor(wait.tagB / 0x100000000)},${object},${wait.tagB % 0x100000000},${lockClass === LockClass.advisory ? 1 : 2}]`;
       default:
         // Rows and keys are waited for through the transaction that holds them, as in PostgreSQL.
         return `ShareLock on transaction ${blocker.xid}`;

@@ -615,11 +615,11 @@ export class Engine implements Storage {
     return { next, oldestActive: active[0] ?? next, active };
   }
 
-  get describeTableLock(): (lockId: number) => string {
+  get describeTableLock(): (lockId: number, databaseId: number) => string {
     return this.locks.describeTable;
   }
 
-  set describeTableLock(describe: (lockId: number) => string) {
+  set describeTableLock(describe: (lockId: number, databaseId: number) => string) {
     this.locks.describeTable = describe;
   }
 
@@ -641,14 +641,22 @@ export class Engine implements Storage {
 
   listLocks(): LockListing[] {
     const listing: LockListing[] = [];
-    this.locks.forEachHeld((owner, tagA, tagB, mode) =>
-      listing.push({ ...describeTag(tagA, tagB), mode: modeName(tagA % 8, mode), granted: true, processId: owner.processId, virtualId: owner.virtualId, xid: owner.xid as Xid, waitStartMicros: 0 }),
-    );
-    this.locks.forEachWait(({ owner, tagA, tagB, mode, startMicros }) =>
-      listing.push({ ...describeTag(tagA, tagB), mode: modeName(tagA % 8, mode), granted: false, processId: owner.processId, virtualId: owner.virtualId, xid: owner.xid as Xid, waitStartMicros: startMicros }),
-    );
+    const none = 0 as Xid;
+    this.locks.forEachHeld((owner, tagA, tagB, mode) => {
+      // An owner's lock on itself only serves those who wait for its end: it is listed by xid below.
+      if (tagA % 8 !== LockClass.transaction)
+        listing.push({ ...describeTag(tagA, tagB), mode: modeName(tagA % 8, mode), granted: true, processId: owner.processId, virtualId: owner.virtualId, xid: owner.xid as Xid, blockerXid: none, waitStartMicros: 0 });
+    });
+    this.locks.forEachWait((wait) => {
+      const { owner, tagA, tagB, mode, startMicros } = wait;
+      const blockerXid = (this.locks.firstBlocker(wait)?.xid ?? 0) as Xid;
+      listing.push({ ...describeTag(tagA, tagB), mode: modeName(tagA % 8, mode), granted: false, processId: owner.processId, virtualId: owner.virtualId, xid: owner.xid as Xid, blockerXid, waitStartMicros: startMicros });
+    });
     for (const [xid, { processId, virtualId }] of this.byXid)
-      listing.push({ kind: 'transaction', objectId: xid, subId: virtualId, keyKind: 0, mode: 'ExclusiveLock', granted: true, processId, virtualId, xid, waitStartMicros: 0 });
+      listing.push({ kind: 'transaction', objectId: xid, subId: virtualId, keyKind: 0, mode: 'ExclusiveLock', granted: true, processId, virtualId, xid, blockerXid: none, waitStartMicros: 0 });
+    this.serializable.forEachRead(({ processId, virtualId }, xid, { storage, kind, rowId }) =>
+      listing.push({ kind: `read of ${kind}`, objectId: storage, subId: rowId, keyKind: 0, mode: 'SIReadLock', granted: true, processId, virtualId, xid, blockerXid: none, waitStartMicros: 0 }),
+    );
     return listing;
   }
 

@@ -28,7 +28,7 @@ export class SessionState implements EngineSession, LockOwner {
     private readonly locks: LockManager,
     readonly group: number,
     readonly processId: number,
-    private readonly databaseId: number,
+    readonly databaseId: number,
   ) {}
 
   /** Advisory keys are the database's own: its number is the upper part of the second tag. */

@@ -121,6 +121,10 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     return this.savepoints.length > 0;
   }
 
+  get databaseId(): number {
+    return this.session.databaseId;
+  }
+
   get deadlockTimeoutMs(): (() => number) | undefined {
     return this.session.deadlockTimeoutMs;
   }

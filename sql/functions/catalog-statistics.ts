@@ -64,7 +64,60 @@ function bareValue(shown: string, unit: string): string {
   return factor === undefined ? shown : String((Number(match[1]) * factor) / scale);
 }
 
-const LOCK_KINDS: Readonly<Record<string, string>> = { table: 'relation', row: 'tuple', 'unique key': 'object', advisory: 'advisory', transaction: 'virtualxid' };
+/**
+ * pg_locks as PostgreSQL fills it: locks on rows and keys are the rows' own and not listed, but who
+ * waits for one waits for the transaction that has it. Reads of SERIALIZABLE ones are by relation,
+ * range ("page") and row.
+ */
+function lockRows(context: EvalContext): Datum[][] {
+  const rows: Datum[][] = [];
+  const { databaseOid, backends } = context.session;
+  let byStorage: Map<number, number> | undefined;
+  const relationOf = (storage: number): number | null => {
+    if (!byStorage) {
+      byStorage = new Map();
+      for (const relation of context.catalog.relations()) {
+        byStorage.set(relation.storage, relation.oid);
+        for (const index of relation.indexes) byStorage.set(index.storage, index.oid);
+      }
+    }
+    return byStorage.get(storage) ?? null;
+  };
+  for (const backend of backends.list()) {
+    if (backend.transactionStart === null) continue;
+    const name = `${backend.pid}/${backend.virtualId}`;
+    rows.push(['virtualxid', null, null, null, null, name, null, null, null, null, name, backend.pid, 'ExclusiveLock', true, true, null]);
+  }
+  for (const lock of context.storage.listLocks()) {
+    if (lock.kind === 'table' && lock.objectId >= NAME_LOCKS) continue;
+    const owner: Datum[] = [`${lock.processId}/${lock.virtualId}`, lock.processId || null];
+    const start = lock.waitStartMicros ? lock.waitStartMicros - 946_684_800_000_000 : null;
+    const end = (mode: string): Datum[] => [...owner, mode, lock.granted, false, start];
+    switch (lock.kind) {
+      case 'table':
+        rows.push(['relation', databaseOid, lock.objectId, null, null, null, null, null, null, null, ...end(lock.mode)]);
+        break;
+      case 'advisory':
+        rows.push(['advisory', databaseOid, null, null, null, null, null, lock.objectId, lock.subId, lock.keyKind, ...end(lock.mode)]);
+        break;
+      case 'transaction':
+        rows.push(['transactionid', null, null, null, null, null, lock.granted ? lock.objectId : lock.blockerXid, null, null, null, ...end(lock.granted ? 'ExclusiveLock' : 'ShareLock')]);
+        break;
+      case 'row': case 'unique key':
+        if (!lock.granted) rows.push(['transactionid', null, null, null, null, null, lock.blockerXid, null, null, null, ...end('ShareLock')]);
+        break;
+      case 'read of relation':
+        rows.push(['relation', databaseOid, relationOf(lock.objectId), null, null, null, null, null, null, null, ...end(lock.mode)]);
+        break;
+      case 'read of range':
+        rows.push(['page', databaseOid, relationOf(lock.objectId), lock.subId, null, null, null, null, null, null, ...end(lock.mode)]);
+        break;
+      case 'read of row':
+        rows.push(['tuple', databaseOid, relationOf(lock.objectId), Math.floor(lock.subId / 65536), lock.subId % 65536, null, null, null, null, null, ...end(lock.mode)]);
+    }
+  }
+  return rows;
+}
 
 export const catalogStatisticsFunctions: readonly SqlFunction[] = [
   ...ZERO_BY_OID.map((name) => f(`pg_stat_get_${name}(oid)`, () => 0)),
@@ -100,15 +153,7 @@ export const catalogStatisticsFunctions: readonly SqlFunction[] = [
   set('pg_get_backend_memory_contexts()', () => []),
   f('pg_stat_get_wal()', () => ({ typeOid: 2249, types: [20, 20, 1700, 20, 20, 20, 701, 701, 1184], values: [0, 0, null, 0, 0, 0, 0, 0, null] })),
   f('pg_stat_get_archiver()', () => ({ typeOid: 2249, types: [20, 25, 1184, 20, 25, 1184, 1184], values: [0, null, null, 0, null, null, null] })),
-  setc('pg_lock_status()', (context: EvalContext) => context.storage.listLocks().filter((lock) => lock.kind !== 'table' || lock.objectId < NAME_LOCKS).map((lock): Datum[] => {
-    const advisory = lock.kind === 'advisory';
-    const start = lock.waitStartMicros ? lock.waitStartMicros - 946_684_800_000_000 : null;
-    return [
-      LOCK_KINDS[lock.kind] ?? lock.kind, lock.kind === 'transaction' ? null : context.session.databaseOid, lock.kind === 'table' ? lock.objectId : null, lock.kind === 'row' ? Math.floor(lock.subId / 65536) : null,
-      lock.kind === 'row' ? lock.subId % 65536 : null, lock.kind === 'transaction' ? `${lock.processId}/${lock.virtualId}` : null, null, advisory ? lock.objectId : null, advisory ? lock.subId : null,
-      advisory ? lock.keyKind : null, `${lock.processId}/${lock.virtualId}`, lock.processId, lock.mode, lock.granted, false, start,
-    ];
-  })),
+  setc('pg_lock_status()', (context: EvalContext) => lockRows(context)),
   setc('pg_show_all_settings()', (context: EvalContext) => factList('settings').rows.map((row) => settingRow(row, context))),
   f('pg_settings_get_flags(text)', (name: string) => {
     const row = factList('settings').rows.find((candidate) => (candidate[0] as string).toLowerCase() === name.toLowerCase());

@@ -79,6 +79,8 @@ export interface BackendInfo {
   readonly waitEventType: string | null;
   readonly waitEvent: string | null;
   readonly xid: number;
+  /** Number of its transaction. */
+  readonly virtualId: number;
 }
 
 export interface BackendDirectory {

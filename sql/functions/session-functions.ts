@@ -119,8 +119,13 @@ interface SnapshotText {
 }
 
 function snapshotNow(context: EvalContext): SnapshotText {
-  const { next, oldestActive, active } = context.storage.xidBounds();
-  return { xmin: Math.min(oldestActive, next), xmax: next, active: [...active].sort((a, b) => a - b) };
+  const { next, active } = context.storage.xidBounds();
+  const running = new Set<number>(active);
+  // One above the last that has ended; the own one is not listed, as in PostgreSQL.
+  let xmax: number = next;
+  while (running.has(xmax - 1)) xmax--;
+  const listed = [...active].filter((xid) => xid < xmax && xid !== context.transaction.xid).sort((a, b) => a - b);
+  return { xmin: Math.min(active[0] ?? next, xmax), xmax, active: listed };
 }
 
 function parseSnapshot(text: string): SnapshotText {

@@ -269,7 +269,7 @@ export class Session {
       backendStart: this.#backendStart, transactionStart: this.transaction.active ? this.transaction.startMicros - POSTGRES_EPOCH_MICROS : null,
       queryStart: this.#queryStart || null, stateChange: this.#stateChange, state: this.#activity, query: this.#query,
       waitEventType: this.#waiting?.waitEventType ?? (this.#activity === 'active' ? null : 'Client'), waitEvent: this.#waiting?.waitEvent ?? (this.#activity === 'active' ? null : 'ClientRead'),
-      xid: this.transaction.current?.transaction.xid ?? 0,
+      xid: this.transaction.current?.transaction.xid ?? 0, virtualId: this.transaction.current?.transaction.virtualId ?? 0,
     };
   }
 

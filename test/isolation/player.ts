@@ -16,7 +16,10 @@ export interface Spec {
   readonly name: string;
   readonly setup: readonly string[];
   readonly sessions: Readonly<Record<string, Session>>;
-  /** Names of steps in order, separated by blanks. Without them: every interleaving. */
+  /**
+   * Names of steps in order, separated by blanks; with a "!" behind it a step ends by a timer of its own
+   * (a timeout, a deadlock that it finds) and is waited for. Without them: every interleaving.
+   */
   readonly permutations?: readonly string[];
 }
 
@@ -92,7 +95,9 @@ export class Stage {
       if (outcome.error) throw new Error(`${spec.name}: ${sql}: ${outcome.error.message}`);
     }
     for (const [name, session] of Object.entries(spec.sessions)) for (const sql of session.setup ?? []) await run(players.get(name)!.client, sql);
-    for (const step of permutation) {
+    for (const token of permutation) {
+      const timed = token.endsWith('!');
+      const step = timed ? token.slice(0, -1) : token;
       const player = players.get(owners.get(step)!)!;
       if (player.running && !(await this.settle(player))) {
         // The session itself still waits: this order cannot come about.
@@ -101,7 +106,7 @@ export class Stage {
       }
       if (player.running) await this.finish(player, log);
       player.running = { step, outcome: run(player.client, spec.sessions[owners.get(step)!]!.steps[step]!) };
-      if (!(await this.settle(player))) log.push([step, 'waits']);
+      if (!timed && !(await this.settle(player))) log.push([step, 'waits']);
       else await this.finish(player, log, step);
       for (const other of players.values()) if (other !== player && other.running && (await this.settle(other))) await this.finish(other, log);
     }

@@ -322,7 +322,7 @@ class ModifyTable {
     frame.row = row;
     frame.values = values;
     frame.otherValues = proposed;
-    frame.systemValues = [null, rowId, this.state.transaction.xid, this.state.snapshot.command, 0, this.state.snapshot.command, this.relation.oid];
+    frame.systemValues = [null, rowId, this.state.transaction.xid, 0, this.compiled.node.operation === 'delete' ? this.state.transaction.xid : 0, 0, this.relation.oid];
     this.results.push(returning.map((expr) => expr(frame)));
   }
 }
