@@ -41,7 +41,7 @@ async function connected(options: WorkloadOptions): Promise<pg.Client> {
       await client.query("SET deadlock_timeout = '20ms'");
       return client;
     } catch (error) {
-      if (attempt > 200) throw error;
+      if (attempt > 1200) throw error;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
