@@ -385,6 +385,7 @@ export async function rebuildIndex(context: CommandContext, relationOid: Oid, in
   const index = context.catalog.index(indexOid)!;
   const relation = context.catalog.relation(relationOid)!;
   context.transaction.dropStorage(index.storage);
+  context.transaction.noteReplaced(index.storage, relation.storage);
   updateClass(context, indexOid, { relfilenode: newStorage(context, relation.relpersistence), reltuples: 0 });
   if (!empty) await fillIndex(context, context.catalog.relation(relationOid)!, context.catalog.index(indexOid)!);
 }

@@ -154,6 +154,10 @@ function removeRelation(context: CommandContext, oid: Oid): void {
   const position = bornTable('pg_class').def.position;
   const storage = entry.values![position.relfilenode!] as number;
   if (storage) context.transaction.dropStorage(storage as Relation['storage']);
+  // What serializable transactions read of an index must be remembered of its table.
+  const index = context.catalog.index(oid);
+  const table = index && context.catalog.relation(index.tableOid);
+  if (table) context.transaction.noteReplaced(index.storage, table.storage);
   for (const [table, index] of [
     ['pg_attribute', 'attrelid'], ['pg_attrdef', 'adrelid'], ['pg_statistic', 'starelid'], ['pg_rewrite', 'ev_class'], ['pg_sequence', 'seqrelid'], ['pg_index', 'indexrelid'],
   ] as const) {

@@ -22,6 +22,7 @@ export async function rewriteTable(context: CommandContext, before: Relation, re
   const storage = newStorage(context, relation.relpersistence);
   await copyRows(context, before.storage, storage, oldCodec, newCodec, transform);
   transaction.dropStorage(before.storage);
+  transaction.noteReplaced(before.storage, storage);
   updateClass(context, relationOid, { relfilenode: storage });
   transaction.advanceCommand();
   for (const index of context.catalog.relation(relationOid)!.indexes) await rebuildIndex(context, relationOid, index.oid);

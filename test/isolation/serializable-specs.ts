@@ -170,6 +170,15 @@ export const SERIALIZABLE_SPECS: readonly Spec[] = [
     },
   },
   {
+    name: 'what was read through an index outlives the index, and a rewrite of the table', setup: ['DROP TABLE IF EXISTS ix, aside', 'CREATE TABLE ix (id int PRIMARY KEY, v int)', 'CREATE INDEX ix_v ON ix (v)', 'INSERT INTO ix SELECT g, g FROM generate_series(1, 10) g', 'CREATE TABLE aside (id int PRIMARY KEY, v int)', 'INSERT INTO aside VALUES (1, 1)'],
+    sessions: {
+      a: { setup: [KEYS, BEGIN], steps: { ar: 'SELECT * FROM ix WHERE v = 50', aw: 'UPDATE aside SET v = 2 WHERE id = 1', ac: 'COMMIT' } },
+      b: { setup: [KEYS, BEGIN], steps: { b0: 'SELECT * FROM aside WHERE id = 1', bw: 'INSERT INTO ix VALUES (50, 50)', bc: 'COMMIT' } },
+      c: { steps: { cd: 'DROP INDEX ix_v', ci: 'REINDEX INDEX ix_v', ct: 'ALTER TABLE ix ALTER COLUMN v TYPE bigint' } },
+    },
+    permutations: ['ar aw b0 ac bw bc', 'ar aw b0 ac cd bw bc', 'ar aw b0 ac ci bw bc', 'ar aw b0 ac ct bw bc'],
+  },
+  {
     name: 'lower levels take no part',
     setup: ['DROP TABLE IF EXISTS mix', 'CREATE TABLE mix (id int PRIMARY KEY, v int)', 'INSERT INTO mix VALUES (1, 1), (2, 1)'],
     sessions: {
