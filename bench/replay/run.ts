@@ -3,7 +3,7 @@
  * amount of log not applied, and started again. Played by putting the state of before the load back
  * under the log of the load, whose segments a faulty server was told to keep.
  *
- *     node dist/bench/replay/run.js [megabytes...]      default 16 64
+ *     node dist/bench/replay/run.js [megabytes...]      default 16 64; OXBOW_PGBENCH_SCALE (10)
  */
 import { copyFileSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ const logBytes = (): number => readdirSync(join(directory, 'log')).filter((name)
 
 try {
   let server = await startTestServer({ directory });
-  await pgbench(server.port, ['-i', '-q', '-s', '10']);
+  await pgbench(server.port, ['-i', '-q', '-s', process.env.OXBOW_PGBENCH_SCALE ?? '10']);
   await server.stop();
   for (const megabytes of sizes.length > 0 ? sizes : [16, 64]) {
     copyFileSync(state, `${state}.before`);
