@@ -75,8 +75,10 @@ export function analyzeIn(state: ParseState, node: Node): Query {
 }
 
 /** A subquery; in FROM its locking and lateral rules differ. */
-export function analyzeSubquery(parent: ParseState, node: Node, _inFrom: boolean): Query {
+/** `keepUnknowns`: literals of the select list stay open until a column to be filled gives them a type. */
+export function analyzeSubquery(parent: ParseState, node: Node, _inFrom: boolean, keepUnknowns = false): Query {
   const state = new ParseState(parent.env, parent);
+  if (keepUnknowns) state.resolveUnknowns = false;
   const query = analyzeIn(state, node);
   if (query.commandType !== 'select') throw parent.error('42601', 'unexpected non-SELECT command in sub-SELECT', locationOf(node));
   return query;

@@ -160,7 +160,7 @@ function insertSource(state: ParseState, select: SelectStmt, targets: InsertTarg
     return { values, from: [] };
   }
   if (lists.length > 1 && bare) return insertValuesLists(state, lists, targets, relation, checkCount, override);
-  const query = analyzeSubquery(state, { SelectStmt: select } as Node, true);
+  const query = analyzeSubquery(state, { SelectStmt: select } as Node, true, true);
   const live = query.targetList.filter((t) => !t.junk);
   if (live.length > targets.length) checkCount(live.length, live[targets.length].expr.location);
   checkCount(live.length, -1);
@@ -168,7 +168,7 @@ function insertSource(state: ParseState, select: SelectStmt, targets: InsertTarg
   const columns = live.map((t) => ({ name: t.name ?? '?column?', type: t.expr.type, typmod: t.expr.typmod, collation: t.expr.collation }));
   const rtindex = state.addRangeTableEntry({ kind: 'subquery', name: '*SELECT*', aliased: true, columns, lateral: false, query, view: 0 });
   const entry = state.rangeTable[rtindex - 1];
-  const values = live.map((t, i): Expr => (t.expr.kind === 'Const' && t.expr.type === T.text && t.expr.value === null ? t.expr : makeVar(rtindex, entry, i + 1, 0, t.expr.location)));
+  const values = live.map((t, i): Expr => ((t.expr.kind === 'Const' || t.expr.kind === 'Param') && t.expr.type === T.unknown ? t.expr : makeVar(rtindex, entry, i + 1, 0, t.expr.location)));
   return { values, from: [{ kind: 'rangeTableRef', rtindex }] };
 }
 

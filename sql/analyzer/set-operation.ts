@@ -32,8 +32,10 @@ export function analyzeSetOperation(state: ParseState, node: SelectStmt): Query 
   if (top.node.kind !== 'setOperation') throw state.error('XX000', 'set operation expected');
   const leftmost = leftmostLeaf(top.node);
   // the output refers to the leftmost leaf, with the types of the whole
+  const leaf = state.rangeTable[leftmost - 1]!;
+  const sources = leaf.kind === 'subquery' ? leaf.query.targetList : [];
   let targetList: TargetEntry[] = top.node.columns.map((column, i) => {
-    const expr: Expr = { kind: 'Var', varno: leftmost, attno: i + 1, levelsUp: 0, ...base(column.type, column.typmod, column.collation) };
+    const expr: Expr = { kind: 'Var', varno: leftmost, attno: i + 1, levelsUp: 0, ...base(column.type, column.typmod, column.collation, sources[i]?.expr.location ?? -1) };
     return makeTargetEntry(expr, i + 1, top.names[i]);
   });
   // ORDER BY may name output columns only

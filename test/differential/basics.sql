@@ -70,3 +70,26 @@ SELECT date '2024-02-29' + 1, timestamp '2024-01-31 10:00' + interval '1 month',
 SELECT '{"a": [1, 2, {"b": null}]}'::jsonb -> 'a' -> 2, '{"a": 1}'::json ->> 'a', jsonb_build_object('k', ARRAY[1, 2]), '[1,2]'::jsonb @> '[1]';
 SELECT ARRAY[1, 2, 3][2], ARRAY[[1, 2], [3, 4]], array_length(ARRAY[1, 2, 3], 1), 2 = ANY (ARRAY[1, 2]), unnest(ARRAY['x', 'y']);
 SELECT NULL::int + 1, coalesce(NULL, 2), nullif(1, 1), greatest(1, 3, 2), least('b', 'a');
+-- literals of INSERT ... SELECT take the column's type
+CREATE TABLE insert_select (a int, b date, c text, d text[]);
+INSERT INTO insert_select SELECT 1, '2020-01-01';
+INSERT INTO insert_select (a, b) SELECT 1, NULL;
+INSERT INTO insert_select (a, b) SELECT g, NULL FROM generate_series(1, 2) g;
+INSERT INTO insert_select (a, b) SELECT g, '2020-02-02' FROM generate_series(1, 2) g ORDER BY 1 LIMIT 1;
+INSERT INTO insert_select (a, b) SELECT DISTINCT g, '2020-02-02' FROM generate_series(1, 2) g;
+INSERT INTO insert_select (a, b) SELECT 1, '2020-02-02' UNION ALL SELECT 2, NULL;
+INSERT INTO insert_select (a, c, d) SELECT 1, 'x', '{a,b}' WHERE true;
+INSERT INTO insert_select (a, b) WITH x AS (SELECT 1 AS q) SELECT q, '2021-01-01' FROM x;
+INSERT INTO insert_select (a, b) SELECT 1, 'no date';
+INSERT INTO insert_select (a, c) SELECT count(*), 'counted' FROM insert_select GROUP BY 2;
+INSERT INTO insert_select (a, c) SELECT count(*), 'counted' FROM insert_select;
+INSERT INTO insert_select (a, c) SELECT '7', 8;
+SELECT * FROM insert_select ORDER BY a, b, c;
+-- the isolation level may change as long as nothing has been read
+BEGIN;
+SET LOCAL statement_timeout = 0;
+SHOW statement_timeout;
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+SELECT 1;
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+ROLLBACK;
