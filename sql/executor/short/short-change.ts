@@ -90,9 +90,11 @@ class ShortChange implements ShortPlan {
   /** `frame.tuple` is the old row before and the new one after. */
   private update(execution: ShortExecution, rowId: RowId, frame: Frame): Pending | undefined {
     const { state } = execution;
-    const { relation, table, set, inPlace, changed } = this.parts;
+    const { relation, table, set, inPlace } = this.parts;
     const { transaction, catalog, context } = state;
     const { codec } = table;
+    // After a wait the row is the same, because it is locked, and so is what becomes of it.
+    if (execution.proposed) return this.write(execution, rowId, frame, codec.readAll(frame.tuple), execution.proposed);
     const results = new Array<Datum>(set.length);
     for (let i = 0; i < set.length; i++) results[i] = set[i]!.value(frame);
     if (inPlace) {
@@ -109,8 +111,14 @@ class ShortChange implements ShortPlan {
     const after = before.slice();
     for (let i = 0; i < set.length; i++) after[set[i]!.column] = results[i]!;
     relationChecks(relation, catalog, context).apply(after, catalog, context);
+    return this.write(execution, rowId, frame, before, after);
+  }
+
+  private write(execution: ShortExecution, rowId: RowId, frame: Frame, before: readonly Datum[], after: Datum[]): Pending | undefined {
+    const { relation, table, changed, returning } = this.parts;
     const waiting = execution.writer(relation).update(rowId, before, after, changed);
-    if (!waiting && this.parts.returning.length > 0) frame.tuple = codec.encode(after);
+    if (waiting) execution.proposed = after;
+    else if (returning.length > 0) frame.tuple = table.codec.encode(after);
     return waiting;
   }
 

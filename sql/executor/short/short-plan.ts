@@ -21,7 +21,7 @@ export const GENERAL = -1;
 
 /** What is kept between the calls of one execution that has to wait. */
 export class ShortExecution {
-  /** The row to insert, with its defaults: computed once. */
+  /** The row to insert, or the new version of the row to update, once it has been computed: long values that were put away are known by it. */
   proposed: Datum[] | null = null;
   /** What writes the row: it remembers long values that it has put away before a wait. */
   #writer: TableWriter | null = null;
