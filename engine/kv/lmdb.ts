@@ -12,12 +12,15 @@
  * - a transaction that fails (a full disk) is aborted and may be tried again; when LMDB itself is in
  *   doubt, it refuses every later one, and the process must end and replay;
  * - no iterator survives a call; `refresh` ends this thread's read transaction;
+ * - a damaged page can hand out wrong bytes: values carry a check bound to their key. Those of heap, history, index,
+ *   dead and values bring their own (mvcc/row-format.ts); those of the other keyspaces get one here, behind them;
  * - the map is sized once, sparse and large; the environment is left open until the process ends
  *   unless `close` is asked for after a sync.
  */
 import { open } from 'lmdb';
 import type { Database, RootDatabase } from 'lmdb';
-import { assert } from '../errors.js';
+import { DatabaseError, assert } from '../errors.js';
+import { crc32 } from '../log/checksum.js';
 import { KEYSPACES } from './key-value-store.js';
 import type { Capabilities, Chunk, Entry, KeyValueStore, KeyValueWriter, Keyspace } from './key-value-store.js';
 
@@ -32,7 +35,13 @@ const MAP_SIZE = 2 ** 40;
 export interface LmdbOptions {
   /** The file; its directory must exist. A lock file stands beside it. */
   readonly path: string;
+  /** Told of values that do not match their check, which then count as absent; without it reading one raises XX001. */
+  readonly onDamage?: (space: Keyspace, key: Uint8Array) => void;
 }
+
+/** Keyspaces whose values are sealed here. */
+const SEALED: ReadonlySet<Keyspace> = new Set(['meta', 'storages', 'deleted']);
+const SEAL_BYTES = 4;
 
 export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
   readonly capabilities: Capabilities = { synchronous: true, maxKeyBytes: 1978, maxValueBytes: 2 ** 31 };
@@ -41,7 +50,7 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
   private readonly seeks: Record<Keyspace, Seek>;
   private writing = false;
 
-  constructor(options: LmdbOptions) {
+  constructor(private readonly options: LmdbOptions) {
     const settings = {
       path: options.path,
       noSubdir: true,
@@ -64,7 +73,9 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
 
   get(space: Keyspace, key: Uint8Array): Uint8Array | undefined {
     const found = this.spaces[space].getBinaryFast(key);
-    return found && new Uint8Array(found.buffer, found.byteOffset, found.length);
+    if (!found) return undefined;
+    const value = new Uint8Array(found.buffer, found.byteOffset, found.length);
+    return SEALED.has(space) ? this.unseal(space, key, value) : value;
   }
 
   scan(space: Keyspace, lower: Uint8Array, upper: Uint8Array, reverse: boolean, max: number, into: Chunk): number {
@@ -75,9 +86,12 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
       : { start: low, end: upper, limit: max };
     if (max === Infinity) delete (range as { limit?: number }).limit;
     let count = 0;
+    const sealed = SEALED.has(space);
     for (const { key, value } of this.spaces[space].getRange(range)) {
+      const content = sealed ? this.unseal(space, key, value) : value;
+      if (!content) continue;
       into.keys.push(key);
-      into.values.push(value);
+      into.values.push(content);
       count++;
     }
     return count;
@@ -90,9 +104,23 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
     const { done, value } = iterator.next();
     if (done) return false;
     iterator.return!();
+    const content = SEALED.has(space) ? this.unseal(space, value.key, value.value) : value.value;
+    if (!content) return false;
     into.key = value.key;
-    into.value = value.value;
+    into.value = content;
     return true;
+  }
+
+  /** The value without its check; undefined (or XX001) when that does not match. */
+  private unseal(space: Keyspace, key: Uint8Array, value: Uint8Array): Uint8Array | undefined {
+    const length = value.length - SEAL_BYTES;
+    if (length >= 0) {
+      const content = value.subarray(0, length);
+      if (new DataView(value.buffer, value.byteOffset + length, SEAL_BYTES).getUint32(0) === seal(key, content)) return content;
+    }
+    if (!this.options.onDamage) throw damagedValue(space, key);
+    this.options.onDamage(space, key.slice());
+    return undefined;
   }
 
   refresh(): void {
@@ -114,7 +142,12 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
 
   put(space: Keyspace, key: Uint8Array, value: Uint8Array): void {
     assert(this.writing, 'put outside a write transaction');
-    this.spaces[space].putSync(key, value.buffer instanceof SharedArrayBuffer ? value.slice() : value);
+    if (SEALED.has(space)) {
+      const sealed = new Uint8Array(value.length + SEAL_BYTES);
+      sealed.set(value);
+      new DataView(sealed.buffer).setUint32(value.length, seal(key, value));
+      this.spaces[space].putSync(key, sealed);
+    } else this.spaces[space].putSync(key, value.buffer instanceof SharedArrayBuffer ? value.slice() : value);
   }
 
   delete(space: Keyspace, key: Uint8Array): boolean {
@@ -138,6 +171,15 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
     this.root.resetReadTxn();
     void this.root.close();
   }
+}
+
+const seal = (key: Uint8Array, value: Uint8Array): number => crc32(value, crc32(key));
+
+function damagedValue(space: Keyspace, key: Uint8Array): DatabaseError {
+  return new DatabaseError('XX001', `stored value in "${space}" does not match its checksum`, {
+    detail: `Key ${Buffer.from(key).toString('hex')}.`,
+    hint: 'The state file is damaged. It can be made anew from the log or a backup.',
+  });
 }
 
 /** A range that is made once and started anew for each seek: lmdb-js reads `start` when the iteration begins. */

@@ -1,7 +1,9 @@
 /** CRC-32 (IEEE) of log batches: zlib's native one where Node has it (20.15, 22.2), a table otherwise. */
 import * as zlib from 'node:zlib';
 
-const native = (zlib as { crc32?: (data: Uint8Array, value?: number) => number }).crc32;
+type Crc = (data: Uint8Array, seed?: number) => number;
+
+const native = (zlib as { crc32?: Crc }).crc32;
 
 const table = new Uint32Array(256);
 for (let n = 0; n < 256; n++) {
@@ -10,10 +12,11 @@ for (let n = 0; n < 256; n++) {
   table[n] = c >>> 0;
 }
 
-export function crc32Portable(data: Uint8Array): number {
-  let c = 0xffffffff;
+/** `seed`: the CRC of what stands before `data`. */
+export function crc32Portable(data: Uint8Array, seed = 0): number {
+  let c = ~seed;
   for (let i = 0; i < data.length; i++) c = table[(c ^ data[i]!) & 0xff]! ^ (c >>> 8);
   return (c ^ 0xffffffff) >>> 0;
 }
 
-export const crc32: (data: Uint8Array) => number = native ? (data) => native(data) >>> 0 : crc32Portable;
+export const crc32: Crc = native ? (data, seed) => native(data, seed) >>> 0 : crc32Portable;

@@ -6,12 +6,16 @@
  * last batch is torn, and it was never acknowledged: it is cut. If a whole later batch stands
  * behind a bad one, the bad one had been synced: that is damage, and opening fails.
  *
+ * `term` holds the leadership counter, where the log ended when it was closed (0 while it is open: a crash
+ * leaves 0), and a CRC: damage to the last batches of a log that was closed is told from a torn tail by it.
+ *
  * An fdatasync error is never retried (the kernel may have dropped the pages): it throws, and the
  * process must end.
  */
 import { DatabaseError, assert } from '../errors.js';
 import type { Lsn } from '../ids.js';
 import type { FileHandle, Runtime } from '../runtime.js';
+import { crc32 } from './checksum.js';
 import { BATCH_HEADER, BATCH_MAGIC, BATCH_MAX, FIRST_LSN, batchFirstLsn, batchHash, readBatchHeader } from './batch.js';
 import { NO_HASH } from './log-store.js';
 import type { AppendResult, Lead, LogStore, LogStoreStats, Tail } from './log-store.js';
@@ -69,35 +73,31 @@ export class FileLogStore implements LogStore {
   async lead(): Promise<Lead> {
     const { files } = this.runtime;
     if (!files.exists(this.directory)) files.mkdir(this.directory);
-    this.term = this.nextTerm();
+    const former = readTermFile(this.runtime, this.path('term'));
+    this.term = former.term + 1;
     this.current?.close();
     this.segments = [];
     this.spares = [];
     this.findSegments();
     if (this.segments.length > 0) this.recover();
-    else await this.beginSegment(1);
+    if (this.end < former.closedAt)
+      throw corrupt(`the log ends at ${this.end}, but was closed at ${former.closedAt}: its last batches are damaged or missing`);
+    this.writeTermFile(0);
+    if (this.segments.length === 0) await this.beginSegment(1);
     this.prepareSpare();
     return { term: this.term, tail: this.end, tailHash: this.endHash };
   }
 
-  private nextTerm(): number {
+  private writeTermFile(closedAt: number): void {
     const { files } = this.runtime;
-    let term = 0;
-    if (files.exists(this.path('term'))) {
-      const file = files.open(this.path('term'), 'read');
-      term = Number(Buffer.from(readAll(file)).toString());
-      file.close();
-      if (!Number.isSafeInteger(term)) throw corrupt('the term file is not a number');
-    }
     const next = this.path('term.new');
     files.remove(next);
     const file = files.open(next, 'create');
-    writeAll(file, Buffer.from(String(term + 1)), 0);
+    writeAll(file, encodeTermFile(this.term, closedAt), 0);
     file.dataSyncSync();
     file.close();
     files.rename(next, this.path('term'));
     files.syncDirectory(this.directory);
-    return term + 1;
   }
 
   private findSegments(): void {
@@ -343,7 +343,28 @@ export class FileLogStore implements LogStore {
     await this.preparing;
     this.current?.close();
     this.current = undefined;
+    try {
+      this.writeTermFile(this.end);
+    } catch {
+      // A disk that takes no more: the next start treats it as after a crash.
+    }
   }
+}
+
+function encodeTermFile(term: number, closedAt: number): Uint8Array {
+  const text = `${term} ${closedAt} `;
+  return Buffer.from(`${text}${crc32(Buffer.from(text)).toString(16).padStart(8, '0')}\n`);
+}
+
+/** XX001 when the file is damaged; zeros when there is none. */
+export function readTermFile(runtime: Runtime, path: string): { term: number; closedAt: number } {
+  if (!runtime.files.exists(path)) return { term: 0, closedAt: 0 };
+  const file = runtime.files.open(path, 'read');
+  const bytes = readAll(file);
+  file.close();
+  const [term, closedAt] = Buffer.from(bytes).toString('latin1').split(' ').map(Number);
+  if (Buffer.compare(bytes, encodeTermFile(term!, closedAt!)) !== 0) throw corrupt('the term file is damaged');
+  return { term: term!, closedAt: closedAt! };
 }
 
 function corrupt(detail: string): DatabaseError {

@@ -24,8 +24,8 @@ import type { KeyValueStore, KeyValueWriter } from '../kv/key-value-store.js';
 import { COMMIT_HAS_PARTS, COMMIT_HAS_PROVISIONAL, BATCH_HEADER, IndexOp, Op, RecordKind, RecordReader, Section } from '../log/batch.js';
 import type { IndexVisitor, RowVisitor } from '../log/batch.js';
 import {
-  ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, VALUE_CHUNK, VALUE_HEADER, VALUE_KEY, addHash, doomed, hasLarge, hashRow, heapKey, historyKey, indexKey, largeIds,
-  sealChunk, stageOf, stampOf, storagePrefix, valueKey,
+  ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, VALUE_CHUNK, VALUE_HEADER, VALUE_KEY, addHash, doomed, hasLarge, hashRow, heapKey, historyKey, indexKey, largeIds, markDeath,
+  sealChunk, sealDeadList, stageOf, stampOf, storagePrefix, valueKey,
   writeEntryValue, writeRowValue,
 } from './row-format.js';
 import { Undo } from './undo.js';
@@ -612,7 +612,7 @@ export class Applier implements RowVisitor, IndexVisitor {
     if (!found || stampOf(found) >= this.lsn) return;
     const old = found.slice();
     this.tally(info, rowId, old.subarray(ROW_HEADER), -1);
-    if (op === Op.delete) old[0]! |= Flag.death;
+    if (op === Op.delete) markDeath(old);
     this.writer.put('history', historyKey(this.oldKey, this.lsn, storage, rowId), old);
     this.historyCount++;
     if (hasLarge(old.subarray(ROW_HEADER))) this.freeSuperseded(storage, old.subarray(ROW_HEADER), tuple);
@@ -697,7 +697,8 @@ export class Applier implements RowVisitor, IndexVisitor {
       list.set(key, at + 2);
       at += 2 + key.length;
     }
-    this.writer.put('history', historyKey(this.oldKey, this.lsn, 0, this.deadLists++), list);
+    const key = historyKey(this.oldKey, this.lsn, 0, this.deadLists++);
+    this.writer.put('history', key, sealDeadList(list, key));
     this.deadKeys = [];
     this.deadMarks = [];
     this.deadBytes = 0;

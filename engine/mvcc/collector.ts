@@ -7,7 +7,7 @@ import type { Lsn, StorageId } from '../ids.js';
 import { compareBytes, readUint48 } from '../keycode.js';
 import type { Chunk, KeyValueStore, KeyValueWriter, Keyspace } from '../kv/key-value-store.js';
 import { DEAD_IF_COMMITTED, DEAD_VALUE, metaKey } from './applier.js';
-import { Flag, HISTORY_KEY, VALUE_KEY, historyKey, storagePrefix, writeUint32 } from './row-format.js';
+import { Flag, HISTORY_KEY, VALUE_KEY, historyKey, storagePrefix, unsealDeadList, writeUint32 } from './row-format.js';
 
 export interface Collected {
   versions: number;
@@ -52,27 +52,31 @@ export class Collector {
   }
 
   private remove(writer: KeyValueWriter, key: Uint8Array, value: Uint8Array, result: Collected): void {
-    writer.delete('history', key);
     if (readUint48(key, 6) === 0) {
+      const list = unsealDeadList(value, key);
+      // What a damaged list names cannot be trusted: it stays, for `verify` to name.
+      if (!list) return;
+      writer.delete('history', key);
       let at = 0;
-      if (((value[0]! << 8) | value[1]!) === DEAD_IF_COMMITTED) {
+      if (((list[0]! << 8) | list[1]!) === DEAD_IF_COMMITTED) {
         // Of an aborted transaction nothing is dead; its fate record may be gone already.
-        const fate = writer.get('meta', metaKey('x', readUint48(value, 2)));
+        const fate = writer.get('meta', metaKey('x', readUint48(list, 2)));
         if (!fate || readUint48(fate, 0) === 0) return;
         at = 8;
       }
-      while (at < value.length) {
-        const length = (value[at]! << 8) | value[at + 1]!;
+      while (at < list.length) {
+        const length = (list[at]! << 8) | list[at + 1]!;
         if (length === DEAD_VALUE) {
-          freeValue(writer, value.subarray(at + 2, at + 14));
+          freeValue(writer, list.subarray(at + 2, at + 14));
           at += 14;
           continue;
         }
-        if (writer.delete('dead', value.subarray(at + 2, at + 2 + length))) result.entries++;
+        if (writer.delete('dead', list.subarray(at + 2, at + 2 + length))) result.entries++;
         at += 2 + length;
       }
       return;
     }
+    writer.delete('history', key);
     result.versions++;
     if (value[0]! & Flag.death) writer.delete('deleted', key.subarray(6));
   }

@@ -5,7 +5,7 @@
  *     history   u48 LSN that superseded it, u48 storage, u48 row id -> row value as it was
  *               u48 LSN, u48 0, u48 n              -> dead list: what to remove with it: u16 length and a key in
  *                                                     `dead`; or u16 0x8000, u48 storage, u48 value id;
- *                                                     first u16 0x8001, u48 xid: only if that committed
+ *                                                     first u16 0x8001, u48 xid: only if that committed; then u32 check
  *     deleted   u48 storage, u48 row id            -> u48 LSN of death, u48 xid; u8 1 when the death is provisional
  *     index     u48 index, key, u48 row id         -> entry value
  *     dead      u48 index, key, u48 row id, u48 LSN of death -> entry value as it was
@@ -142,7 +142,36 @@ export function undoomed(value: Uint8Array, key: Uint8Array): Uint8Array {
 
 export const isProvisionalDeath = (value: Uint8Array): boolean => value.length === 13 && value[12] === 1;
 
-/** Throws XX001 when a row value does not belong to its key or was damaged. Its flags may have gained DEATH in history. */
+/** The version goes into history because of a delete. */
+export function markDeath(value: Uint8Array): void {
+  if (value[0]! & Flag.death) return;
+  value[0]! |= Flag.death;
+  writeUint32(value, 13, (readUint32(value, 13) ^ DEATH_CHECK) >>> 0);
+}
+
+export function clearDeath(value: Uint8Array): void {
+  if ((value[0]! & Flag.death) === 0) return;
+  value[0]! &= ~Flag.death;
+  writeUint32(value, 13, (readUint32(value, 13) ^ DEATH_CHECK) >>> 0);
+}
+
+/** A dead list with its check. */
+export function sealDeadList(list: Uint8Array, key: Uint8Array): Uint8Array {
+  const out = new Uint8Array(list.length + DEAD_LIST_CHECK);
+  out.set(list);
+  writeUint32(out, list.length, checkDeadList(list, key));
+  return out;
+}
+
+/** The list without its check; undefined when that does not match. */
+export function unsealDeadList(value: Uint8Array, key: Uint8Array): Uint8Array | undefined {
+  const length = value.length - DEAD_LIST_CHECK;
+  if (length < 0) return undefined;
+  const list = value.subarray(0, length);
+  return readUint32(value, length) === checkDeadList(list, key) ? list : undefined;
+}
+
+/** Throws XX001 when a row value does not belong to its key or was damaged. */
 export function verifyRow(value: Uint8Array, key: Uint8Array): void {
   if (readUint32(value, 13) !== checkRow(value, value.length, key)) throw damaged('row', key);
 }
@@ -158,16 +187,22 @@ function damaged(what: string, key: Uint8Array): DatabaseError {
   });
 }
 
-/** Flags other than PROVISIONAL are left out: HAS_PREVIOUS and DEATH may be set later. */
+/** What DEATH adds to a row's check: it is set and cleared without hashing the row anew. */
+const DEATH_CHECK = 0x5bd1e995;
+const DEAD_LIST_CHECK = 4;
+
+const checkDeadList = (list: Uint8Array, key: Uint8Array): number => (hashBytes(0x165667b1, key, 0, key.length) ^ crc32(list)) >>> 0;
+
 function checkRow(value: Uint8Array, length: number, key: Uint8Array): number {
-  let h = hashBytes(0x9747b28c ^ (value[0]! & Flag.provisional), key, 0, key.length);
+  const flags = value[0]!;
+  let h = hashBytes(0x9747b28c ^ (flags & ~Flag.death), key, 0, key.length);
   h = hashBytes(h ^ length, value, 1, 13);
-  h = hashBytes(h, value, ROW_HEADER, Math.min(length, CHECKED_BYTES));
+  h = hashBytes(h, value, ROW_HEADER, Math.min(length, CHECKED_BYTES)) ^ (flags & Flag.death ? DEATH_CHECK : 0);
   return (length > CHECKED_BYTES ? h ^ crc32(value.subarray(CHECKED_BYTES, length)) : h) >>> 0;
 }
 
 function checkEntry(value: Uint8Array, length: number, key: Uint8Array): number {
-  let h = hashBytes(0x85ebca6b ^ (value[0]! & (Flag.provisional | Flag.doomed)), key, 0, key.length);
+  let h = hashBytes(0x85ebca6b ^ value[0]!, key, 0, key.length);
   h = hashBytes(h ^ length, value, 1, 7);
   h = hashBytes(h, value, ENTRY_HEADER, Math.min(length, CHECKED_BYTES));
   return (length > CHECKED_BYTES ? h ^ crc32(value.subarray(CHECKED_BYTES, length)) : h) >>> 0;

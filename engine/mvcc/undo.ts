@@ -9,7 +9,7 @@ import { readUint48 } from '../keycode.js';
 import type { Chunk, KeyValueStore, KeyValueWriter, Keyspace } from '../kv/key-value-store.js';
 import { FATE_HEADER, FATE_STORAGE, metaKey } from './applier.js';
 import {
-  Flag, HEAP_KEY, HISTORY_KEY, heapKey, historyKey, isProvisionalDeath, killerOf, stampOf, storagePrefix, undoomed, xidOf,
+  Flag, HEAP_KEY, HISTORY_KEY, clearDeath, heapKey, historyKey, isProvisionalDeath, killerOf, stampOf, storagePrefix, undoomed, xidOf,
 } from './row-format.js';
 import type { Lsn } from '../ids.js';
 
@@ -54,7 +54,7 @@ export class Undo {
     const key = historyKey(this.oldKey, lsn, storage, rowId);
     const value = writer.get('history', key)?.slice();
     if (!value) return undefined;
-    value[0]! &= ~Flag.death;
+    clearDeath(value);
     this.restored++;
     writer.delete('history', key);
     return value;
