@@ -2,7 +2,7 @@
 import { takeDirectory } from './data-directory.js';
 import { DatabaseError } from './errors.js';
 import type { Lsn, StorageId, Xid } from './ids.js';
-import { readUint48 } from './keycode.js';
+import { readUint48, writeUint48 } from './keycode.js';
 import { LmdbKeyValueStore } from './kv/lmdb.js';
 import { MemoryKeyValueStore } from './kv/memory.js';
 import type { KeyValueStore } from './kv/key-value-store.js';
@@ -11,7 +11,7 @@ import { FileLogStore } from './log/file-store.js';
 import { GroupCommit } from './log/group-commit.js';
 import type { LogStore } from './log/log-store.js';
 import { MemoryLogStore } from './log/memory.js';
-import { Applier, META } from './mvcc/applier.js';
+import { Applier, META, metaKey } from './mvcc/applier.js';
 import { SUMS_EVERY_MS } from './mvcc/applier-driver.js';
 import { InlineApplier } from './mvcc/apply-inline.js';
 import { ThreadedApplier } from './mvcc/apply-threaded.js';
@@ -44,6 +44,8 @@ export interface OpenOptions {
   readonly maxVersions?: number;
   /** What rows and keys that were looked up one by one may take in memory. */
   readonly cacheBytes?: number;
+  /** Milliseconds that old versions are kept for whoever reads the past (0). */
+  readonly retentionMs?: number;
   /** Milliseconds between records of counts and hash sums in the log. */
   readonly sumsEveryMs?: number;
 }
@@ -84,13 +86,15 @@ export async function openEngine(runtime: Runtime, options: OpenOptions): Promis
 export async function openParts(runtime: Runtime, parts: EngineParts, options: OpenOptions = {}): Promise<Engine> {
   const { kv, log } = parts;
   const applier = new Applier(kv);
+  const retentionMs = options.retentionMs ?? 0;
   const lead = await log.lead('local', 0);
   const begun = runtime.clock.monotonicMs();
-  const { batches, bytes: replayedBytes } = await replay(kv, log, applier, lead.tail);
+  const { batches, bytes: replayedBytes } = await replay(kv, log, applier, lead.tail, retentionMs > 0);
   const replayMs = runtime.clock.monotonicMs() - begun;
   const store = new VersionStore(kv, options.cacheBytes ?? (options.memory ? 1 << 20 : 256 << 20));
   for (const info of applier.infos.values()) if (info.lastDeath > 0) store.noteDeath(info.id, info.lastDeath);
   loadFates(kv, store);
+  loadDrops(kv, store);
   const reserve = kv.get('meta', META.reserve);
   const nextRowIds = new Map<StorageId, number>();
   for (const info of applier.infos.values()) nextRowIds.set(info.id, info.nextRowId);
@@ -109,6 +113,7 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
     prepared,
     replayedBytes,
     replayMs,
+    collected: collectedTo(kv, lead.tail, retentionMs > 0 || batches === 0),
   };
   const group = new GroupCommit(log, lead, runtime.clock, batches + Math.floor(runtime.random.uniform() * 2 ** 30));
   const sumsEveryMs = options.sumsEveryMs ?? SUMS_EVERY_MS;
@@ -119,6 +124,7 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
     bulkThreshold: options.bulkThreshold ?? 16 << 20,
     collectEveryMs: options.collectEveryMs ?? 1000,
     maxVersions: options.maxVersions ?? 20_000_000,
+    retentionMs,
     trimEveryBytes: options.trimEveryBytes ?? 16 << 20,
   };
   return new Engine(runtime, engineOptions, kv, log, group, driver, store, recovered, parts.onClose);
@@ -133,8 +139,8 @@ async function startThread(runtime: Runtime, kv: KeyValueStore, path: string, ap
   return driver;
 }
 
-/** Applies what the log has beyond the state. Returns what it read. */
-async function replay(kv: KeyValueStore, log: LogStore, applier: Applier, tail: Lsn): Promise<{ batches: number; bytes: number }> {
+/** Applies what the log has beyond the state, with every version or only with what it comes to. Returns what it read. */
+async function replay(kv: KeyValueStore, log: LogStore, applier: Applier, tail: Lsn, history: boolean): Promise<{ batches: number; bytes: number }> {
   const { replayFrom } = applier.load();
   const from = replayFrom || FIRST_LSN;
   if (from > tail)
@@ -147,7 +153,7 @@ async function replay(kv: KeyValueStore, log: LogStore, applier: Applier, tail: 
   let count = 0;
   let total = 0;
   const flush = (): void => {
-    if (batches.length > 0) applier.applyAll(batches, BATCH_HEADER, undefined, true);
+    if (batches.length > 0) applier.applyAll(batches, BATCH_HEADER, undefined, !history);
     batches = [];
     bytes = 0;
   };
@@ -162,6 +168,24 @@ async function replay(kv: KeyValueStore, log: LogStore, applier: Applier, tail: 
   flush();
   kv.refresh();
   return { batches: count, bytes: total };
+}
+
+/** Storages that were dropped and are kept for who reads the past: their deaths count up to the drop. */
+function loadDrops(kv: KeyValueStore, store: VersionStore): void {
+  const chunk = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
+  kv.scan('meta', metaKey('d', 0, 0), metaKey('e', 0), false, Infinity, chunk);
+  for (const key of chunk.keys) store.noteDeath(readUint48(key, 7) as StorageId, readUint48(key, 1) as Lsn);
+}
+
+/** From which LSN on snapshots find all their versions: what was collected before, or the log's end after a replay without history. */
+function collectedTo(kv: KeyValueStore, tail: Lsn, keptHistory: boolean): Lsn {
+  const stored = kv.get('meta', META.horizon);
+  if (stored && keptHistory) return readUint48(stored, 0) as Lsn;
+  const value = new Uint8Array(6);
+  writeUint48(value, 0, tail);
+  kv.write((writer) => writer.put('meta', META.horizon, value));
+  kv.refresh();
+  return tail;
 }
 
 /** Which bulk-loading transactions committed, and when. */

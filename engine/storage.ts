@@ -14,6 +14,8 @@ export interface TransactionOptions {
   deferrable?: boolean;
   /** Reads at a snapshot that another transaction holds until this one has begun (not 'read committed'). */
   snapshotLsn?: Lsn;
+  /** Reads the past as of this LSN (`Storage.past`): read-only, not 'read committed'. 72000 when it is too old. */
+  asOf?: Lsn;
   /** The session that runs it (`Storage.openSession`); without one the transaction is a session of its own. */
   session?: EngineSession;
 }
@@ -77,6 +79,8 @@ export interface EngineStats {
   readonly locksHeld: number;
   readonly locksWaiting: number;
   readonly deadlocks: number;
+  /** Oldest moment that can be read (microseconds since the Unix epoch); 0 when only the present can. */
+  readonly pastOldestMicros: number;
   /** Oldest LSN that a snapshot still needs. */
   readonly horizon: Lsn;
 }
@@ -97,6 +101,7 @@ export interface Storage {
   /** Forgets a temporary storage at once (end of session). */
   discardTemporaryStorage(storage: StorageId): void;
   readonly sequences: SequenceStore;
+  readonly past: Past;
   readonly watermarks: { readonly assigned: Lsn; readonly durable: Lsn; readonly applied: Lsn };
   /** Live rows in the storage as of the last applied batch; the planner's and count(*)'s source. */
   rowCount(storage: StorageId): number;
@@ -140,6 +145,18 @@ export interface Storage {
   /** Called once when the engine cannot go on (log write error, applier death): the process must exit. */
   onFatal(listener: (error: unknown) => void): void;
   close(): Promise<void>;
+}
+
+/** The moments before now that can be read. */
+export interface Past {
+  /** How long old versions are kept; 0: only while a snapshot needs them. */
+  readonly retentionMs: number;
+  /** The LSN whose state is what was committed at or before a moment (wall clock microseconds since the Unix epoch). 72000: too old; 22023: in the future. */
+  lsnAt(micros: number): Lsn;
+  /** Raises 72000 when the state at `lsn` is not kept, 22023 when the log has not come so far. */
+  check(lsn: Lsn): void;
+  /** The oldest moment that can be read, as microseconds since the Unix epoch; undefined when nothing is kept. */
+  oldestMicros(): number | undefined;
 }
 
 /** Rows per block of a ChangeWatch. */
@@ -290,6 +307,8 @@ export interface Transaction {
   readonly virtualId: number;
   readonly isolation: IsolationLevel;
   readonly readOnly: boolean;
+  /** The moment of the past that it reads; undefined: now. */
+  readonly asOf: Lsn | undefined;
   /** 0 until the first write. */
   readonly xid: Xid;
   assignXid(): Xid;
@@ -412,6 +431,8 @@ export interface SequenceState {
 /** Sequence values live outside transactions; a commit that used one is behind it in the log. */
 export interface SequenceStore {
   get(sequence: StorageId): SequenceState | undefined;
+  /** As it was logged at `lsn`: up to 32 values ahead of what had been handed out. */
+  getAt(sequence: StorageId, lsn: Lsn): SequenceState | undefined;
   /**
    * In memory at once. `log: true` puts `logged` (the state 32 values ahead, as a restart shall
    * find it; by default `state`) into the log before any later commit. Returns the log position

@@ -19,6 +19,8 @@ export interface Config {
   readonly shutdownGraceMs: number;
   readonly spinMicros: number;
   readonly cacheMb: number;
+  /** Milliseconds. */
+  readonly retention: number;
   readonly set: readonly string[];
 }
 
@@ -31,6 +33,8 @@ export interface OptionDefinition {
   readonly default: string | null;
   readonly choices?: readonly string[];
   readonly integer?: { readonly min: number; readonly max: number };
+  /** A time with a unit (ms, s, min, h, d), which becomes milliseconds; or a size (kB, MB, GB, TB), which becomes bytes. */
+  readonly unit?: 'duration' | 'size';
   /** May be given several times. */
   readonly list?: true;
 }
@@ -52,10 +56,25 @@ export const OPTIONS: readonly OptionDefinition[] = [
   { name: 'shutdownGraceMs', flags: '--shutdown-grace-ms <number>', environment: 'OXBOW_SHUTDOWN_GRACE_MS', doc: 'how long running statements may go on after SIGTERM', default: '10000', integer: { min: 0, max: 3_600_000 } },
   { name: 'spinMicros', flags: '--spin-micros <number>', environment: 'OXBOW_SPIN_MICROS', doc: 'how long to look for the next message before sleeping, while that pays (more than one core); 0: never', default: '50', integer: { min: 0, max: 1000 } },
   { name: 'cacheMb', flags: '--cache-mb <number>', environment: 'OXBOW_CACHE_MB', doc: 'most memory for rows and keys that were looked up one by one; taken as it is used', default: '256', integer: { min: 0, max: 16_384 } },
+  { name: 'retention', flags: '--retention <time>', environment: 'OXBOW_RETENTION', doc: 'how long old row versions are kept, to be read with SET oxbow.as_of (1h, 30min); 0s: only while snapshots need them', default: '0s', unit: 'duration' },
   { name: 'set', flags: '--set <name=value>', environment: 'OXBOW_SET', doc: 'default of a setting (GUC) for all sessions; may be repeated', default: null, list: true },
 ];
 
 export class ConfigError extends Error {}
+
+const UNITS = {
+  duration: { ms: 1, s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 },
+  size: { b: 1, kb: 2 ** 10, mb: 2 ** 20, gb: 2 ** 30, tb: 2 ** 40 },
+} as const;
+
+/** "10s" in milliseconds, "8GB" in bytes. */
+export function parseUnit(name: string, text: string, kind: 'duration' | 'size'): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/i.exec(text.trim());
+  const units: Readonly<Record<string, number>> = UNITS[kind];
+  const unit = match && units[match[2]!.toLowerCase()];
+  if (!match || !unit) throw new ConfigError(`${name}: "${text}" is not a ${kind === 'duration' ? 'time such as 500ms, 10s or 5min' : 'size such as 512MB or 8GB'}`);
+  return Math.round(Number(match[1]) * unit);
+}
 
 /** Checks raw values (command line first, then environment, then defaults) and brings them into their types. */
 export function makeConfig(given: Readonly<Record<string, unknown>>, environment: Readonly<Record<string, string | undefined>>): Config {
@@ -72,7 +91,8 @@ export function makeConfig(given: Readonly<Record<string, unknown>>, environment
       continue;
     }
     if (option.choices && !option.choices.includes(raw)) throw new ConfigError(`${option.flags}: "${raw}" is not one of ${option.choices.join(', ')}`);
-    if (option.integer) {
+    if (option.unit) out[option.name] = parseUnit(option.flags, raw, option.unit);
+    else if (option.integer) {
       const value = Number(raw);
       if (!/^\d+$/.test(raw) || value < option.integer.min || value > option.integer.max) throw new ConfigError(`${option.flags}: "${raw}" is not a whole number from ${option.integer.min} to ${option.integer.max}`);
       out[option.name] = value;

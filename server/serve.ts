@@ -36,6 +36,7 @@ function settingsOf(config: Config): Map<string, string> {
   settings.set('listen_addresses', config.host);
   settings.set('max_connections', String(config.maxConnections));
   settings.set('data_directory', config.data);
+  settings.set('oxbow.retention', String(config.retention));
   return settings;
 }
 
@@ -51,7 +52,7 @@ export async function startServer(config: Config, log: Logger, environment: Read
   const opsPort = config.opsPort === 0 ? 0 : await ops!.listen(config.opsHost, config.opsPort);
 
   const begun = runtime.clock.monotonicMs();
-  const storage = await openEngine(runtime, { directory: config.data, cacheBytes: config.cacheMb * 2 ** 20 });
+  const storage = await openEngine(runtime, { directory: config.data, cacheBytes: config.cacheMb * 2 ** 20, retentionMs: config.retention });
   storage.onFatal((error) => {
     notReady = 'the commit log cannot be written';
     log.fatal({ err: error }, 'the engine cannot go on; the process ends and recovers at its next start');

@@ -50,6 +50,8 @@ export interface KeyValueStore extends KeyValueReader {
   write(action: (writer: KeyValueWriter) => void): void;
   /** Resolves when everything written before the call survives a power cut. */
   sync(): Promise<void>;
+  /** Entries in a keyspace. */
+  entryCount(space: Keyspace): number;
   /** Bytes on disk (or about so in memory). */
   byteSize(): number;
   close(): void;

@@ -161,6 +161,10 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
     });
   }
 
+  entryCount(space: Keyspace): number {
+    return (this.spaces[space].getStats() as { entryCount: number }).entryCount;
+  }
+
   byteSize(): number {
     const { pageSize, lastPageNumber } = this.root.getStats() as { pageSize: number; lastPageNumber: number };
     return pageSize * lastPageNumber;

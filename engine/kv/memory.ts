@@ -67,6 +67,10 @@ export class MemoryKeyValueStore implements KeyValueStore, KeyValueWriter {
     return Promise.resolve();
   }
 
+  entryCount(space: Keyspace): number {
+    return this.spaces[space].size;
+  }
+
   byteSize(): number {
     return this.bytes;
   }

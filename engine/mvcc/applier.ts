@@ -6,8 +6,11 @@
  * meta keyspace
  *     "applied"            u48 LSN of the last record applied, u48 replay from, f64 last commit time
  *     "reserve"            u48 xids below it may have been handed out, u48 storage ids likewise
- *     "s" u48 sequence     i64 last value, u8 is called, u32 logged ahead
+ *     "s" u48 sequence     i64 last value, u8 is called, u32 logged ahead, u48 LSN; what it superseded is in history
+ *                          as a row with id 0
  *     "d" u48 LSN u48 id   a storage dropped at LSN, waiting for the horizon
+ *     "c" time             when each commit was (commit-times.ts)
+ *     "horizon"            u48 LSN: older snapshots may miss versions
  *     "x" u48 xid          a transaction that wrote ahead: u48 commit LSN (0: in progress or aborted), u48 first LSN, then
  *                          per storage touched u48 id, f64 rows, f64 bytes, 16B hash sum added so far
  *
@@ -24,10 +27,11 @@ import type { KeyValueStore, KeyValueWriter } from '../kv/key-value-store.js';
 import { COMMIT_HAS_PARTS, COMMIT_HAS_PROVISIONAL, BATCH_HEADER, IndexOp, Op, RecordKind, RecordReader, Section } from '../log/batch.js';
 import type { IndexVisitor, RowVisitor } from '../log/batch.js';
 import {
-  ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, VALUE_CHUNK, VALUE_HEADER, VALUE_KEY, addHash, doomed, hasLarge, hashRow, heapKey, historyKey, indexKey, largeIds, markDeath,
-  sealChunk, sealDeadList, stageOf, stampOf, storagePrefix, valueKey,
+  ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, SEQUENCE_ROW, SEQUENCE_STATE, VALUE_CHUNK, VALUE_HEADER, VALUE_KEY, addHash, doomed, hasLarge, hashRow, heapKey, historyKey, indexKey, largeIds, markDeath,
+  sealChunk, sealDeadList, sequenceStamp, stageOf, stampOf, storagePrefix, valueKey,
   writeEntryValue, writeRowValue,
 } from './row-format.js';
+import { CommitTimes } from './commit-times.js';
 import { Undo } from './undo.js';
 import { ReplayCache } from './replay-cache.js';
 import type { ReplayedRow } from './replay-cache.js';
@@ -39,6 +43,7 @@ const DEAD_LIST_MAX = 32 << 10;
 export const META = {
   applied: Uint8Array.from(Buffer.from('applied')),
   reserve: Uint8Array.from(Buffer.from('reserve')),
+  horizon: Uint8Array.from(Buffer.from('horizon')),
 } as const;
 
 /** A key in meta: a letter and up to two numbers. */
@@ -138,6 +143,7 @@ export class Applier implements RowVisitor, IndexVisitor {
   /** In a replay: rows and entries on their way to the state. */
   private replayed: ReplayCache | undefined;
   private replayLists = 1 << 20;
+  private readonly times = new CommitTimes();
 
   // The record being applied.
   private lsn = 0 as Lsn;
@@ -165,11 +171,12 @@ export class Applier implements RowVisitor, IndexVisitor {
    */
   only: { readonly until: Lsn; readonly xids: ReadonlySet<Xid> } | undefined;
 
-  /** Versions put into history since the start. */
-  historyCount = 0;
+  /** Entries that history had at the start and got since: versions, lists of what else goes with them. */
+  historyCount: number;
 
   constructor(private readonly kv: KeyValueStore) {
     this.undo = new Undo(kv);
+    this.historyCount = kv.entryCount('history');
   }
 
   /** Reads how far the state is. */
@@ -288,6 +295,7 @@ export class Applier implements RowVisitor, IndexVisitor {
   /** After an `applyAll` that failed and undid its key-value transaction: the memory goes back too. */
   restore(): void {
     const { before } = this;
+    this.times.clear();
     this.dirty.clear();
     this.pieces = [];
     this.deadKeys = [];
@@ -437,6 +445,7 @@ export class Applier implements RowVisitor, IndexVisitor {
       switch (reader.tag) {
         case Section.time:
           this.lastCommitMicros = reader.time();
+          this.times.note(this.lastCommitMicros, this.lsn);
           break;
         case Section.rows:
           reader.rows(this.sink());
@@ -458,8 +467,7 @@ export class Applier implements RowVisitor, IndexVisitor {
           for (let at = reader.sectionStart; at < reader.sectionEnd; at += 12) this.freeLater(reader.uint48(at) as StorageId, reader.uint48(at + 6));
           break;
         case Section.sequence:
-          for (let at = reader.sectionStart; at < reader.sectionEnd; at += 19)
-            this.writer.put('meta', metaKey('s', reader.uint48(at)), reader.bytes(at + 6, at + 19).slice());
+          for (let at = reader.sectionStart; at < reader.sectionEnd; at += 19) this.putSequence(reader.uint48(at) as StorageId, reader.bytes(at + 6, at + 19));
           break;
         case Section.reserve:
           this.writer.put('meta', META.reserve, reader.bytes(reader.sectionStart, reader.sectionEnd).slice());
@@ -536,6 +544,22 @@ export class Applier implements RowVisitor, IndexVisitor {
     if (!row.tuple) return;
     this.tally(info, rowId, row.tuple, 1);
     this.putRow(storage, rowId, 0, row.tuple);
+  }
+
+  private putSequence(sequence: StorageId, state: Uint8Array): void {
+    const key = metaKey('s', sequence);
+    // A replay comes to one moment: only what holds then is kept.
+    const before = this.replayed ? undefined : this.writer.get('meta', key);
+    if (before) {
+      const old = new Uint8Array(ROW_HEADER + SEQUENCE_STATE);
+      writeRowValue(old, 0, sequenceStamp(before), 0 as Xid, before.subarray(0, SEQUENCE_STATE), heapKey(this.rowKey, sequence, SEQUENCE_ROW));
+      this.writer.put('history', historyKey(this.oldKey, this.lsn, sequence, SEQUENCE_ROW), old);
+      this.historyCount++;
+    }
+    const value = new Uint8Array(SEQUENCE_STATE + 6);
+    value.set(state);
+    writeUint48(value, SEQUENCE_STATE, this.lsn);
+    this.writer.put('meta', key, value);
   }
 
   private putValue(storage: StorageId, id: number, firstChunk: number, bytes: Uint8Array): void {
@@ -699,6 +723,7 @@ export class Applier implements RowVisitor, IndexVisitor {
     }
     const key = historyKey(this.oldKey, this.lsn, 0, this.deadLists++);
     this.writer.put('history', key, sealDeadList(list, key));
+    this.historyCount++;
     this.deadKeys = [];
     this.deadMarks = [];
     this.deadBytes = 0;
@@ -769,7 +794,6 @@ export class Applier implements RowVisitor, IndexVisitor {
     this.replayed?.forget(storage);
     this.writer.put('meta', metaKey('d', this.lsn, storage), NO_TUPLE);
     this.writer.delete('storages', storagePrefix(storage));
-    this.writer.delete('meta', metaKey('s', storage));
     for (const known of this.provisional.values()) known.tallies.delete(storage);
     const info = this.infos.get(storage);
     if (info) this.dirty.delete(info);
@@ -796,6 +820,7 @@ export class Applier implements RowVisitor, IndexVisitor {
       this.writer.put('meta', metaKey('v', xid), list);
     }
     this.valuesChanged.clear();
+    this.times.flush(this.writer);
     for (const [xid, known] of this.provisional) if (known.changed) this.saveFate(xid, 0 as Lsn, known);
     let replayFrom = this.applied;
     for (const parts of this.parts.values()) if (parts[0]!.lsn < replayFrom) replayFrom = parts[0]!.lsn;

@@ -19,6 +19,7 @@ export class InlineApplier implements ApplierDriver {
   private readonly collector: Collector;
   private waiters: { lsn: Lsn; resolve(): void }[] = [];
   versionsCollected = 0;
+  private historyRemoved = 0;
   queuedBytes = 0;
   readonly stalled = false;
   onApplied: (applied: Lsn) => void = () => undefined;
@@ -55,7 +56,7 @@ export class InlineApplier implements ApplierDriver {
   }
 
   get versionsInHistory(): number {
-    return Math.max(0, this.applier.historyCount - this.applier.undo.restored - this.versionsCollected);
+    return Math.max(0, this.applier.historyCount - this.applier.undo.restored - this.historyRemoved);
   }
 
   rowCount(storage: StorageId): number {
@@ -125,6 +126,7 @@ export class InlineApplier implements ApplierDriver {
       total.versions += slice.versions;
       total.entries += slice.entries;
       this.versionsCollected += slice.versions;
+      this.historyRemoved += slice.history;
       if (slice.finished) break;
       await new Promise<void>((resolve) => this.clock.after(0, resolve));
     }

@@ -40,7 +40,8 @@ export class ThreadedApplier implements ApplierDriver {
   queuedBytes = 0;
   stalled = false;
   versionsCollected = 0;
-  private historyCount = 0;
+  private historyCount: number;
+  private historyRemoved = 0;
   onApplied: (applied: Lsn) => void = () => undefined;
   onFailure: (error: unknown) => void = () => undefined;
   onSums: (sums: StateSums) => void = () => undefined;
@@ -56,6 +57,7 @@ export class ThreadedApplier implements ApplierDriver {
     const memory = createRing(RING_BYTES);
     this.ring = new RingWriter(memory);
     this.applied = applier.applied;
+    this.historyCount = applier.historyCount;
     for (const info of applier.infos.values()) this.infos.set(info.id, { count: info.count, bytes: info.bytes });
     this.ready = new Promise((resolve) => (this.becameReady = resolve));
     this.thread = runtime.threads.start(compiledModule('engine/mvcc/apply-worker.js', import.meta.url), {
@@ -122,7 +124,7 @@ export class ThreadedApplier implements ApplierDriver {
   }
 
   get versionsInHistory(): number {
-    return Math.max(0, this.historyCount - this.versionsCollected);
+    return Math.max(0, this.historyCount - this.historyRemoved);
   }
 
   rowCount(storage: StorageId): number {
@@ -173,6 +175,7 @@ export class ThreadedApplier implements ApplierDriver {
     this.kv.refresh();
     if (answer.kind !== 'collected') return { versions: 0, entries: 0 };
     this.versionsCollected += answer.versions;
+    this.historyRemoved += answer.history;
     return { versions: answer.versions, entries: answer.entries };
   }
 

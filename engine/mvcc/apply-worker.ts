@@ -111,11 +111,12 @@ async function applyLoop(): Promise<void> {
 }
 
 async function collect(id: number, horizon: Lsn): Promise<void> {
-  const total = { versions: 0, entries: 0 };
+  const total = { versions: 0, history: 0, entries: 0 };
   try {
     for (;;) {
       const slice = collector.collect(horizon, COLLECT_SLICE);
       total.versions += slice.versions;
+      total.history += slice.history;
       total.entries += slice.entries;
       if (slice.finished || stopping) break;
       await new Promise<void>((resolve) => setImmediate(resolve));

@@ -4,17 +4,23 @@
  * Dropped storages go range by range once the horizon has passed their drop.
  */
 import type { Lsn, StorageId } from '../ids.js';
-import { compareBytes, readUint48 } from '../keycode.js';
+import { compareBytes, readUint48, writeUint48 } from '../keycode.js';
 import type { Chunk, KeyValueStore, KeyValueWriter, Keyspace } from '../kv/key-value-store.js';
-import { DEAD_IF_COMMITTED, DEAD_VALUE, metaKey } from './applier.js';
+import { DEAD_IF_COMMITTED, DEAD_VALUE, META, metaKey } from './applier.js';
+import { outdatedTimes } from './commit-times.js';
 import { Flag, HISTORY_KEY, VALUE_KEY, historyKey, storagePrefix, unsealDeadList, writeUint32 } from './row-format.js';
 
 export interface Collected {
   versions: number;
+  /** Entries of history, versions among them. */
+  history: number;
   entries: number;
   /** False: there may be more below the horizon. */
   finished: boolean;
 }
+
+/** Entries of commit times removed per slice. */
+const TIMES_SLICE = 64;
 
 const RANGES: readonly Keyspace[] = ['heap', 'index', 'deleted', 'dead', 'values'];
 
@@ -42,9 +48,14 @@ export class Collector {
     chunk.values.length = 0;
     const upper = historyKey(new Uint8Array(HISTORY_KEY), (horizon + 1) as Lsn, 0, 0);
     const count = this.kv.scan('history', this.from.fill(0), upper, false, max, chunk);
-    const result: Collected = { versions: 0, entries: 0, finished: count < max };
-    if (count > 0)
+    const result: Collected = { versions: 0, history: count, entries: 0, finished: count < max };
+    const outdated = outdatedTimes(this.kv, horizon, TIMES_SLICE);
+    if (count > 0 || outdated.length > 0)
       this.kv.write((writer) => {
+        const reached = new Uint8Array(6);
+        writeUint48(reached, 0, horizon);
+        writer.put('meta', META.horizon, reached);
+        for (const key of outdated) writer.delete('meta', key);
         for (let i = 0; i < count; i++) this.remove(writer, chunk.keys[i]!, chunk.values[i]!, result);
       });
     if (result.finished) result.finished = this.dropStorages(horizon, max);
@@ -101,7 +112,10 @@ export class Collector {
       });
       return false;
     }
-    this.kv.write((writer) => void writer.delete('meta', due));
+    this.kv.write((writer) => {
+      writer.delete('meta', metaKey('s', storage));
+      writer.delete('meta', due);
+    });
     return false;
   }
 }

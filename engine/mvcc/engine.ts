@@ -26,6 +26,7 @@ import { Staging } from './staging.js';
 import { PreparedTransactions } from './prepared.js';
 import type { RecoveredPrepared } from './prepared.js';
 import { Flag } from './row-format.js';
+import { Retention } from './retention.js';
 import { Sequences } from './sequences.js';
 import { SessionState } from './session.js';
 import { TemporaryStore } from './temporary-store.js';
@@ -46,6 +47,8 @@ export interface EngineOptions {
   readonly maxVersions: number;
   /** Bytes of log after which the state is synced and the log behind it trimmed. */
   readonly trimEveryBytes: number;
+  /** Old versions are kept so long for whoever reads the past; 0: only while snapshots need them. */
+  readonly retentionMs: number;
 }
 
 /** What recovery found out. */
@@ -59,6 +62,8 @@ export interface Recovered {
   readonly prepared: readonly RecoveredPrepared[];
   readonly replayedBytes: number;
   readonly replayMs: number;
+  /** Snapshots before this may miss versions. */
+  readonly collected: Lsn;
 }
 
 /** Temporary storages have ids from here on. */
@@ -87,6 +92,7 @@ export class Engine implements Storage {
   readonly staging: Staging;
   readonly prepared: PreparedTransactions;
   readonly largeValues: LargeValues;
+  readonly past: Retention;
   readonly serializable = new SerializableTransactions(() => this.visible);
   private readonly watches = new ChangeWatches();
   /** The last commit whose rows the overlay does not hold. */
@@ -143,6 +149,7 @@ export class Engine implements Storage {
     this.sequences = new Sequences(kv, log);
     this.prepared = new PreparedTransactions(this);
     this.largeValues = new LargeValues(kv, log, applier);
+    this.past = new Retention(kv, runtime.clock, options.retentionMs, recovered.collected, () => this.watermarks);
     log.activeCount = () => (this.sameCommitter < LONE_AFTER ? Infinity : this.active.size - this.prepared.size);
     log.onDurable = (batch, durable) => this.becameDurable(batch, durable);
     log.onFailure = (error) => this.fail(error);
@@ -151,6 +158,8 @@ export class Engine implements Storage {
       this.store.overlay.trim(applied);
       this.staging.trim(applied);
       this.largeValues.trim(applied);
+      this.past.trim(applied);
+      (this.sequences as Sequences).trim(applied);
     };
     applier.onFailure = (error) => this.fail(error);
     applier.onSums = (sums) => this.writeSums(sums);
@@ -392,6 +401,7 @@ export class Engine implements Storage {
     this.lastCommitMicros = micros;
     const { provisional } = transaction;
     const lsn = writeCommit(this.log, { xid, writes: final, messages, drops, provisional, stagedXids: transaction.staged?.subXids() ?? [], unused: transaction.unusedValues(final) }, micros, parts);
+    this.past.noteCommit(lsn, micros);
     if (provisional) {
       // What it wrote ahead is not in the overlay.
       this.store.cache.clear();
@@ -519,7 +529,8 @@ export class Engine implements Storage {
 
   /** The oldest LSN that any snapshot reads at, or will. */
   horizon(): Lsn {
-    let oldest = this.visible;
+    const { keepFrom } = this.past;
+    let oldest = keepFrom < this.visible ? keepFrom : this.visible;
     for (const transaction of this.active) {
       const lsn = transaction.oldestSnapshot();
       if (lsn < oldest) oldest = lsn;
@@ -527,11 +538,19 @@ export class Engine implements Storage {
     return this.staging.hold(oldest);
   }
 
+  /** The horizon, and from now on nobody reads before it. */
+  private readonly collectTo = (): Lsn => {
+    const horizon = this.horizon();
+    if (horizon > this.past.collected) this.past.collected = horizon;
+    return horizon;
+  };
+
   async vacuum(): Promise<{ versionsRemoved: number; indexEntriesRemoved: number }> {
     await this.log.drain();
     await this.applier.drain();
     await this.staging.idle();
-    const { versions, entries } = await this.applier.collect(() => this.horizon());
+    this.past.tick();
+    const { versions, entries } = await this.applier.collect(this.collectTo);
     return { versionsRemoved: versions, indexEntriesRemoved: entries };
   }
 
@@ -541,6 +560,10 @@ export class Engine implements Storage {
     let oldest: EngineTransaction | undefined;
     for (const transaction of this.active)
       if (transaction.oldestSnapshot() < (oldest?.oldestSnapshot() ?? this.visible)) oldest = transaction;
+    if (this.past.keepFrom < (oldest?.oldestSnapshot() ?? this.visible)) {
+      this.past.shorten();
+      return;
+    }
     if (!oldest) return;
     oldest.expire();
     this.snapshotsExpired++;
@@ -550,9 +573,10 @@ export class Engine implements Storage {
     const every = this.options.collectEveryMs;
     if (every <= 0 || this.closing) return;
     this.stopCollecting = this.runtime.clock.after(every, () => {
+      this.past.tick();
       this.boundVersions();
       this.applier
-        .collect(() => this.horizon())
+        .collect(this.collectTo)
         .catch((error: unknown) => this.fail(error))
         .finally(() => this.scheduleCollection());
     });
@@ -682,6 +706,7 @@ export class Engine implements Storage {
       locksHeld: this.locks.table.size,
       locksWaiting: this.locks.waitCount,
       deadlocks: this.locks.deadlocks,
+      pastOldestMicros: this.past.oldestMicros() ?? 0,
       horizon: this.horizon(),
     };
   }

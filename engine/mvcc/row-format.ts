@@ -3,6 +3,7 @@
  *
  *     heap      u48 storage, u48 row id            -> row value: the newest version
  *     history   u48 LSN that superseded it, u48 storage, u48 row id -> row value as it was
+ *               u48 LSN, u48 sequence, u48 0       -> a sequence's state (13 bytes, as in meta) as a row value
  *               u48 LSN, u48 0, u48 n              -> dead list: what to remove with it: u16 length and a key in
  *                                                     `dead`; or u16 0x8000, u48 storage, u48 value id;
  *                                                     first u16 0x8001, u48 xid: only if that committed; then u32 check
@@ -141,6 +142,17 @@ export function undoomed(value: Uint8Array, key: Uint8Array): Uint8Array {
 }
 
 export const isProvisionalDeath = (value: Uint8Array): boolean => value.length === 13 && value[12] === 1;
+
+/** Bytes of a stored state: i64 last value, u8 is called, u32 logged ahead; behind them stands the LSN it was set at. */
+export const SEQUENCE_STATE = 13;
+
+/** LSN that a stored state was set at; 0 when it was stored without one. */
+export function sequenceStamp(stored: Uint8Array): Lsn {
+  return (stored.length > SEQUENCE_STATE ? readUint48(stored, SEQUENCE_STATE) : 0) as Lsn;
+}
+
+/** The row id under which a sequence's former states stand in history. */
+export const SEQUENCE_ROW = 0 as RowId;
 
 /** The version goes into history because of a delete. */
 export function markDeath(value: Uint8Array): void {

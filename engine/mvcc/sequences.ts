@@ -5,11 +5,20 @@ import { RecordKind, Section } from '../log/batch.js';
 import type { GroupCommit } from '../log/group-commit.js';
 import type { SequenceState, SequenceStore } from '../storage.js';
 import { metaKey } from './applier.js';
+import { HEAP_KEY, HISTORY_KEY, ROW_HEADER, SEQUENCE_ROW, heapKey, historyKey, sequenceStamp, stampOf, verifyRow } from './row-format.js';
+
+function decodeState(bytes: Uint8Array, at: number): SequenceState {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return { lastValue: view.getBigInt64(at, true), isCalled: view.getUint8(at + 8) === 1, logCount: view.getUint32(at + 9, true) };
+}
 
 export class Sequences implements SequenceStore {
   private readonly states = new Map<StorageId, SequenceState>();
   /** Logged further than they have come. */
   private readonly ahead = new Set<StorageId>();
+
+  /** Logged and perhaps not applied, in the log's order. */
+  private recent: { readonly sequence: StorageId; readonly lsn: Lsn; readonly state: SequenceState }[] = [];
 
   constructor(private readonly kv: KeyValueStore, private readonly log: GroupCommit) {}
 
@@ -18,10 +27,26 @@ export class Sequences implements SequenceStore {
     if (known) return known;
     const stored = this.kv.get('meta', metaKey('s', sequence));
     if (!stored) return undefined;
-    const view = new DataView(stored.buffer, stored.byteOffset, stored.length);
-    const state: SequenceState = { lastValue: view.getBigInt64(0, true), isCalled: view.getUint8(8) === 1, logCount: view.getUint32(9, true) };
+    const state = decodeState(stored, 0);
     this.states.set(sequence, state);
     return state;
+  }
+
+  getAt(sequence: StorageId, lsn: Lsn): SequenceState | undefined {
+    for (let i = this.recent.length - 1; i >= 0; i--) if (this.recent[i]!.sequence === sequence && this.recent[i]!.lsn <= lsn) return this.recent[i]!.state;
+    const stored = this.kv.get('meta', metaKey('s', sequence));
+    if (!stored) return undefined;
+    let stamp = sequenceStamp(stored);
+    if (stamp <= lsn) return decodeState(stored, 0);
+    const key = new Uint8Array(HISTORY_KEY);
+    const rowKey = heapKey(new Uint8Array(HEAP_KEY), sequence, SEQUENCE_ROW);
+    for (;;) {
+      const old = this.kv.get('history', historyKey(key, stamp, sequence, SEQUENCE_ROW));
+      if (!old) return undefined;
+      verifyRow(old, rowKey);
+      stamp = stampOf(old);
+      if (stamp <= lsn) return decodeState(old, ROW_HEADER);
+    }
   }
 
   set(sequence: StorageId, state: SequenceState, options: { log: boolean; logged?: SequenceState }): Lsn {
@@ -40,7 +65,16 @@ export class Sequences implements SequenceStore {
     builder.endSection();
     builder.endRecord();
     this.log.wrote(lsn);
+    this.recent.push({ sequence, lsn, state: { ...logged, logCount: 0 } });
     return lsn;
+  }
+
+  /** Reads of the store see everything up to `applied`. */
+  trim(applied: Lsn): void {
+    const { recent } = this;
+    let seen = 0;
+    while (seen < recent.length && recent[seen]!.lsn <= applied) seen++;
+    if (seen > 0) this.recent = recent.slice(seen);
   }
 
   /** Before a clean stop: logs where sequences really are, so that the next start leaves no gap. */

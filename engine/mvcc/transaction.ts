@@ -62,6 +62,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   readonly isolation: IsolationLevel;
   readonly readOnly: boolean;
   readonly deferrable: boolean;
+  readonly asOf: Lsn | undefined;
   /** What SERIALIZABLE keeps of it; undefined at the other levels, and when it can be part of no anomaly. */
   serializable: Serializable | undefined;
   xid: Xid = NO_XID;
@@ -109,9 +110,17 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     this.isolation = options.isolation ?? 'read committed';
     this.readOnly = options.readOnly ?? false;
     this.deferrable = options.deferrable ?? false;
+    this.asOf = options.asOf;
     this.group = session.group;
     this.processId = session.processId;
-    if (options.snapshotLsn !== undefined && this.isolation !== 'read committed') {
+    if (options.asOf !== undefined) {
+      assert(this.readOnly && this.isolation !== 'read committed', 'the past is read-only, at one snapshot');
+      engine.past.check(options.asOf);
+      this.importedLsn = options.asOf;
+      // What it reads may not be durable yet.
+      this.sawVersion(options.asOf);
+      engine.join(this);
+    } else if (options.snapshotLsn !== undefined && this.isolation !== 'read committed') {
       this.importedLsn = options.snapshotLsn;
       engine.join(this);
     }

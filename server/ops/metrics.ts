@@ -19,6 +19,7 @@ const ENGINE_GAUGES: readonly (readonly [string, string, (stats: EngineStats) =>
   ['oxbow_lmdb_bytes', 'Size of the LMDB state', (s) => s.keyValueBytes],
   ['oxbow_history_versions', 'Old row versions kept', (s) => s.versionsInHistory],
   ['oxbow_history_versions_collected_total', 'Old row versions removed', (s) => s.versionsCollected],
+  ['oxbow_past_oldest_seconds', 'Oldest moment that oxbow.as_of can read, as a Unix time; 0 without a retention', (s) => s.pastOldestMicros / 1e6],
   ['oxbow_snapshots_expired_total', 'Snapshots ended because they held back too many old versions', (s) => s.snapshotsExpired],
   ['oxbow_overlay_rows', 'Committed rows not applied to LMDB yet', (s) => s.overlayRows],
   ['oxbow_active_transactions', 'Transactions in progress', (s) => s.activeTransactions],

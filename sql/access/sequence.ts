@@ -54,9 +54,11 @@ export function sequenceParameters(catalog: Catalog, oid: number): SequenceParam
   };
 }
 
-/** Current state: as stored, or not yet called at its start. */
-export function sequenceState(context: Pick<EvalContext, 'storage'>, relation: Relation, parameters: SequenceParameters): SequenceState {
-  return context.storage.sequences.get(relation.storage) ?? { lastValue: parameters.start, isCalled: false, logCount: 0 };
+/** Current state (in the past: the state then, as logged): as stored, or not yet called at its start. */
+export function sequenceState(context: Pick<EvalContext, 'storage' | 'transaction'>, relation: Relation, parameters: SequenceParameters): SequenceState {
+  const { asOf } = context.transaction;
+  const { sequences } = context.storage;
+  return (asOf === undefined ? sequences.get(relation.storage) : sequences.getAt(relation.storage, asOf)) ?? { lastValue: parameters.start, isCalled: false, logCount: 0 };
 }
 
 function openSequence(context: EvalContext, oid: number): { relation: Relation; parameters: SequenceParameters } {
@@ -178,7 +180,7 @@ export function forgetSequences(context: EvalContext): void {
 }
 
 /** The single row of `SELECT * FROM sequence`: last_value, log_cnt, is_called. */
-export function sequenceRow(context: Pick<EvalContext, 'storage' | 'catalog'>, relation: Relation): [Int8, number, boolean] {
+export function sequenceRow(context: Pick<EvalContext, 'storage' | 'transaction' | 'catalog'>, relation: Relation): [Int8, number, boolean] {
   const state = sequenceState(context, relation, sequenceParameters(context.catalog, relation.oid)!);
   return [int8FromBigInt(state.lastValue), state.logCount, state.isCalled];
 }

@@ -40,6 +40,7 @@ interface DatabaseCatalog {
 }
 
 const FILL_ROWS = 1024;
+const PASTS_KEPT = 16;
 
 function emptyBlock(): RowBlock {
   return { length: 0, rowIds: [], tuples: [], xmins: [] };
@@ -56,6 +57,8 @@ export class CatalogStore implements CatalogHistory {
   private publishedLsn = 0 as Lsn;
   /** Newest change per storage: older snapshots read from the engine. */
   private readonly changedAt = new Map<StorageId, Lsn>();
+  /** Catalogs as they were, by database and LSN: the last ones asked for. */
+  private readonly pasts = new Map<string, CatalogView>();
 
   private constructor(readonly storage: Storage, private readonly resolveType: DataTypeResolver) {}
 
@@ -63,12 +66,16 @@ export class CatalogStore implements CatalogHistory {
   static async open(storage: Storage, resolveType: DataTypeResolver): Promise<CatalogStore> {
     const store = new CatalogStore(storage, resolveType);
     const transaction = storage.begin({ readOnly: true });
+    const snapshot = transaction.takeSnapshot();
+    const load = async (oid: number, layer: Layer, types: TypeLookup): Promise<void> => {
+      for (const pending of store.load(transaction, snapshot, oid, layer, types)) await pending.until;
+    };
     try {
       const bornTypes = new CatalogView(0, new LayeredRows(null, new Layer(), store.shared), resolveType, () => 0, null, null);
-      await store.load(transaction, 0, store.shared, (oid) => bornTypes.dataType(oid));
+      await load(0, store.shared, (oid) => bornTypes.dataType(oid));
       for (const entry of new LayeredRows(null, new Layer(), store.shared).all('pg_database')) {
         const database = store.addDatabase(entry.values![0] as number);
-        await store.load(transaction, database.oid, database.layer, (oid) => database.view.dataType(oid));
+        await load(database.oid, database.layer, (oid) => database.view.dataType(oid));
         database.view.forgetAll();
       }
     } finally {
@@ -85,26 +92,57 @@ export class CatalogStore implements CatalogHistory {
     return database;
   }
 
-  private async load(transaction: Transaction, databaseOid: number, layer: Layer, types: TypeLookup): Promise<void> {
+  /** Reads the rows that a database has of its own (0: the shared ones) into `layer`; yields what it must wait for. */
+  private *load(transaction: Transaction, snapshot: Snapshot, databaseOid: number, layer: Layer, types: TypeLookup): Generator<Pending, void, void> {
+    // pg_type first: anyarray values elsewhere need it.
+    const tables = [...bornLayer('pg_class').all()].filter((entry) => entry.values![16] === 'r').map((entry) => entry.values![1] as string);
+    tables.sort((a, b) => Number(b === 'pg_type') - Number(a === 'pg_type'));
+    for (const name of tables) {
+      const { def } = bornTable(name);
+      if (def.shared !== (databaseOid === 0)) continue;
+      let entries = this.readEntries(transaction, snapshot, databaseOid, def, types);
+      while (entries instanceof Pending) {
+        yield entries;
+        entries = this.readEntries(transaction, snapshot, databaseOid, def, types);
+      }
+      for (const entry of entries) if (entry.values || entry.identity < 0) layer.table(name).set(entry);
+      if (entries.length > 0 && transaction.asOf === undefined) this.changedAt.set(catalogStorage(databaseOid, def.oid), snapshot.lsn);
+    }
+  }
+
+  /**
+   * The catalog of a database as it was at `lsn`. Raises 72000 when that is too long ago, 3D000 when there was no such database.
+   */
+  past(databaseOid: number, lsn: Lsn): CatalogView {
+    const key = `${databaseOid}:${lsn}`;
+    let view = this.pasts.get(key);
+    if (view) return view;
+    const transaction = this.storage.begin({ readOnly: true, isolation: 'repeatable read', asOf: lsn });
+    try {
+      view = this.readPast(transaction, databaseOid);
+    } finally {
+      transaction.rollback();
+    }
+    if (this.pasts.size >= PASTS_KEPT) this.pasts.delete(this.pasts.keys().next().value!);
+    this.pasts.set(key, view);
+    return view;
+  }
+
+  private readPast(transaction: Transaction, databaseOid: number): CatalogView {
+    const shared = new Layer();
+    const own = new Layer();
+    const version = this.newVersion();
+    const view = new CatalogView(databaseOid, new LayeredRows(null, own, shared), this.resolveType, () => version, null, null);
     const snapshot = transaction.takeSnapshot();
     try {
-      // pg_type first: anyarray values elsewhere need it.
-      const tables = [...bornLayer('pg_class').all()].filter((entry) => entry.values![16] === 'r').map((entry) => entry.values![1] as string);
-      tables.sort((a, b) => Number(b === 'pg_type') - Number(a === 'pg_type'));
-      for (const name of tables) {
-        const { def } = bornTable(name);
-        if (def.shared !== (databaseOid === 0)) continue;
-        let entries = this.readEntries(transaction, snapshot, databaseOid, def, types);
-        while (entries instanceof Pending) {
-          await entries.until;
-          entries = this.readEntries(transaction, snapshot, databaseOid, def, types);
-        }
-        for (const entry of entries) if (entry.values || entry.identity < 0) layer.table(name).set(entry);
-        if (entries.length > 0) this.changedAt.set(catalogStorage(databaseOid, def.oid), snapshot.lsn);
-      }
+      for (const [oid, layer] of [[0, shared], [databaseOid, own]] as const)
+        for (const pending of this.load(transaction, snapshot, oid, layer, (type) => view.dataType(type))) throw new Error(`reading the catalog waits for ${pending.waitEvent}`);
     } finally {
       snapshot.release();
     }
+    view.forgetAll();
+    if (!view.rows.one('pg_database', 'oid', databaseOid)) throw new DatabaseError('3D000', `database ${databaseOid} did not exist at that time`);
+    return view;
   }
 
   /** Rows of a catalog table's storage as the snapshot sees them. */
@@ -241,11 +279,12 @@ export class CatalogTransaction {
   private readonly touched = new Set<number>();
   private version = 0;
 
-  constructor(readonly store: CatalogStore, readonly databaseOid: number, readonly transaction: Transaction) {}
+  /** `past`: the catalog as it was, for a transaction that reads the past. */
+  constructor(readonly store: CatalogStore, readonly databaseOid: number, readonly transaction: Transaction, private readonly past: CatalogView | null = null) {}
 
   /** The committed catalog plus own changes. Ask anew after each command. */
   get catalog(): CatalogView {
-    return this.ownView ?? this.store.committed(this.databaseOid);
+    return this.ownView ?? this.past ?? this.store.committed(this.databaseOid);
   }
 
   /** There are own changes: commit with `synchronous: true`. */
@@ -259,6 +298,7 @@ export class CatalogTransaction {
 
   private layer(): TransactionLayer {
     if (!this.own) {
+      if (this.past) throw new DatabaseError('25006', 'cannot change the catalog while oxbow.as_of is set');
       this.own = new TransactionLayer();
       this.ownView = this.store.ownView(this.databaseOid, this.own, () => this.version, this.touched);
     }

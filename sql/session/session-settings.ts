@@ -17,6 +17,8 @@ export interface StatementSettings {
   readonly defaultDeferrable: boolean;
   readonly idleInTransactionTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  /** The moment of the past that is read, canonical; empty: now. */
+  readonly asOf: string;
 }
 
 interface Undo { readonly name: string; readonly before: string | undefined; readonly local: boolean }
@@ -26,6 +28,8 @@ export interface SettingHooks {
   /** Is there a time zone of that name? Answers its canonical spelling. */
   timeZone(name: string): string | null;
   roleExists(name: string): boolean;
+  /** A moment of the past in its canonical form. */
+  asOf(text: string): string;
   /** A change that the client must hear of (ParameterStatus). */
   reported(name: string, value: string): void;
 }
@@ -110,6 +114,7 @@ export class SessionSettings implements SettingsReader {
       defaultDeferrable: this.boolean('default_transaction_deferrable'),
       idleInTransactionTimeoutMs: this.number('idle_in_transaction_session_timeout'),
       idleTimeoutMs: this.number('idle_session_timeout'),
+      asOf: this.stored('oxbow.as_of') ?? '',
     });
   }
 
@@ -212,6 +217,7 @@ export class SessionSettings implements SettingsReader {
       case 'search_path':
         if (splitIdentifierList(normal) === null) throw new DatabaseError('22023', `invalid value for parameter "search_path": "${value}"`, { detail: 'List syntax is invalid.' });
         return normal;
+      case 'oxbow.as_of': return this.#hooks.asOf(normal);
       case 'application_name': case 'cluster_name':
         return normal.replace(/[^\x20-\x7e]/g, '?').slice(0, 63);
       case 'standard_conforming_strings':

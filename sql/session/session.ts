@@ -31,6 +31,7 @@ import { lockRelations } from './relation-locks.js';
 import { toDatabaseError } from './internal-error.js';
 import { NOTIFY_PREFIX, SessionNotifications, type Notification, type NotifyingSession } from './notifications.js';
 import { closePortal, type Portal } from './portal.js';
+import { canonicalMoment } from './as-of.js';
 import { ensureAnalyzed, isValid, prepareStatement, queryTag, type PreparedStatement } from './prepared.js';
 import { checkFormats, expandFormats } from './row-encoder.js';
 import { encoderOf, liftedHasShortPath, NOT_SHORT, runShort, type ShortOutcome } from './short-statement.js';
@@ -124,11 +125,11 @@ export class Session {
       {
         timeZone: timeZoneName,
         roleExists: (name) => this.catalog.roleNamed(name) !== undefined,
+        asOf: (text) => canonicalMoment(this, text),
         reported: (name, value) => this.sink.parameterStatus(name, value),
       },
       new Map([...this.cluster.serverSettings, ['session_authorization', role.rolname], ['is_superuser', role.rolsuper ? 'on' : 'off']]),
     );
-    for (const [name, value] of options.settings) this.settings.setStartup(name, value);
     this.transaction = new SessionTransaction(this.cluster, this.databaseOid, this.engineSession, this.settings, {
       beforeCommit: () => this.#runBeforeCommit(),
       ended: (committed) => this.#transactionEnded(committed),
@@ -141,6 +142,7 @@ export class Session {
     this.engineSession.deadlockTimeoutMs = () => this.settings.number('deadlock_timeout');
     this.notifications = new SessionNotifications(this.cluster.notifications, new NotifyingClient(this));
     this.context = new SessionContext(this);
+    for (const [name, value] of options.settings) this.settings.setStartup(name, value);
     this.#slices = new SliceInterrupts(() => this.cluster.runtime.clock.monotonicMs(), () => this.checkInterrupt());
     this.cluster.backends.add({
       pid: this.pid, info: () => this.info(), cancel: () => this.cancel(),

@@ -92,6 +92,10 @@ function setValue(session: Session, name: string, value: string, local: boolean,
     case 'timezone':
       session.settings.set('TimeZone', value.toLowerCase() === 'default' ? session.settings.resetValue('TimeZone') : numericZone(value), local, superuser);
       return;
+    case 'oxbow.as_of':
+      session.settings.set(name, value, local, superuser);
+      session.transaction.momentChanged();
+      return;
     default:
       session.settings.set(name, value, local, superuser);
   }
@@ -111,6 +115,7 @@ function resetValue(session: Session, name: string, local: boolean, superuser: b
   if (name === 'role') return setRole(session, 'none');
   if (name === 'session_authorization') return setSessionAuthorization(session, null);
   session.settings.reset(name === 'timezone' ? 'TimeZone' : name, local, superuser);
+  if (name === 'oxbow.as_of') session.transaction.momentChanged();
 }
 
 function setRole(session: Session, name: string): void {

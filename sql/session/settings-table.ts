@@ -50,6 +50,15 @@ const OWN: readonly SettingDefinition[] = [
     name: 'oxbow.transaction_memory', category: 'Resource Usage / Memory', shortDescription: 'Sets the most memory one transaction\'s writes may take.', extraDescription: null,
     context: 'user', type: 'integer', unit: 'kB', min: 1024, max: 2147483647, enumValues: null, bootValue: '1048576', flags: [],
   },
+  {
+    name: 'oxbow.as_of', category: 'Client Connection Defaults / Statement Behavior', shortDescription: 'Sets the moment of the past that transactions read.',
+    extraDescription: 'A time, a time ago ("-10 minutes") or a position of the log ("0/1A2B3C"); empty: now. Transactions are read-only while it is set.',
+    context: 'user', type: 'string', unit: null, min: null, max: null, enumValues: null, bootValue: '', flags: [],
+  },
+  {
+    name: 'oxbow.retention', category: 'Resource Usage / Disk', shortDescription: 'Shows how long old row versions are kept for oxbow.as_of.', extraDescription: null,
+    context: 'postmaster', type: 'integer', unit: 'ms', min: 0, max: 2147483647, enumValues: null, bootValue: '0', flags: [],
+  },
 ];
 
 function load(): ReadonlyMap<string, SettingDefinition> {

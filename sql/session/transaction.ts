@@ -8,6 +8,7 @@ import { DatabaseError } from '../../engine/errors.js';
 import type { SubId } from '../../engine/ids.js';
 import type { EngineSession, IsolationLevel, Transaction } from '../../engine/storage.js';
 import { CatalogTransaction } from '../catalog/catalog-store.js';
+import { lsnOfMoment } from './as-of.js';
 import type { Cluster } from './cluster.js';
 import type { SessionSettings } from './session-settings.js';
 
@@ -28,6 +29,10 @@ export interface TransactionModes {
 }
 
 const NO_MODES: TransactionModes = {};
+const NOTHING = {};
+
+/** However a transaction was begun: the past is one snapshot, and nobody changes it. */
+const PAST_MODES: Required<TransactionModes> = { isolation: 'repeatable read', readOnly: true, deferrable: false };
 
 /** Work that others want done at the ends of a transaction: deferred constraints, cursors, temporary tables. */
 export interface TransactionHooks {
@@ -44,6 +49,8 @@ export class SessionTransaction {
   #catalog: CatalogTransaction | null = null;
   #savepoints: Savepoint[] = [];
   #modes: Required<TransactionModes> = { isolation: 'read committed', readOnly: false, deferrable: false };
+  /** As asked for: what `#modes` is made of, unless the past is read. */
+  #wanted = this.#modes;
   #defaults = this.#modes;
   #defaultsOf: object | null = null;
   #published: object | null = null;
@@ -93,7 +100,7 @@ export class SessionTransaction {
 
   begin(status: 'implicit' | 'block', modes: TransactionModes = NO_MODES): void {
     const defaults = this.#defaultModes();
-    this.#modes = modes === NO_MODES ? defaults : {
+    this.#wanted = modes === NO_MODES ? defaults : {
       isolation: modes.isolation ?? defaults.isolation,
       readOnly: modes.readOnly ?? defaults.readOnly,
       deferrable: modes.deferrable ?? defaults.deferrable,
@@ -116,11 +123,27 @@ export class SessionTransaction {
   }
 
   #open(snapshotLsn?: Lsn): void {
+    const { asOf } = this.settings.statement;
+    this.#modes = asOf === '' ? this.#wanted : PAST_MODES;
     const { isolation, readOnly, deferrable } = this.#modes;
-    const transaction = this.cluster.storage.begin({ isolation, readOnly, deferrable, session: this.engineSession, ...(snapshotLsn === undefined ? {} : { snapshotLsn }) });
-    this.#catalog = new CatalogTransaction(this.cluster.catalogs, this.databaseOid, transaction);
+    const moment = asOf === '' ? undefined : lsnOfMoment(asOf, this.cluster.storage);
+    if (moment !== undefined && snapshotLsn !== undefined && snapshotLsn !== moment) throw new DatabaseError('22023', 'the snapshot is not of the moment that oxbow.as_of names');
+    const past = moment === undefined ? null : this.cluster.catalogs.past(this.databaseOid, moment);
+    const at = moment !== undefined ? { asOf: moment } : snapshotLsn === undefined ? NOTHING : { snapshotLsn };
+    const transaction = this.cluster.storage.begin({ isolation, readOnly, deferrable, session: this.engineSession, ...at });
+    this.#catalog = new CatalogTransaction(this.cluster.catalogs, this.databaseOid, transaction, past);
     if (this.#savepoints.length > 0) this.#savepoints = [];
     this.#started = false;
+  }
+
+  /** oxbow.as_of was set: a transaction that has not begun to read goes there. */
+  momentChanged(): void {
+    if (!this.#catalog) return;
+    if (this.#started) throw new DatabaseError('25001', 'oxbow.as_of must be set before any query');
+    if (this.#savepoints.length > 0) throw new DatabaseError('25001', 'oxbow.as_of must not be set in a subtransaction');
+    this.#catalog.transaction.rollback();
+    this.#open();
+    this.#publishModes();
   }
 
   #publishModes(): void {
@@ -146,13 +169,14 @@ export class SessionTransaction {
       throw new DatabaseError('25001', 'SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction');
     if (this.#started && this.#modes.readOnly && modes.readOnly === false)
       throw new DatabaseError('25001', 'transaction read-write mode must be set before any query');
-    const next = { ...this.#modes, ...Object.fromEntries(Object.entries(modes).filter(([, value]) => value !== undefined)) };
+    const inPast = this.settings.statement.asOf !== '';
+    if (inPast && modes.readOnly === false) throw new DatabaseError('0A000', 'cannot set transaction read-write mode while oxbow.as_of is set');
+    this.#wanted = { ...this.#wanted, ...Object.fromEntries(Object.entries(modes).filter(([, value]) => value !== undefined)) };
     if (!this.#started && this.#catalog) {
       // nothing has been read or written yet: begin anew with the right modes
       this.#catalog.transaction.rollback();
-      this.#modes = next;
       this.#open();
-    } else this.#modes = next;
+    } else if (!inPast) this.#modes = this.#wanted;
     this.#publishModes();
   }
 
@@ -187,7 +211,7 @@ export class SessionTransaction {
 
   /** COMMIT. Answers the command tag: a failed block rolls back. */
   commitBlock(chain: boolean): string | Promise<string> {
-    const modes = this.#modes;
+    const modes = this.#wanted;
     if (this.status === 'failed') {
       this.rollback();
       if (chain) this.begin('block', modes);
@@ -207,7 +231,7 @@ export class SessionTransaction {
 
   /** ROLLBACK */
   rollbackBlock(chain: boolean): void {
-    const modes = this.#modes;
+    const modes = this.#wanted;
     if (this.status !== 'block' && this.status !== 'failed') {
       if (chain) throw new DatabaseError('25P01', 'ROLLBACK AND CHAIN can only be used in transaction blocks');
       this.hooks.warning('25P01', 'there is no transaction in progress');
