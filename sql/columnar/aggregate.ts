@@ -19,7 +19,8 @@ import type { Kernel } from './kernel.js';
 import type { Lowering } from './lower-expression.js';
 import { Pipeline, PipelineRun, type Sink } from './pipeline.js';
 import { StageBuilder, require as requireOf, type Stage } from './stage.js';
-import type { Value } from './value.js';
+import { intValue, type Value } from './value.js';
+import { NotColumnar } from './segment.js';
 
 /** How a group becomes an output row. */
 type OutputColumn = { readonly group: number } | { readonly agg: number };
@@ -28,6 +29,8 @@ export interface AggregatePlan {
   readonly node: AggNode;
   readonly stage: Stage;
   readonly columns: readonly OutputColumn[];
+  /** By group: found by the others, only kept. */
+  readonly dependent: readonly boolean[];
   readonly having: RowFilter | null;
   /** The order that an aggregate over sorted input promises: sort keys and the group each is. */
   readonly order: { readonly keys: readonly SortKey[]; readonly groups: readonly number[] } | null;
@@ -61,7 +64,7 @@ export function planAggregate(node: AggNode, compiler: PlanCompiler): AggregateP
     else return null;
   }
   requireOf(stage, exprs);
-  return { node, stage, columns, order, having: compileFilter(node.filter, compiler.scope(node.output)) };
+  return { node, stage, columns, dependent: dependentGroups(node, compiler), order, having: compileFilter(node.filter, compiler.scope(node.output)) };
 }
 
 /** What is computed per row. */
@@ -71,13 +74,19 @@ function inputs(node: AggNode): Expr[] {
 
 interface GroupColumn { readonly value: Value; readonly key: number; readonly nulls: number; readonly datum: number }
 
+/** Groups that are found by their number alone: no hashing. */
+interface Direct { readonly slots: Int32Array; readonly parts: readonly { readonly min: number; readonly span: number; readonly max: number }[] }
+
 class AggregateSink implements Sink {
   readonly table = new GroupTable();
   readonly aggregates: readonly KernelAggregate[];
   private groups: GroupColumn[] | null = null;
+  private direct: Direct | null = null;
+  private rows = -1;
 
-  constructor(private readonly node: AggNode, private readonly run: PipelineRun, scope: ReturnType<PlanCompiler['scope']>) {
-    this.aggregates = node.aggs.map((agg) => kernelAggregate(agg, this.table, run, scope));
+  constructor(private readonly node: AggNode, private readonly dependent: readonly boolean[], private readonly run: PipelineRun, scope: ReturnType<PlanCompiler['scope']>) {
+    const shared = { rows: () => (this.rows >= 0 ? this.rows : (this.rows = this.table.addColumn(new GrowableColumn('float', false, this.table.capacity)))) };
+    this.aggregates = node.aggs.map((agg) => kernelAggregate(agg, this.table, run, scope, shared));
     // Without groups there is one, even over no rows.
     if (node.groups.length === 0) this.table.add(0, 0);
   }
@@ -87,64 +96,111 @@ class AggregateSink implements Sink {
     const name = kernel.outside(table, 't');
     const used = new Map<number, string>();
     const reload: string[] = [];
-    const arrays: GroupArrays = {
-      data(column) {
-        let found = used.get(column);
-        if (found === undefined) {
-          used.set(column, (found = kernel.name('g')));
-          kernel.before(`let ${found} = ${name}.columns[${column}].data;`);
-          reload.push(`${found} = ${name}.columns[${column}].data;`);
-        }
-        return found;
-      },
+    const data = (column: number): string => {
+      let found = used.get(column);
+      if (found === undefined) {
+        used.set(column, (found = kernel.name('g')));
+        kernel.before(`let ${found} = ${name}.columns[${column}].data;`);
+        reload.push(`${found} = ${name}.columns[${column}].data;`);
+      }
+      return found;
     };
-    if (node.groups.length === 0) {
-      for (const aggregate of this.aggregates) aggregate.step(kernel, lowering, '0', arrays);
-      return;
-    }
-    const group = this.findGroup(kernel, lowering, arrays, name, reload);
+    const locals = new Map<number, string>();
+    // The only group lives in local variables.
+    const local = (column: number): string => {
+      let found = locals.get(column);
+      if (found === undefined) {
+        locals.set(column, (found = kernel.name('g')));
+        kernel.before(`let ${found} = ${name}.columns[${column}].data[0];`);
+        kernel.after(`${name}.columns[${column}].data[0] = ${found};`);
+      }
+      return found;
+    };
+    let counting = false;
+    const alone = node.groups.length === 0;
+    const arrays: GroupArrays = {
+      cell: (column, group) => (alone ? local(column) : `${data(column)}[${group}]`),
+      countRows: () => void (counting = true),
+    };
+    const group = alone ? '0' : this.findGroup(kernel, lowering, data, name, reload);
     // The steps name their arrays while they are written; the reloading before them must know all.
     for (const aggregate of this.aggregates) aggregate.step(kernel, lowering, group, arrays);
+    if (counting) kernel.line(`${arrays.cell(this.rows, group)}++;`);
   }
 
-  private findGroup(kernel: Kernel, lowering: Lowering, arrays: GroupArrays, name: string, reload: string[]): string {
-    const { table, node, run } = this;
-    const values = node.groups.map((expr) => lowering.value(expr));
-    const boxed = values.map((value, k) => (this.groups ? this.groups[k]!.datum >= 0 : !run.isKey(value)));
-    const keys = values.map((value, k) => (boxed[k]! ? run.boxedKey(value, lowering, kernel) : value));
-    this.groups ??= values.map((value, k) => ({
-      value,
-      key: table.addColumn(new GrowableColumn(keys[k]!.kind === 'ref' ? 'ref' : 'float', false, table.capacity)),
-      nulls: keys[k]!.isNull === null ? -1 : table.addColumn(new GrowableColumn('bool', false, table.capacity)),
-      datum: boxed[k]! ? table.addColumn(new GrowableColumn('any', false, table.capacity)) : -1,
-    }));
+  private findGroup(kernel: Kernel, lowering: Lowering, data: (column: number) => string, name: string, reload: string[]): string {
+    const { table, node, run, dependent } = this;
+    const fresh = this.groups === null;
+    const group = kernel.name('w');
+    const values = node.groups.map((expr, k) => (dependent[k] ? null : lowering.value(expr)));
+    const boxed = values.map((value, k) => value !== null && (this.groups ? this.groups[k]!.datum >= 0 : !run.isGroupKey(value)));
+    const keys = values.map((value, k) => (value && boxed[k]! ? run.boxedKey(value, lowering, kernel) : value));
+    if (this.groups && values.some((value, k) => value && !boxed[k]! && !run.isGroupKey(value))) throw new NotColumnar();
+    // Groups are made by later kernels too, whose values must fit the same columns.
+    this.groups ??= values.map((value, k) => {
+      const key = keys[k];
+      if (!value || !key) return { value: intValue('0', null, 0, 0, 0), key: -1, nulls: -1, datum: table.addColumn(new GrowableColumn('any', false, table.capacity)) };
+      return {
+        value,
+        key: table.addColumn(new GrowableColumn(key.kind === 'ref' ? 'ref' : 'float', false, table.capacity)),
+        nulls: key.isNull === null ? -1 : table.addColumn(new GrowableColumn('bool', false, table.capacity)),
+        datum: boxed[k]! ? table.addColumn(new GrowableColumn('any', false, table.capacity)) : -1,
+      };
+    });
     const columns = this.groups;
-    const parts = keys.map((key, k) => {
+    const parts: { code: string; isNull: string | null; k: number }[] = [];
+    keys.forEach((key, k) => {
+      if (!key) return;
+      if (columns[k]!.nulls < 0 && key.isNull !== null) throw new NotColumnar();
       const isNull = columns[k]!.nulls >= 0 ? kernel.name('u') : null;
       if (isNull) kernel.line(`const ${isNull} = ${key.isNull ?? 'false'} ? 1 : 0;`);
       const code = kernel.name('q');
       kernel.line(`const ${code} = ${isNull ? `${isNull} === 1 ? 0 : ` : ''}${key.code};`);
-      return { code, isNull };
+      parts.push({ code, isNull, k });
     });
-    const hash = kernel.name('h');
-    kernel.line(`let ${hash} = 0;`);
-    parts.forEach(({ code, isNull }) => {
-      kernel.line(`${hash} = Math.imul(${hash} ^ (${code} | 0), -1640531535) ^ ((${code} / 4294967296) | 0)${isNull ? ` ^ ${isNull}` : ''}; ${hash} ^= ${hash} >>> 15;`);
+    const present = keys.filter((key) => key !== null);
+    if (fresh) this.direct = directGroups(present, lowering.sourceRows);
+    const direct = this.direct;
+    if (direct && present.some((key, n) => key.isNull !== 'true' && (key.min < direct.parts[n]!.min || key.max > direct.parts[n]!.max))) throw new NotColumnar();
+    let added: string;
+    if (direct) {
+      const slots = kernel.outside(direct.slots, 's');
+      const index = parts.reduce((sum, { code, isNull }, n) => {
+        const { min, span } = direct.parts[n]!;
+        const own = min === 0 ? code : `${code} - ${kernel.outside(min)}`;
+        const offset = isNull ? `(${isNull} === 1 ? ${span - 1} : ${own})` : own;
+        return sum === '' ? offset : `(${sum}) * ${span} + ${offset}`;
+      }, '');
+      const slot = kernel.name('p');
+      kernel.line(`const ${slot} = ${index};`);
+      kernel.line(`let ${group} = ${slots}[${slot}] - 1;`);
+      added = `${name}.addDirect(); ${slots}[${slot}] = ${group} + 1;`;
+    } else {
+      const hash = kernel.name('h');
+      kernel.line(`let ${hash} = 0;`);
+      parts.forEach(({ code, isNull }) => {
+        kernel.line(`${hash} = Math.imul(${hash} ^ (${code} | 0), -1640531535) ^ ((${code} / 4294967296) | 0)${isNull ? ` ^ ${isNull}` : ''}; ${hash} ^= ${hash} >>> 15;`);
+      });
+      const slots = kernel.name('s');
+      const mask = kernel.name('m');
+      kernel.before(`let ${slots} = ${name}.slots, ${mask} = ${name}.mask;`);
+      const slot = kernel.name('p');
+      const same = parts.map(({ code, isNull, k }) => `${data(columns[k]!.key)}[${group}] === ${code}${isNull ? ` && ${data(columns[k]!.nulls)}[${group}] === ${isNull}` : ''}`);
+      kernel.line(`let ${slot} = ${hash} & ${mask}, ${group};`);
+      kernel.line(`while ((${group} = ${slots}[${slot}] - 1) >= 0 && !(${same.join(' && ')})) ${slot} = (${slot} + 1) & ${mask};`);
+      added = `${name}.add(${hash}, ${slot}); ${slots} = ${name}.slots; ${mask} = ${name}.mask;`;
+    }
+    kernel.block(`if (${group} < 0)`, () => {
+      kernel.late(() => `${group} = ${added} ${reload.join(' ')}`);
+      for (const { code, isNull, k } of parts) {
+        const { key, nulls, datum } = columns[k]!;
+        kernel.line(`${data(key)}[${group}] = ${code};${isNull ? ` ${data(nulls)}[${group}] = ${isNull};` : ''}`);
+        if (datum >= 0) kernel.line(`${data(datum)}[${group}] = ${lowering.datum(values[k]!)};`);
+      }
+      node.groups.forEach((expr, k) => {
+        if (dependent[k]) kernel.line(`${data(columns[k]!.datum)}[${group}] = ${lowering.plainDatum(expr)};`);
+      });
     });
-    const slots = kernel.name('s');
-    const mask = kernel.name('m');
-    kernel.before(`let ${slots} = ${name}.slots, ${mask} = ${name}.mask;`);
-    const slot = kernel.name('p');
-    const group = kernel.name('w');
-    const same = parts.map(({ code, isNull }, k) => `${arrays.data(columns[k]!.key)}[${group}] === ${code}${isNull ? ` && ${arrays.data(columns[k]!.nulls)}[${group}] === ${isNull}` : ''}`);
-    kernel.line(`let ${slot} = ${hash} & ${mask}, ${group};`);
-    kernel.line(`while ((${group} = ${slots}[${slot}] - 1) >= 0 && !(${same.join(' && ')})) ${slot} = (${slot} + 1) & ${mask};`);
-    const stores = parts.map(({ code, isNull }, k) => {
-      const { key, nulls, datum } = columns[k]!;
-      const first = datum >= 0 ? ` ${arrays.data(datum)}[${group}] = ${lowering.datum(values[k]!)};` : '';
-      return `${arrays.data(key)}[${group}] = ${code};${isNull ? ` ${arrays.data(nulls)}[${group}] = ${isNull};` : ''}${first}`;
-    });
-    kernel.late(() => `if (${group} < 0) { ${group} = ${name}.add(${hash}, ${slot}); ${slots} = ${name}.slots; ${mask} = ${name}.mask; ${reload.join(' ')} ${stores.join(' ')} }`);
     return group;
   }
 
@@ -167,6 +223,35 @@ class AggregateSink implements Sink {
   }
 }
 
+/** Most slots of a direct look-up for each row of the source. */
+const DIRECT_SLOTS_PER_ROW = 4;
+const FREE_DIRECT_SLOTS = 65536;
+
+function directGroups(keys: readonly Value[], sourceRows: number): Direct | null {
+  let product = 1;
+  const parts = keys.map(({ min, max, isNull }) => {
+    const span = max - min + 1 + (isNull === null ? 0 : 1);
+    product *= span;
+    return { min, max, span };
+  });
+  if (keys.length === 0 || keys.some((key) => key.kind !== 'int' && key.kind !== 'ref' && key.kind !== 'bool' && key.kind !== 'decimal')) return null;
+  if (!(product <= Math.max(FREE_DIRECT_SLOTS, sourceRows * DIRECT_SLOTS_PER_ROW))) return null;
+  return { slots: new Int32Array(product), parts };
+}
+
+/** Groups whose value follows from the others: columns of a relation whose whole primary key is among the groups. */
+function dependentGroups(node: AggNode, compiler: PlanCompiler): boolean[] {
+  const { groups } = node;
+  return groups.map((group) => {
+    if (group.kind !== 'Var' || group.attno <= 0) return false;
+    const entry = compiler.plan.rangeTable[group.varno - 1];
+    const relation = entry?.kind === 'relation' ? compiler.catalog.relation(entry.relation) : undefined;
+    const key = relation?.indexes.find((index) => index.primary && index.valid && index.immediate)?.keyColumns.map((column) => column.attnum);
+    if (!key || key.length === 0 || key.includes(group.attno)) return false;
+    return key.every((attnum) => groups.some((other) => other.kind === 'Var' && other.varno === group.varno && other.attno === attnum));
+  });
+}
+
 /** Runs it. Throws NotColumnar before the first batch when the data do not fit. */
 export function* runAggregate(plan: AggregatePlan, compiler: PlanCompiler, state: ExecState): Generator<Batch | Pending, void> {
   const { node, stage, columns, having, order } = plan;
@@ -177,7 +262,7 @@ export function* runAggregate(plan: AggregatePlan, compiler: PlanCompiler, state
   }
   const run = new PipelineRun(compiler, state);
   yield* run.evaluateConstants(inputs(node), [stage.layout]);
-  const sink = new AggregateSink(node, run, compiler.scope(stage.layout.output));
+  const sink = new AggregateSink(node, plan.dependent, run, compiler.scope(stage.layout.output));
   yield* new Pipeline(run, stage, sink).execute();
   const { count } = sink.table;
   const permutation = order && sortedOrder(count, keyComparer(order.keys, compiler)(order.groups.map((k) => Array.from({ length: count }, (_, group) => sink.groupValue(k, group)))));

@@ -25,8 +25,16 @@ export interface KernelAggregate {
   result(group: number, state: ExecState): Datum;
 }
 
-/** Names of the group table's arrays in the kernel being written. */
-export interface GroupArrays { data(column: number): string }
+/** The group table's columns in the kernel being written. */
+export interface GroupArrays {
+  /** Source of the number of `group` in a column, to read and to assign. */
+  cell(column: number, group: string): string;
+  /** Has the rows of each group counted, once for all who ask. */
+  countRows(): void;
+}
+
+/** What the aggregates of one node share. */
+export interface SharedColumns { /** Rows by group, whatever they hold; made when first asked for. */ rows(): number }
 
 const INT8 = 20;
 const FLOAT8 = 701;
@@ -42,12 +50,12 @@ export function supportsAggregate(agg: Aggref, scope: CompileScope): boolean {
   return true;
 }
 
-export function kernelAggregate(agg: Aggref, table: GroupTable, run: PipelineRun, scope: CompileScope): KernelAggregate {
+export function kernelAggregate(agg: Aggref, table: GroupTable, run: PipelineRun, scope: CompileScope, shared: SharedColumns): KernelAggregate {
   const name = procOf(scope, agg.func).proname;
   const exprs = agg.args.map((arg) => arg.expr);
   if (name === 'count' && agg.distinct.length > 0) return countDistinct(agg, table, run);
-  if (name === 'count') return counting(agg, table);
-  if ((name === 'sum' || name === 'avg' || name === 'min' || name === 'max') && exprs.length === 1) return new Adaptive(agg, name, table, run, scope);
+  if (name === 'count') return counting(agg, table, shared);
+  if ((name === 'sum' || name === 'avg' || name === 'min' || name === 'max') && exprs.length === 1) return new Adaptive(agg, name, table, run, scope, shared);
   return new Stepped(agg, scope);
 }
 
@@ -63,12 +71,18 @@ function numbers(table: GroupTable): number {
   return table.addColumn(new GrowableColumn('float', false, table.capacity));
 }
 
-function counting(agg: Aggref, table: GroupTable): KernelAggregate {
-  const column = numbers(table);
+function counting(agg: Aggref, table: GroupTable, shared: SharedColumns): KernelAggregate {
+  let column = -1;
+  let everyRow = false;
   return {
     step(kernel, lowering, group, arrays) {
       const isNull = anyOf(...agg.args.map((arg) => nullTest(lowering.value(arg.expr))));
-      guarded(agg, kernel, lowering, isNull, () => kernel.line(`${arrays.data(column)}[${group}]++;`));
+      if (column < 0) {
+        everyRow = isNull === null && agg.filter === null;
+        column = everyRow ? shared.rows() : numbers(table);
+      } else if (everyRow && isNull !== null) throw new NotColumnar();
+      if (everyRow) arrays.countRows();
+      else guarded(agg, kernel, lowering, isNull, () => kernel.line(`${arrays.cell(column, group)}++;`));
     },
     result: (group) => (table.columns[column]!.data as Float64Array)[group]!,
   };
@@ -87,7 +101,7 @@ function countDistinct(agg: Aggref, table: GroupTable, run: PipelineRun): Kernel
       guarded(agg, kernel, lowering, plain.kind === 'any' ? null : plain.isNull, () => {
         const key = run.isKey(plain) ? plain : run.boxedKey(plain, lowering, kernel);
         const add = `${kernel.outside(pairs.add, 'f')}(${group}, ${key.code})`;
-        kernel.line(`if (${plain.kind === 'any' ? `${key.code} >= 0 && ` : ''}${add}) ${arrays.data(column)}[${group}]++;`);
+        kernel.line(`if (${plain.kind === 'any' ? `${key.code} >= 0 && ` : ''}${add}) ${arrays.cell(column, group)}++;`);
       });
     },
     result: (group) => (table.columns[column]!.data as Float64Array)[group]!,
@@ -100,23 +114,23 @@ class Adaptive implements KernelAggregate {
   private kind: ValueKind = 'any';
   private scale = 0;
 
-  constructor(private readonly agg: Aggref, private readonly name: 'sum' | 'avg' | 'min' | 'max', private readonly table: GroupTable, private readonly run: PipelineRun, private readonly scope: CompileScope) {}
+  constructor(private readonly agg: Aggref, private readonly name: 'sum' | 'avg' | 'min' | 'max', private readonly table: GroupTable, private readonly run: PipelineRun, private readonly scope: CompileScope, private readonly shared: SharedColumns) {}
 
   step(kernel: Kernel, lowering: Lowering, group: string, arrays: GroupArrays): void {
     const value = lowering.value(this.agg.args[0]!.expr);
     if (!this.chosen) {
       this.kind = value.kind;
       this.scale = value.scale;
-      this.chosen = this.choose(value);
+      this.chosen = this.choose(value, lowering.maxRows);
     } else if (!(this.chosen instanceof Stepped) && (value.kind !== this.kind || value.scale !== this.scale)) throw new NotColumnar();
     this.chosen.step(kernel, lowering, group, arrays);
   }
 
-  private choose(value: Value): KernelAggregate {
-    const { agg, name, table, run, scope } = this;
+  private choose(value: Value, maxRows: number): KernelAggregate {
+    const { agg, name, table, run, scope, shared } = this;
     const integral = value.kind === 'int' || value.kind === 'decimal';
     if (name === 'sum' || name === 'avg') {
-      if (integral && value.min >= -EXACT / 2 && value.max <= EXACT / 2) return exactSum(agg, name, table, value);
+      if (integral && value.min >= -EXACT / 2 && value.max <= EXACT / 2) return exactSum(agg, name, table, value, shared, maxRows);
       if (value.kind === 'float' && value.type === FLOAT8) return floatSum(agg, name, table);
     } else {
       if (integral && value.shownScale === undefined) return extreme(agg, name, table, value, (number) => (value.kind === 'int' ? number + 0 : Numeric.of(number + 0, value.scale)));
@@ -132,25 +146,29 @@ class Adaptive implements KernelAggregate {
 }
 
 /** Integers and decimals: a low part that carries into a high one when it could lose digits. */
-function exactSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable, value: Value): KernelAggregate {
+function exactSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable, value: Value, shared: SharedColumns, maxRows: number): KernelAggregate {
   const low = numbers(table);
   const high = numbers(table);
-  const count = numbers(table);
+  const everyRow = value.isNull === null && agg.filter === null;
+  const count = everyRow ? shared.rows() : numbers(table);
   const shown = value.shownScale === undefined ? -1 : numbers(table);
   const magnitude = Math.max(Math.abs(value.min), Math.abs(value.max));
-  const carries = magnitude * MAX_ROWS > EXACT;
+  const carries = magnitude * Math.min(MAX_ROWS, maxRows) > EXACT;
   return {
     step(kernel, lowering, group, arrays) {
       const found = lowering.value(agg.args[0]!.expr);
+      // Written for other rows than the first time: the bounds do not hold for them.
+      if ((everyRow && found.isNull !== null) || Math.max(Math.abs(found.min), Math.abs(found.max)) > magnitude || (!carries && lowering.maxRows > maxRows)) throw new NotColumnar();
       guarded(agg, kernel, lowering, found.isNull, () => {
-        const sum = `${arrays.data(low)}[${group}]`;
-        kernel.line(`${arrays.data(count)}[${group}]++;`);
-        if (shown >= 0) kernel.line(`if (${found.shownScale ?? String(found.scale)} > ${arrays.data(shown)}[${group}]) ${arrays.data(shown)}[${group}] = ${found.shownScale ?? String(found.scale)};`);
+        const sum = arrays.cell(low, group);
+        if (everyRow) arrays.countRows();
+        else kernel.line(`${arrays.cell(count, group)}++;`);
+        if (shown >= 0) kernel.line(`if (${found.shownScale ?? String(found.scale)} > ${arrays.cell(shown, group)}) ${arrays.cell(shown, group)} = ${found.shownScale ?? String(found.scale)};`);
         if (!carries) kernel.line(`${sum} += ${found.code};`);
         else {
           const next = kernel.name('s');
           kernel.line(`const ${next} = ${sum} + ${found.code};`);
-          kernel.line(`if (${next} > ${EXACT / 4} || ${next} < ${-EXACT / 4}) { const c = Math.trunc(${next} / ${CARRY}); ${arrays.data(high)}[${group}] += c; ${sum} = ${next} - c * ${CARRY}; } else ${sum} = ${next};`);
+          kernel.line(`if (${next} > ${EXACT / 4} || ${next} < ${-EXACT / 4}) { const c = Math.trunc(${next} / ${CARRY}); ${arrays.cell(high, group)} += c; ${sum} = ${next} - c * ${CARRY}; } else ${sum} = ${next};`);
         }
       });
     },
@@ -175,7 +193,7 @@ function floatSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable): KernelAg
   return {
     step(kernel, lowering, group, arrays) {
       const found = lowering.value(agg.args[0]!.expr);
-      guarded(agg, kernel, lowering, found.isNull, () => kernel.line(`${arrays.data(sum)}[${group}] += ${found.code}; ${arrays.data(count)}[${group}]++;`));
+      guarded(agg, kernel, lowering, found.isNull, () => kernel.line(`${arrays.cell(sum, group)} += ${found.code}; ${arrays.cell(count, group)}++;`));
     },
     result(group) {
       const rows = (table.columns[count]!.data as Float64Array)[group]!;
@@ -195,12 +213,12 @@ function extreme(agg: Aggref, name: 'min' | 'max', table: GroupTable, value: Val
     step(kernel, lowering, group, arrays) {
       const found = lowering.value(agg.args[0]!.expr);
       guarded(agg, kernel, lowering, found.isNull, () => {
-        const current = `${arrays.data(best)}[${group}]`;
+        const current = arrays.cell(best, group);
         const x = kernel.name('x');
         kernel.line(`const ${x} = ${found.code};`);
         // NaN is greater than every number.
         const nan = value.kind !== 'float' ? '' : name === 'max' ? ` || ${x} !== ${x}` : ` || ${current} !== ${current}`;
-        kernel.line(`if (${arrays.data(seen)}[${group}] === 0 || ${x} ${name === 'min' ? '<' : '>'} ${current}${nan}) { ${current} = ${x}; ${arrays.data(seen)}[${group}] = 1; }`);
+        kernel.line(`if (${arrays.cell(seen, group)} === 0 || ${x} ${name === 'min' ? '<' : '>'} ${current}${nan}) { ${current} = ${x}; ${arrays.cell(seen, group)} = 1; }`);
       });
     },
     result: (group) => ((table.columns[seen]!.data as Uint8Array)[group] === 0 ? null : datum((table.columns[best]!.data as Float64Array)[group]!)),
@@ -217,7 +235,7 @@ function extremeText(agg: Aggref, name: 'min' | 'max', table: GroupTable, run: P
     step(kernel, lowering, group, arrays) {
       const found = lowering.value(agg.args[0]!.expr);
       guarded(agg, kernel, lowering, found.isNull, () => {
-        const current = `${arrays.data(best)}[${group}]`;
+        const current = arrays.cell(best, group);
         const x = kernel.name('x');
         kernel.line(`const ${x} = ${found.code};`);
         kernel.line(`if (${kernel.outside(better, 'f')}(${x}, ${current})) ${current} = ${x} + 1;`);

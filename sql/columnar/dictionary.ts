@@ -1,7 +1,11 @@
+import { characterLength } from '../types/utf8.js';
+
 /** The texts of a column by code: as strings while they are few, as bytes decoded on demand where nearly every row has its own. */
 export interface Dictionary {
   readonly length: number;
   readonly bytes: number;
+  /** Characters that every text has, trailing blanks included; -1 where they differ. */
+  readonly characters: number;
   get(code: number): string;
 }
 
@@ -12,10 +16,22 @@ export function makeDictionary(texts: readonly string[]): Dictionary {
   return texts.length <= MAX_STRINGS ? new Strings(texts) : new Blob(texts);
 }
 
+function commonLength(texts: readonly string[]): number {
+  let common = -1;
+  for (const text of texts) {
+    const length = characterLength(text);
+    if (common >= 0 && length !== common) return -1;
+    common = length;
+  }
+  return common;
+}
+
 class Strings implements Dictionary {
   readonly bytes: number;
+  readonly characters: number;
 
   constructor(private readonly texts: readonly string[]) {
+    this.characters = commonLength(texts);
     this.bytes = texts.reduce((sum, text) => sum + 32 + text.length, 0);
   }
 
@@ -31,8 +47,10 @@ class Strings implements Dictionary {
 class Blob implements Dictionary {
   private readonly offsets: Uint32Array;
   private readonly data: Buffer;
+  readonly characters: number;
 
   constructor(texts: readonly string[]) {
+    this.characters = commonLength(texts);
     this.offsets = new Uint32Array(texts.length + 1);
     let size = 0;
     texts.forEach((text, code) => (this.offsets[code + 1] = size += Buffer.byteLength(text)));

@@ -30,6 +30,15 @@ export class GroupTable {
     return group;
   };
 
+  /** A new group that its caller finds again by itself. */
+  readonly addDirect = (): number => {
+    if (this.count === this.capacity) {
+      this.capacity *= 2;
+      for (const column of this.columns) column.grow(this.capacity);
+    }
+    return this.count++;
+  };
+
   private rehash(): void {
     const size = (this.mask + 1) * 4;
     this.mask = size - 1;

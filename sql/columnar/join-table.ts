@@ -9,9 +9,39 @@ import { TIME_SLICE } from '../executor/interrupts.js';
 import type { Kernel } from './kernel.js';
 import { NotColumnar } from './segment.js';
 import { ColumnTable } from './table.js';
-import type { Value } from './value.js';
+import { anyOf, type Value } from './value.js';
 
 interface KeyPart { readonly column: number; /** The numbers stand for datums (PipelineRun.boxedKey). */ readonly boxed: boolean; min: number; span: number }
+
+/** Only which keys there are: all that a semi or anti join on keys alone asks. */
+export interface KeySet { readonly bits: Uint8Array; readonly parts: readonly { readonly min: number; readonly max: number; readonly span: number }[] }
+
+/** Most slots of a key set for each row, and without regard to rows. */
+const SET_SLOTS_PER_ROW = 64;
+const FREE_SET_SLOTS = 1 << 20;
+const MAX_SET_SLOTS = 1 << 28;
+
+/** A set for keys of these ranges; null when they are too wide. */
+export function keySet(keys: readonly Value[], rows: number): KeySet | null {
+  let product = 1;
+  const parts = keys.map(({ min, max }) => {
+    const span = max - min + 1;
+    product *= span;
+    return { min, max, span };
+  });
+  if (!(product <= Math.min(MAX_SET_SLOTS, Math.max(FREE_SET_SLOTS, rows * SET_SLOTS_PER_ROW)))) return null;
+  return { bits: new Uint8Array(product), parts };
+}
+
+/** Writes the noting of a key. */
+export function addToSet(kernel: Kernel, set: KeySet, keys: readonly Value[]): void {
+  const isNull = anyOf(...keys.map((key) => key.isNull));
+  const index = keys.reduce((sum, key, k) => {
+    const part = `${key.code} - ${kernel.outside(set.parts[k]!.min)}`;
+    return sum === '' ? part : `(${sum}) * ${kernel.outside(set.parts[k]!.span)} + ${part}`;
+  }, '');
+  kernel.line(`${isNull ? `if (!${isNull}) ` : ''}${kernel.outside(set.bits, 'b')}[${index}] = 1;`);
+}
 
 const SLICE_ROWS = 16384;
 const MULTIPLIER = 0x9e3779b1;
@@ -28,6 +58,10 @@ export class JoinTable {
   /** Combined key by row; unused when `direct`. */
   combined = new Float64Array(0);
   direct = false;
+  /** Instead of rows, where only the presence of keys counts. */
+  set: KeySet | null = null;
+  /** Each key has one row: known of direct tables only. */
+  unique = false;
   mask = 0;
   /** Rows that met a match, where the join keeps the others. */
   matched: Uint8Array | null = null;
@@ -58,6 +92,7 @@ export class JoinTable {
     }
     if (product > Number.MAX_SAFE_INTEGER) throw new NotColumnar();
     this.direct = product <= Math.max(65536, count * 4);
+    this.unique = this.direct;
     let size = 1024;
     while (size < count * 2) size *= 2;
     this.mask = size - 1;
@@ -84,9 +119,27 @@ export class JoinTable {
         combined[row] = key;
         at = hash(key) & mask;
       }
-      next[row] = heads[at]!;
+      const head = heads[at]!;
+      if (head !== 0) this.unique = false;
+      next[row] = head;
       heads[at] = row + 1;
     }
+  }
+
+  /** Writes the look-up of a key in the set; the result is a test. */
+  probeSet(kernel: Kernel, values: readonly Value[]): string {
+    const { bits, parts } = this.set!;
+    const tests: string[] = [];
+    let index = '';
+    values.forEach((value, k) => {
+      const { min, span } = parts[k]!;
+      const part = kernel.name('q');
+      kernel.line(`const ${part} = ${value.code} - ${kernel.outside(min)};`);
+      if (value.isNull) tests.push(`!(${value.isNull})`);
+      if (value.min < min || value.max > parts[k]!.max) tests.push(`${part} >= 0 && ${part} < ${kernel.outside(span)}`);
+      index = index === '' ? part : `(${index}) * ${kernel.outside(span)} + ${part}`;
+    });
+    return `(${[...tests, `${kernel.outside(bits, 'b')}[${index}] === 1`].join(' && ')})`;
   }
 
   /** Writes the look-up of a key; the result is the name of 1 + the first candidate, 0 for none. */

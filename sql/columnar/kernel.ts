@@ -40,12 +40,15 @@ export class Kernel {
 
   /** A value from outside under a name of its own; the same value has one name. */
   outside(value: unknown, prefix = 'k'): string {
-    let name = this.known.get(value);
+    const plain = !Object.is(value, -0);
+    let name = plain ? this.known.get(value) : undefined;
     if (name === undefined) {
       name = this.name(prefix);
-      this.preamble.push(`const ${name} = K[${this.values.length}];`);
+      const read = `K[${this.values.length}]`;
+      // A number is taken out of its box once, before the loop.
+      this.preamble.push(`const ${name} = ${typeof value !== 'number' ? read : plain && (value | 0) === value ? `${read} | 0` : `+${read}`};`);
       this.values.push(value);
-      this.known.set(value, name);
+      if (plain) this.known.set(value, name);
     }
     return name;
   }
@@ -82,10 +85,14 @@ export class Kernel {
     this.line('}');
   }
 
-  /** The whole as a function (K values from outside, V view of the source, from, to). */
-  compile(): KernelFunction {
+  /**
+   * The whole as a function (K values from outside, V view of the source, from, to). Kernels over arrays of
+   * other types are functions of their own, because V8 keeps one version per function, slower for each type it meets.
+   */
+  compile(view: KernelView): KernelFunction {
     const lines = this.lines.map((line) => (typeof line === 'string' ? line : line()));
-    const source = `${this.preamble.join('\n')}\n${lines.join('\n')}\n${this.postamble.join('\n')}`;
+    const types = [...this.values, ...view.data, ...view.lifted].map(arrayType).join('');
+    const source = `// ${types}\n${this.preamble.join('\n')}\n${lines.join('\n')}\n${this.postamble.join('\n')}`;
     let compiled = compiledKernels.get(source);
     if (compiled) compiledKernels.delete(source);
     else {
@@ -96,6 +103,14 @@ export class Kernel {
     compiledKernels.set(source, compiled);
     return compiled;
   }
+}
+
+function arrayType(value: unknown): string {
+  if (value instanceof Int32Array) return 'i';
+  if (value instanceof Float64Array) return 'd';
+  if (value instanceof Uint8Array) return 'b';
+  if (value instanceof Uint16Array) return 'h';
+  return typeof value === 'number' ? 'n' : 'o';
 }
 
 /** What a kernel reads of its source: per column data, nulls and dictionary codes to texts, and tables. */

@@ -31,6 +31,8 @@ export interface LoweringInput {
   readonly source: Source;
   /** Values of the maximal sub-expressions without columns. */
   readonly constants: ReadonlyMap<Expr, Datum>;
+  /** Most rows that the kernel can hand to its sink; Infinity when that is not known. */
+  readonly maxRows: number;
 }
 
 const DAY_MICROS = 86_400_000_000;
@@ -46,6 +48,15 @@ const FLOAT_ARITHMETIC: Readonly<Record<string, (a: number, b: number) => number
 
 export class Lowering {
   constructor(private readonly input: LoweringInput, private readonly resolve: Resolve) {}
+
+  get maxRows(): number {
+    return this.input.maxRows;
+  }
+
+  /** Rows that the kernel reads. */
+  get sourceRows(): number {
+    return this.input.source.rows;
+  }
 
   /** The same over other inputs of the same kernel. */
   over(resolve: Resolve): Lowering {
@@ -353,6 +364,11 @@ export class Lowering {
         },
       },
     });
+  }
+
+  /** Source of an expression's value as a datum. */
+  plainDatum(expr: Expr): string {
+    return this.datum(this.value(expr));
   }
 
   /** Source of the value as a datum. */

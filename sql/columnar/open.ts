@@ -13,8 +13,8 @@ import { planAggregate, runAggregate } from './aggregate.js';
 import { planRows, runRows } from './rows.js';
 import { NotColumnar } from './segment.js';
 
-/** Plans cheaper than this stay with the row executor: they are over before a kernel is written. */
-const MIN_COST = 100;
+/** Plans cheaper than this stay with the row executor: they are over before a kernel is written (see planner/column-costs.ts for the unit). */
+const MIN_COST = 15;
 
 type Running = (compiler: PlanCompiler, state: ExecState) => Generator<Batch | Pending, void>;
 

@@ -20,7 +20,7 @@ import { readVector, rowAt } from '../executor/vectors.js';
 import type { Datum } from '../types/datum.js';
 import { columnClass } from './column-class.js';
 import { Interner } from './interner.js';
-import { JoinTable } from './join-table.js';
+import { addToSet, JoinTable, keySet } from './join-table.js';
 import { Kernel } from './kernel.js';
 import { Lowering, type Resolve } from './lower-expression.js';
 import { columnStore } from './relation-columns.js';
@@ -78,6 +78,11 @@ export class PipelineRun {
   /** Whether the value is itself a number that equal values share. */
   isKey(value: Value): boolean {
     return value.kind === 'int' || value.kind === 'bool' || (value.kind === 'decimal' && value.shownScale === undefined) || (value.kind === 'ref' && value.type !== BPCHAR);
+  }
+
+  /** The same for groups, where all values are of one source: padded texts are equal when their texts are. */
+  isGroupKey(value: Value): boolean {
+    return this.isKey(value) || (value.kind === 'ref' && value.padded === true);
   }
 
   /** A number that stands for the value in keys: equal values have equal ones. */
@@ -140,9 +145,9 @@ export class Pipeline {
   }
 
   private *loop(kernel: Kernel, views: readonly { view: Parameters<ReturnType<Kernel['compile']>>[1]; rows: number }[]): Generator<Pending, void> {
-    const run = kernel.compile();
     let slice = FIRST_SLICE;
     for (const { view, rows } of views) {
+      const run = kernel.compile(view);
       for (let from = 0; from < rows; from += slice) {
         if (slice < LAST_SLICE) slice *= 2;
         run(kernel.values, view, from, Math.min(rows, from + slice));
@@ -157,7 +162,7 @@ export class Pipeline {
   }
 
   private write(kernel: Kernel, source: Source): void {
-    const lowering = new Lowering({ kernel, state: this.run.state, interner: this.run.interner, source, constants: this.run.constants }, () => undefined);
+    const lowering = new Lowering({ kernel, state: this.run.state, interner: this.run.interner, source, constants: this.run.constants, maxRows: source.rows * this.multiplier(this.stage) }, () => undefined);
     kernel.block('for (let i = from; i < to; i++)', () => {
       if (source.skips) {
         kernel.before('const skip = V.skip;');
@@ -167,9 +172,24 @@ export class Pipeline {
     });
   }
 
+  /** Most rows above for one of the source. */
+  private multiplier(stage: Stage): number {
+    switch (stage.kind) {
+      case 'scan': case 'rows': return 1;
+      case 'join': {
+        const { joinType } = stage.node;
+        if (joinType === 'right' || joinType === 'full') return Infinity;
+        const table = this.tables.get(stage)!;
+        const own = joinType === 'semi' || joinType === 'anti' || table.unique ? 1 : Math.max(1, table.rows.count);
+        return own * this.multiplier(stage.outer);
+      }
+      default: return this.multiplier(stage.child);
+    }
+  }
+
   private *runTail({ stage, table }: { stage: JoinStage; table: JoinTable }, source: Source): Generator<Pending, void> {
     const kernel = new Kernel();
-    const lowering = new Lowering({ kernel, state: this.run.state, interner: this.run.interner, source, constants: this.run.constants }, () => undefined);
+    const lowering = new Lowering({ kernel, state: this.run.state, interner: this.run.interner, source, constants: this.run.constants, maxRows: Infinity }, () => undefined);
     kernel.block('for (let i = from; i < to; i++)', () => {
       kernel.line(`if (${kernel.outside(table.matched, 'b')}[i] === 1) continue;`);
       this.climb(stage, kernel, lowering, joined(stage, kernel, table, 'i', null, (index) => missingValue(stage.outer.layout.output[index]!)));
@@ -215,15 +235,25 @@ export class Pipeline {
     const table = new JoinTable();
     const wanted = [...stage.inner.needed];
     let ready = false;
+    const { joinType } = stage.node;
+    const presence = (joinType === 'semi' || joinType === 'anti') && stage.node.joinQuals.length === 0;
     const sink: Sink = {
       emit(kernel, lowering) {
-        const columns = wanted.map((index) => lowering.value(stage.inner.layout.output[index]!));
+        const columns = presence ? [] : wanted.map((index) => lowering.value(stage.inner.layout.output[index]!));
         const plain = stage.node.keys.map((key) => lowering.value(key.inner));
         const boxed = plain.map((value, k) => (ready ? table.keys[k]!.boxed : !joinsByNumber(value) || !run.isKey(value)));
         const keys = plain.map((value, k) => (boxed[k]! ? run.boxedKey(value, lowering, kernel) : value));
+        if (!ready && presence && !boxed.includes(true)) table.set = keySet(keys, lowering.sourceRows);
+        if (table.set) {
+          if (!ready) keys.forEach((key, k) => table.addKey(key, boxed[k]!));
+          else if (keys.some((key, k) => key.min < table.set!.parts[k]!.min || key.max > table.set!.parts[k]!.max)) throw new NotColumnar();
+          ready = true;
+          addToSet(kernel, table.set, keys);
+          return;
+        }
         if (!ready) {
           ready = true;
-          wanted.forEach((index, c) => table.columns.set(index, table.rows.addColumn(columns[c]!)));
+          if (!presence) wanted.forEach((index, c) => table.columns.set(index, table.rows.addColumn(columns[c]!)));
           keys.forEach((key, k) => table.addKey(key, boxed[k]!));
         }
         appendRow(kernel, table.rows, [
@@ -236,7 +266,7 @@ export class Pipeline {
       },
     };
     yield* new Pipeline(run, stage.inner, sink).execute();
-    yield* table.finish(run.state);
+    if (!table.set) yield* table.finish(run.state);
     if (stage.node.joinType === 'right' || stage.node.joinType === 'full') table.matched = new Uint8Array(table.rows.count);
     return table;
   }
@@ -324,7 +354,17 @@ export class Pipeline {
       if (!joinsByNumber(value) || !this.run.isKey(value)) throw new NotColumnar();
       return value;
     });
-    const outerColumn = (index: number): Value => rows.value(stage.outer.layout.output[index]!);
+    if (table.set) {
+      kernel.line(`if (${joinType === 'semi' ? '!' : ''}${table.probeSet(kernel, keys)}) continue;`);
+      filter(node.filter, rows, kernel);
+      consume(rows);
+      return;
+    }
+    const outerColumn = (index: number): Value => {
+      const value = rows.value(stage.outer.layout.output[index]!);
+      // The rows that come at the end have none: whoever makes room for the column must know now.
+      return table.matched && value.isNull === null ? { ...value, isNull: 'false' } : value;
+    };
     const { first, test, next } = table.probe(kernel, keys);
     const row = kernel.name('w');
     const candidates = (): { pair: Lowering; tests: string[] } => {
@@ -352,6 +392,16 @@ export class Pipeline {
     const keepOuter = joinType === 'left' || joinType === 'full';
     if (table.matched && !this.tails.some((tail) => tail.stage === stage)) this.tails.push({ stage, table });
     const matched = table.matched ? kernel.outside(table.matched, 'b') : null;
+    if (!keepOuter && table.unique) {
+      kernel.line(`if (${first} === 0) continue;`);
+      kernel.line(`const ${row} = ${first} - 1;`);
+      const { pair } = candidates();
+      filter(node.joinQuals, pair, kernel);
+      if (matched) kernel.line(`${matched}[${row}] = 1;`);
+      filter(node.filter, pair, kernel);
+      consume(pair);
+      return;
+    }
     if (!keepOuter) {
       const cursor = kernel.name('x');
       kernel.block(`for (let ${cursor} = ${first}; ${cursor} !== 0; ${cursor} = ${next}[${cursor} - 1])`, () => {

@@ -279,15 +279,7 @@ class ViewBuilder {
   private *useSegment(segment: Segment): Generator<Pending, void> {
     const { state, relation } = this;
     segment.used = this.store.tick();
-    let skip: Uint8Array | null = null;
-    const from = segment.block * SEGMENT_ROWS;
-    const changed: number[] = [];
-    for (let slot = 0; slot < SEGMENT_ROWS; slot++) {
-      const mark = segment.marks[slot]!;
-      if (mark === LIVE) continue;
-      if (mark === CHANGED) changed.push(from + slot);
-      if (slot < segment.slots && skip === null) skip = segment.marks.slice();
-    }
+    const { skip, changed } = this.summary(segment);
     const columns = this.attnums.map((attnum) => segment.columns.get(attnum)!);
     this.views.push({ rows: segment.slots, skip, columns });
     for (const rowId of changed) {
@@ -295,6 +287,24 @@ class ViewBuilder {
       while ((version = state.transaction.get(relation.storage, rowId as RowId, state.snapshot)) instanceof Pending) yield version;
       if (version) this.addLoose(version.tuple);
     }
+  }
+
+  /** Which slots do not count, and the rows to be read from the row store. */
+  private summary(segment: Segment): NonNullable<Segment['summary']> {
+    const { lsn } = this.state.snapshot;
+    // Marks are set when a commit takes its LSN: without a change after `at` they are as they were.
+    if (segment.summary && !this.known.watch.changedAfter(segment.block, segment.summary.at)) return segment.summary;
+    let skip: Uint8Array | null = null;
+    const from = segment.block * SEGMENT_ROWS;
+    const changed: number[] = [];
+    const { marks } = segment;
+    for (let slot = 0; slot < SEGMENT_ROWS; slot++) {
+      const mark = marks[slot]!;
+      if (mark === LIVE) continue;
+      if (mark === CHANGED) changed.push(from + slot);
+      if (slot < segment.slots && skip === null) skip = marks.slice(0, segment.slots);
+    }
+    return (segment.summary = { at: lsn, skip, changed });
   }
 
   private *readLoose(block: number): Generator<Pending, void> {

@@ -12,6 +12,9 @@ import { ColumnBuilder, NotColumnar, type ColumnVector } from './segment.js';
 import type { ColumnView } from './relation-columns.js';
 import { anyValue, boolValue, intValue, type Value } from './value.js';
 
+/** Texts of a dictionary up to which all are numbered before the kernel runs. */
+const MAX_EAGER_TEXTS = 1024;
+
 /** One column of one view: typed, or plain datums. */
 export type SourceColumn = ColumnVector | { readonly class: null; readonly data: readonly Datum[]; readonly nulls: null; readonly dictionary: null };
 
@@ -87,14 +90,39 @@ export class Source {
         const refs = this.array(kernel, 'refs', column);
         const dictionary = this.array(kernel, 'dictionaries', column);
         const intern = kernel.outside(internAt(this.interner), 'f');
-        const code = (): string => `(${refs}[${data}[i]] >= 0 ? ${refs}[${data}[i]] : ${intern}(${refs}, ${dictionary}, ${data}[i]))`;
+        const known = this.internSmall(column);
+        const code = (): string => (known ? `${refs}[${data}[i]]` : `(${refs}[${data}[i]] >= 0 ? ${refs}[${data}[i]] : ${intern}(${refs}, ${dictionary}, ${data}[i]))`);
         // A NULL's code is 0 and an all-NULL column has no dictionary at all.
         return {
           kind: 'ref', code: kernel.once(`ref${column}`, 'r', () => (isNull === null ? code() : `${isNull} ? -1 : ${code()}`)),
-          isNull, scale: 0, min: 0, max: Infinity, type, column: origin,
+          isNull, scale: 0, min: 0, max: known ? this.largestNumber(column) : Infinity, type, column: origin,
+          ...(this.isPadded(column) ? { padded: true } : {}),
         };
       }
     }
+  }
+
+  /** Numbers all texts of a column at once where they are few; whether it did. */
+  private internSmall(column: number): boolean {
+    if (this.kernelViews.some((view) => (view.dictionaries[column]?.length ?? 0) > MAX_EAGER_TEXTS)) return false;
+    for (const { refs, dictionaries } of this.kernelViews) {
+      const codes = refs[column];
+      const dictionary = dictionaries[column];
+      if (!codes || !dictionary || (codes.length > 0 && codes[0]! >= 0)) continue;
+      for (let code = 0; code < codes.length; code++) codes[code] = this.interner.id(dictionary.get(code));
+    }
+    return true;
+  }
+
+  private largestNumber(column: number): number {
+    let max = 0;
+    for (const { refs } of this.kernelViews) for (const id of refs[column] ?? []) if (id > max) max = id;
+    return max;
+  }
+
+  private isPadded(column: number): boolean {
+    const lengths = new Set(this.kernelViews.map((view) => view.dictionaries[column]).filter((dictionary) => dictionary && dictionary.length > 0).map((dictionary) => dictionary!.characters));
+    return lengths.size <= 1 && !lengths.has(-1);
   }
 
   private read(kernel: Kernel, data: string, column: number): string {

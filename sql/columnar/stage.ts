@@ -28,7 +28,7 @@ export type Stage = ScanStage | RowsStage | ProjectStage | FilterStage | RenameS
 export const MIN_ROWS = 8192;
 
 export class StageBuilder {
-  /** Whether some relation is read by columns. */
+  /** Relations worth it that are read by columns; small ones beside them are read so too. */
   scans = 0;
 
   constructor(private readonly compiler: PlanCompiler) {}
@@ -46,7 +46,7 @@ export class StageBuilder {
     switch (node.kind) {
       case 'SeqScan':
         if (!this.scannable(node)) return null;
-        this.scans++;
+        if (this.isLarge(node)) this.scans++;
         return { kind: 'scan', node, ...this.shared(node) };
       case 'Project':
         if (!this.supported(node.output, this.compiler.layout(node.child.output))) return null;
@@ -73,13 +73,18 @@ export class StageBuilder {
     if (node.sample) return false;
     const relation = this.compiler.catalog.relation(node.relation);
     if (!relation || relation.isCatalog || relation.relkind !== 'r' && relation.relkind !== 'm') return false;
-    if (relation.relpersistence === 't' || relation.reltuples >= 0 && relation.reltuples < MIN_ROWS && node.cost.total < MIN_ROWS / 100) return false;
+    if (relation.relpersistence === 't') return false;
     for (const expr of node.output) {
       if (expr.kind !== 'Var' || expr.attno <= 0) return false;
       const attribute = relation.attributes[expr.attno - 1];
       if (!attribute || columnClass(attribute.atttypid, attribute.atttypmod) === null) return false;
     }
     return this.supported(node.filter, this.compiler.layout(node.output));
+  }
+
+  private isLarge(node: SeqScanNode): boolean {
+    const relation = this.compiler.catalog.relation(node.relation)!;
+    return relation.reltuples < 0 || relation.reltuples >= MIN_ROWS || node.cost.total >= MIN_ROWS / 100;
   }
 
   /** Whether kernels can compute the expressions over rows of these layouts. */

@@ -18,11 +18,11 @@ export class ColumnTable {
 
   /** A column for values like this one; its position. */
   addColumn(value: Value): number {
-    const { kind, scale, min, max, type } = value;
+    const { kind, scale, min, max, type, padded } = value;
     // A scale that differs from row to row has no column: such values are kept as datums.
     const boxed = value.shownScale !== undefined;
     const data = new GrowableColumn(boxed ? 'any' : kind, value.isNull !== null, this.capacity, kind === 'int' || kind === 'decimal' ? isNarrow(min, max) : false);
-    return this.columns.push({ shape: { kind: boxed ? 'any' : kind, scale, min, max, type }, nullable: value.isNull !== null, data }) - 1;
+    return this.columns.push({ shape: { kind: boxed ? 'any' : kind, scale, min, max, type, ...(padded ? { padded } : {}) }, nullable: value.isNull !== null, data }) - 1;
   }
 
   /** Room for twice as many rows. */

@@ -24,6 +24,8 @@ export interface Value {
   readonly type: number;
   /** Source of the scale that the value shows, where rows differ in it (CASE with branches 0 and 1.50). */
   readonly shownScale?: string;
+  /** Of a bpchar: equal values have equal texts (all are padded to one length). */
+  readonly padded?: boolean;
   /** Where it is a column as it stands in a source: lets expressions over it be computed per dictionary entry. */
   readonly column?: ColumnOrigin;
 }

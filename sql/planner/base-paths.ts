@@ -5,6 +5,7 @@ import { BTREE_AM } from '../catalog/catalog.js';
 import { indexAccess } from '../access/index-access.js';
 import { rowCompilerOf } from '../executor/row-compiler.js';
 import { BLOCK_SIZE } from './cost-settings.js';
+import { KERNEL_SHARE, readsColumns, rowOperatorCost } from './column-costs.js';
 import { exprsCost, makeCost, widthOf } from './cost.js';
 import { equalExpr } from '../analyzer/tree-walk.js';
 import { conjuncts } from './logical.js';
@@ -54,7 +55,10 @@ function seqScan(base: BaseRelation): void {
   const { planner, rel, relation, output, quals } = base;
   const entry = planner.entry(rel.varno);
   const { cost } = planner;
-  const total = cost.seqPage * base.pages + (cost.cpuTuple + exprsCost(quals, planner)) * base.rows + cost.penalty('enable_seqscan');
+  const perRow = cost.cpuTuple + exprsCost(quals, planner);
+  const columns = !(entry.kind === 'relation' && entry.sample) && readsColumns(relation, output, base.rows, planner);
+  if (columns) planner.columnar = true;
+  const total = (columns ? KERNEL_SHARE * perRow * base.rows : cost.seqPage * base.pages + perRow * base.rows) + cost.penalty('enable_seqscan');
   addPath(rel.paths, {
     node: { kind: 'SeqScan', varno: rel.varno, relation: relation.oid, output, filter: quals, sample: entry.kind === 'relation' ? entry.sample : null, cost: makeCost(cost.penalty('enable_seqscan'), total, rel.rows, base.width) },
     order: [], required: 0, params: [], enforced: [],
@@ -242,7 +246,7 @@ function indexCost(base: BaseRelation, index: Index, match: Match, fraction: num
     const correlation = first.attnum > 0 ? variableStats(planner.var(base.rel.varno, first.attnum), planner).stats?.correlation ?? 0 : 0;
     total += random + correlation * correlation * (Math.min(sequential, random) - random);
   }
-  total += tuples * (cost.cpuTuple + exprsCost(filter, planner));
+  total += tuples * (cost.cpuTuple + exprsCost(filter, planner)) + rowOperatorCost(tuples, planner);
   const penalty = cost.penalty(indexOnly ? 'enable_indexonlyscan' : 'enable_indexscan');
   return makeCost(descent + penalty, total + penalty, rows, base.width);
 }

@@ -1,6 +1,7 @@
 /** Cost formulas, after costsize.c, with PostgreSQL's parameters. */
 import type { Expr } from '../analyzer/query-tree.js';
 import { childrenOf } from '../analyzer/tree-walk.js';
+import { rowOperatorCost } from './column-costs.js';
 import type { Cost, PlanNode } from './plan-node.js';
 import type { Planner } from './planner-state.js';
 
@@ -62,7 +63,7 @@ export function sortCost(input: Cost, keys: number, bound: number | null, planne
   const output = bound !== null && bound < rows ? bound : rows;
   const comparisons = bound !== null && output * 2 < rows ? rows * Math.log2(2 * Math.max(1, output)) : rows * Math.log2(rows);
   void keys;
-  const startup = input.total + compare * comparisons + planner.cost.penalty('enable_sort');
+  const startup = input.total + compare * comparisons + rowOperatorCost(input.rows, planner) + planner.cost.penalty('enable_sort');
   return makeCost(startup, startup + cpuOperator * rows, input.rows, input.width);
 }
 

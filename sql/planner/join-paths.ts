@@ -1,5 +1,6 @@
 /** All ways to join two sets of relations by nested loop, hash or merge. After joinpath.c. */
 import type { Expr } from '../analyzer/query-tree.js';
+import { rowOperatorCost } from './column-costs.js';
 import { exprsCost, makeCost, materialized, sortCost, widthOf } from './cost.js';
 import type { BinaryClause, Clause, JoinProblem, SpecialJoin } from './join-problem.js';
 import { addPath, cheapest, satisfies, type Path, type SameValue } from './path.js';
@@ -69,7 +70,7 @@ function nestLoops(into: Path[], context: JoinContext): void {
       const stops = type === 'semi' || type === 'anti';
       const innerFraction = stops && quals.length === 0 ? Math.min(1, 1 / Math.max(1, i.rows)) : stops ? 0.6 : 1;
       const pairs = o.rows * i.rows * innerFraction;
-      const total = o.total + i.total + Math.max(0, o.rows - 1) * rescan * innerFraction + pairs * (planner.cost.cpuTuple + exprsCost(quals, planner)) + rows * exprsCost(filters, planner) + planner.cost.penalty('enable_nestloop');
+      const total = o.total + i.total + Math.max(0, o.rows - 1) * rescan * innerFraction + pairs * (planner.cost.cpuTuple + exprsCost(quals, planner)) + rows * exprsCost(filters, planner) + rowOperatorCost(o.rows + pairs / 4, planner) + planner.cost.penalty('enable_nestloop');
       const output = outputOf(context, outerPath.node, innerPath.node);
       const node: PlanNode = {
         kind: 'NestLoop', joinType: type, outer: outerPath.node, inner: innerPath.node, joinQuals: quals, filter: filters, params: innerPath.params, innerUnique: false, output,
@@ -123,7 +124,8 @@ function hashJoins(into: Path[], context: JoinContext): void {
     const i = innerPath.node.cost;
     const { cpuOperator, cpuTuple } = planner.cost;
     const penalty = planner.cost.penalty('enable_hashjoin');
-    const startup = i.total + (cpuOperator * keys.length + cpuTuple) * i.rows + o.startup + penalty;
+    const ofKeys = exprsCost(keys.map((key) => key.outer), planner) * o.rows + exprsCost(keys.map((key) => key.inner), planner) * i.rows;
+    const startup = i.total + (cpuOperator * keys.length + cpuTuple) * i.rows + o.startup + ofKeys + penalty;
     const total = startup + (o.total - o.startup) + cpuOperator * keys.length * o.rows + rows * (cpuTuple + exprsCost(quals, planner) + exprsCost(filters, planner)) + cpuOperator * keys.length * o.rows * 0.5;
     const output = outputOf(context, outerPath.node, innerPath.node);
     const node: PlanNode = {
@@ -164,7 +166,7 @@ function mergeJoins(into: Path[], context: JoinContext): void {
     const i = innerPath.node.cost;
     const { cpuOperator, cpuTuple } = planner.cost;
     const penalty = planner.cost.penalty('enable_mergejoin');
-    const total = o.total + i.total + cpuOperator * keys.length * (o.rows + i.rows) + rows * (cpuTuple + exprsCost(quals, planner) + exprsCost(filters, planner)) + penalty;
+    const total = o.total + i.total + cpuOperator * keys.length * (o.rows + i.rows) + rows * (cpuTuple + exprsCost(quals, planner) + exprsCost(filters, planner)) + rowOperatorCost(o.rows + i.rows, planner) + penalty;
     const output = outputOf(context, outerPath.node, innerPath.node);
     const node: PlanNode = {
       kind: 'MergeJoin', joinType: type, outer: outerPath.node, inner: innerPath.node, keys: order.keys, descending: order.descending, nullsFirst: order.nullsFirst,

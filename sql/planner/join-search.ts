@@ -137,6 +137,10 @@ function joinRows(problem: JoinProblem, left: JoinRel, right: JoinRel, special: 
     case 'left': return Math.max(1, Math.max(pairs, left.rows) * filtered);
     case 'full': return Math.max(1, Math.max(pairs, left.rows, right.rows) * filtered);
     case 'semi': return Math.max(1, left.rows * Math.min(1, right.rows * own || 0.5));
-    case 'anti': return Math.max(1, left.rows * Math.max(0.01, 1 - Math.min(1, right.rows * own)) * filtered);
+    case 'anti': {
+      // Conditions beside equalities say little about how many rows have no partner at all.
+      const least = clauses.some((clause) => clause.of === special && clause.binary !== null && planner.catalog.operator(clause.binary.operator)?.oprname !== '=') ? 0.1 : 0.01;
+      return Math.max(1, left.rows * Math.max(least, 1 - Math.min(1, right.rows * own)) * filtered);
+    }
   }
 }

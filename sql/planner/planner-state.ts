@@ -42,6 +42,8 @@ export class Planner {
   private initPlans = 0;
   /** Subqueries that were turned into joins by a rule that does not always pay. */
   unnested = 0;
+  /** Some relation of the statement is read by columns. */
+  columnar = false;
   writes = false;
   locksRows = false;
 
