@@ -194,6 +194,11 @@ export class KeyWriter {
     return this.buffer.subarray(0, this.position);
   }
 
+  /** The buffer itself: its first `length` bytes are what was written, until the next write. */
+  get underlying(): Uint8Array {
+    return this.buffer;
+  }
+
   /** A copy as it goes into an index: cut by the rule for long keys. */
   finish(): Uint8Array {
     return this.position < LONG_KEY ? this.copy() : storedKey(this.view());

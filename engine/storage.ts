@@ -300,6 +300,20 @@ export interface LargeValueWriter {
   finish(): { id: number; length: number };
 }
 
+/**
+ * Writes many rows and entries past the write set, for statements that read nothing of what they write (COPY, CREATE INDEX).
+ * Until `finish` the transaction sees nothing of it. Bytes handed over are copied at once.
+ */
+export interface BulkLoader {
+  insert(storage: StorageId, bytes: Uint8Array, length: number): RowId;
+  /** The key is bytes [start, start + length) of `keys`. Of a unique index only when this transaction made it; its caller sees to uniqueness. */
+  put(index: StorageId, keys: Uint8Array, start: number, length: number, rowId: RowId, payload: Uint8Array): void;
+  /** Ask now and then: the wait that the log and the applier need before there is more. */
+  pending(): Pending | undefined;
+  /** Before the statement ends: all of it is in the state then. */
+  finish(): Promise<void>;
+}
+
 export interface Transaction {
   /** Inside a savepoint. */
   readonly inSavepoint: boolean;
@@ -368,6 +382,11 @@ export interface Transaction {
    * do not count (rechecks of deferred constraints).
    */
   probeUnique(index: StorageId, key: Uint8Array, except?: RowId): 'free' | { rowId: RowId } | Pending;
+
+  /** Undefined for temporary storages, and at SERIALIZABLE, where each write is registered. */
+  bulkLoader(storage: StorageId): BulkLoader | undefined;
+  /** Whether the storage was made by this transaction, so that nobody else can see it. */
+  isNew(storage: StorageId): boolean;
 
   /**
    * For a value too large for its row. A row that refers to values carries the mark and the list of

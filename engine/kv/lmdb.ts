@@ -21,8 +21,8 @@ import { open } from 'lmdb';
 import type { Database, RootDatabase } from 'lmdb';
 import { DatabaseError, assert } from '../errors.js';
 import { crc32 } from '../log/checksum.js';
-import { KEYSPACES } from './key-value-store.js';
-import type { Capabilities, Chunk, Entry, KeyValueStore, KeyValueWriter, Keyspace } from './key-value-store.js';
+import { KEYSPACES, nextKey } from './key-value-store.js';
+import type { Capabilities, Chunk, Entry, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace } from './key-value-store.js';
 
 type Binary = Database<Uint8Array, Uint8Array>;
 
@@ -31,6 +31,7 @@ const TRANSACTION_FLAGS = 0x10002 as TransactionFlags;
 // lmdb-js declares only some of its flags.
 type TransactionFlags = NonNullable<Parameters<RootDatabase['transactionSync']>[1]>;
 const MAP_SIZE = 2 ** 40;
+const APPEND = { append: true };
 
 export interface LmdbOptions {
   /** The file; its directory must exist. A lock file stands beside it. */
@@ -97,6 +98,18 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
     return count;
   }
 
+  run(space: RowKeyspace, key: Uint8Array, max: number, values: Uint8Array[]): number {
+    const store = this.spaces[space];
+    let count = 0;
+    for (; count < max; count++) {
+      const found = store.getBinaryFast(key);
+      if (!found) break;
+      values.push(slabCopy(found, 0, found.length));
+      nextKey(key);
+    }
+    return count;
+  }
+
   seek(space: Keyspace, lower: Uint8Array, into: Entry): boolean {
     const { range, options } = this.seeks[space];
     options.start = lower;
@@ -148,6 +161,12 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
       new DataView(sealed.buffer).setUint32(value.length, seal(key, value));
       this.spaces[space].putSync(key, sealed);
     } else this.spaces[space].putSync(key, value.buffer instanceof SharedArrayBuffer ? value.slice() : value);
+  }
+
+  append(space: RowKeyspace, key: Uint8Array, value: Uint8Array): boolean {
+    assert(this.writing, 'put outside a write transaction');
+    // Declared without its result: whether it was done.
+    return this.spaces[space].putSync(key, value.buffer instanceof SharedArrayBuffer ? value.slice() : value, APPEND) as unknown as boolean;
   }
 
   delete(space: Keyspace, key: Uint8Array): boolean {

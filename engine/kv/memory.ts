@@ -1,6 +1,6 @@
 /** KeyValueStore in memory: the model that property tests compare others with, and the store of memory engines. */
-import type { Capabilities, Chunk, Entry, KeyValueStore, KeyValueWriter, Keyspace } from './key-value-store.js';
-import { KEYSPACES } from './key-value-store.js';
+import type { Capabilities, Chunk, Entry, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace } from './key-value-store.js';
+import { KEYSPACES, nextKey } from './key-value-store.js';
 import { OrderedMap } from './ordered-map.js';
 
 type Undo = { map: OrderedMap<Uint8Array>; key: Uint8Array; former: Uint8Array | undefined };
@@ -17,6 +17,17 @@ export class MemoryKeyValueStore implements KeyValueStore, KeyValueWriter {
 
   scan(space: Keyspace, lower: Uint8Array, upper: Uint8Array, reverse: boolean, max: number, into: Chunk): number {
     return this.spaces[space].collect(lower, upper, reverse, max, into.keys, into.values);
+  }
+
+  run(space: RowKeyspace, key: Uint8Array, max: number, values: Uint8Array[]): number {
+    let count = 0;
+    for (; count < max; count++) {
+      const value = this.spaces[space].get(key);
+      if (!value) break;
+      values.push(value);
+      nextKey(key);
+    }
+    return count;
   }
 
   seek(space: Keyspace, lower: Uint8Array, into: Entry): boolean {
@@ -51,6 +62,12 @@ export class MemoryKeyValueStore implements KeyValueStore, KeyValueWriter {
     const former = map.set(ownKey, value.slice());
     this.bytes += value.length - (former ? former.length : -key.length);
     this.undo?.push({ map, key: ownKey, former });
+  }
+
+  append(space: RowKeyspace, key: Uint8Array, value: Uint8Array): boolean {
+    if (this.spaces[space].collect(key, undefined, false, 1, [], []) > 0) return false;
+    this.put(space, key, value);
+    return true;
   }
 
   delete(space: Keyspace, key: Uint8Array): boolean {

@@ -20,6 +20,8 @@ export interface ApplierDriver {
   rowCount(storage: StorageId): number;
   byteSize(storage: StorageId): number;
   feed(batch: Uint8Array): void;
+  /** Somebody waits for what was fed: no more leisure. */
+  hurry(): void;
   /** Resolves when everything fed is applied. */
   drain(): Promise<void>;
   /** Makes what is applied durable in the key-value store. Resolves with the position from which a restart needs the log. */

@@ -155,6 +155,11 @@ export class Applier implements RowVisitor, IndexVisitor {
   private deadMarks: number[] = [];
   private deadBytes = 0;
   private deadLists = 0;
+  /** Of a provisional record: where its last row or entry counted. */
+  private lastTally: { readonly storage: StorageId; readonly tally: Tally } | undefined;
+  /** Rows and entries come behind all others, as far as the record has shown. */
+  private appendsRows = false;
+  private appendsEntries = false;
 
   // Scratch.
   private readonly rowKey = new Uint8Array(HEAP_KEY);
@@ -303,6 +308,9 @@ export class Applier implements RowVisitor, IndexVisitor {
     this.deadBytes = 0;
     this.deadLists = 0;
     this.flags = 0;
+    this.lastTally = undefined;
+    this.appendsRows = false;
+    this.appendsEntries = false;
     this.kv.refresh();
     this.applied = 0 as Lsn;
     this.load();
@@ -376,7 +384,12 @@ export class Applier implements RowVisitor, IndexVisitor {
         break;
       case RecordKind.provisional:
         this.flags = Flag.provisional;
+        this.lastTally = undefined;
+        this.appendsRows = true;
+        this.appendsEntries = true;
         this.applySections(reader);
+        this.appendsRows = false;
+        this.appendsEntries = false;
         this.flushDeadList();
         this.deadLists = 0;
         this.flags = 0;
@@ -668,7 +681,9 @@ export class Applier implements RowVisitor, IndexVisitor {
     if (tuple.length + ROW_HEADER > this.value.length) this.value = new Uint8Array((tuple.length + ROW_HEADER) * 2);
     const key = heapKey(this.rowKey, storage, rowId);
     const length = writeRowValue(this.value, flags, this.lsn, this.xid, tuple, key);
-    this.writer.put('heap', key, this.value.subarray(0, length));
+    const value = this.value.subarray(0, length);
+    if (this.appendsRows && (this.appendsRows = this.writer.append('heap', key, value))) return;
+    this.writer.put('heap', key, value);
   }
 
   index(op: number, index: StorageId, key: Uint8Array, rowId: RowId, payload: Uint8Array | undefined): void {
@@ -682,7 +697,9 @@ export class Applier implements RowVisitor, IndexVisitor {
   private putEntry(full: Uint8Array, birth: number, payload: Uint8Array): void {
     if (payload.length + ENTRY_HEADER + 6 > this.value.length) this.value = new Uint8Array((payload.length + ENTRY_HEADER + 6) * 2);
     const length = writeEntryValue(this.value, this.flags, birth, payload, full, this.lsn);
-    this.writer.put('index', full, this.value.subarray(0, length));
+    const value = this.value.subarray(0, length);
+    if (this.appendsEntries && (this.appendsEntries = this.writer.append('index', full, value))) return;
+    this.writer.put('index', full, value);
   }
 
   private killEntry(index: StorageId, full: Uint8Array): void {
@@ -739,11 +756,13 @@ export class Applier implements RowVisitor, IndexVisitor {
   }
 
   private provisionalTally(storage: StorageId): Tally {
+    if (this.lastTally?.storage === storage) return this.lastTally.tally;
     let known = this.provisional.get(this.xid);
     if (!known) this.provisional.set(this.xid, (known = { first: this.lsn, tallies: new Map(), changed: true }));
     known.changed = true;
     let tally = known.tallies.get(storage);
     if (!tally) known.tallies.set(storage, (tally = { count: 0, bytes: 0, hash: new Uint32Array(4) }));
+    this.lastTally = { storage, tally };
     return tally;
   }
 

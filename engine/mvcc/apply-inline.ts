@@ -108,6 +108,10 @@ export class InlineApplier implements ApplierDriver {
     }
   }
 
+  hurry(): void {
+    this.schedule();
+  }
+
   async drain(): Promise<void> {
     if (this.queue.length === 0) return;
     await new Promise<void>((resolve) => this.waiters.push({ lsn: 0 as Lsn, resolve }));

@@ -144,6 +144,10 @@ export class ThreadedApplier implements ApplierDriver {
     else this.cancelWake ??= this.runtime.clock.after(WAKE_MS, () => this.wake());
   }
 
+  hurry(): void {
+    if (this.fedEnd > this.doneEnd) this.wake();
+  }
+
   private wake(): void {
     this.cancelWake?.();
     this.cancelWake = null;

@@ -19,6 +19,7 @@ import { SerializableTransactions } from '../serializable/serializable.js';
 import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, PreparedTransaction, SequenceStore, Snapshot, Storage, Transaction, TransactionOptions } from '../storage.js';
 import type { StateSums } from './applier.js';
 import type { ApplierDriver } from './applier-driver.js';
+import { BulkLoad } from './bulk-load.js';
 import { ChangeWatches } from './change-watch.js';
 import { SINGLE_RECORD_MAX, writeCommit, writeParts } from './commit-encoder.js';
 import { LargeValues } from './large-values.js';
@@ -123,6 +124,7 @@ export class Engine implements Storage {
   private fatal = false;
   private stopCollecting: (() => void) | undefined;
   private closing = false;
+  private appliedWaiters: { readonly lsn: Lsn; resolve(): void }[] = [];
   private trimming = false;
   private sinceTrim = 0;
   private diskCheckedMs = -Infinity;
@@ -160,6 +162,7 @@ export class Engine implements Storage {
       this.largeValues.trim(applied);
       this.past.trim(applied);
       (this.sequences as Sequences).trim(applied);
+      this.wakeApplied(applied);
     };
     applier.onFailure = (error) => this.fail(error);
     applier.onSums = (sums) => this.writeSums(sums);
@@ -440,6 +443,34 @@ export class Engine implements Storage {
     // A writer faster than the applier waits for it: the overlay is memory.
     if (this.applier.queuedBytes > LAG_MAX) return Promise.resolve(until).then(() => this.applier.drain()).then(() => lsn);
     return until ? until.then(() => lsn) : Promise.resolve(lsn);
+  }
+
+  bulkLoad(transaction: EngineTransaction): BulkLoad {
+    return new BulkLoad(this, this.applier, transaction);
+  }
+
+  /** Resolves when the record at `lsn` is in the state, for all to read. */
+  whenApplied(lsn: Lsn): Promise<void> | undefined {
+    if (lsn <= this.applier.applied) return undefined;
+    const durable = this.log.whenDurable(lsn);
+    const applied = new Promise<void>((resolve) => this.appliedWaiters.push({ lsn, resolve }));
+    if (!durable) {
+      this.applier.hurry();
+      return applied;
+    }
+    return durable.then(() => {
+      this.applier.hurry();
+      return applied;
+    });
+  }
+
+  private wakeApplied(applied: Lsn): void {
+    if (this.appliedWaiters.length === 0) return;
+    this.appliedWaiters = this.appliedWaiters.filter((waiter) => {
+      if (waiter.lsn > applied) return true;
+      waiter.resolve();
+      return false;
+    });
   }
 
   private noteRowDeath(write: Write & { isRow: true }, lsn: Lsn): void {

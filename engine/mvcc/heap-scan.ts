@@ -7,7 +7,7 @@ import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 import { readUint48 } from '../keycode.js';
 import type { Chunk } from '../kv/key-value-store.js';
 import type { RowBlock, RowCursor, RowVersion, Snapshot } from '../storage.js';
-import { Flag, HEAP_KEY, ROW_HEADER, heapKey, stampOf, verifyRow, xidOf } from './row-format.js';
+import { HEAP_KEY, ROW_HEADER, heapKey, verifyRow, xidOf } from './row-format.js';
 import { Hit } from './version-store.js';
 import type { OwnVersions, VersionStore } from './version-store.js';
 import type { StorageWrites } from './write-set.js';
@@ -33,6 +33,8 @@ export class HeapScan implements RowCursor {
   private extra = 0;
   private chunk: Chunk = { keys: [], values: [] };
   private dead: Chunk = { keys: [], values: [] };
+  /** The last chunk had few gaps between row ids. */
+  private dense = true;
   private readonly hit = new Hit();
   private readonly lower = new Uint8Array(HEAP_KEY);
   private readonly upper = new Uint8Array(HEAP_KEY);
@@ -76,16 +78,29 @@ export class HeapScan implements RowCursor {
   }
 
   private fillPlain(block: RowBlock, max: number): void {
-    const limit = Math.min(max, MAX_CHUNK);
+    const limit = Math.min(max, MAX_CHUNK, this.last - this.next + 1);
+    if (this.dense && this.fillRun(block, limit)) return;
     const count = this.read(limit);
     const { keys, values } = this.chunk;
     for (let i = 0; i < count; i++) this.emitStored(block, readUint48(keys[i]!, 6) as RowId, keys[i]!, values[i]!);
+    const first = this.next;
     this.next = count < limit ? this.last + 1 : readUint48(keys[count - 1]!, 6) + 1;
+    this.dense = this.next - first < 2 * limit;
+  }
+
+  /** Row ids without gaps, which most are: the next ones are asked for by key. False: there is none with the next id. */
+  private fillRun(block: RowBlock, limit: number): boolean {
+    const { values } = this.chunk;
+    values.length = 0;
+    const key = heapKey(this.lower, this.storage, this.next as RowId);
+    const count = this.store.kv.run('heap', key, limit, values);
+    for (let i = 0; i < count; i++, this.next++) this.emitStored(block, this.next as RowId, heapKey(this.lower, this.storage, this.next as RowId), values[i]!);
+    return count > 0;
   }
 
   /** Adds the version of a heap row that the snapshot sees. */
   private emitStored(block: RowBlock, rowId: RowId, key: Uint8Array, value: Uint8Array): void {
-    if ((value[0]! & Flag.provisional) === 0 && stampOf(value) <= this.s) {
+    if (this.store.decidedStamp(value) <= this.s) {
       verifyRow(value, key);
       push(block, rowId, value.subarray(ROW_HEADER), xidOf(value));
       return;

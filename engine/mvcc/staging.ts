@@ -165,10 +165,7 @@ export class Staging {
     }
     for (const write of picked) {
       write.streamed = true;
-      const storage = write.isRow ? write.storage : write.index;
-      if (staged.storages.has(storage)) continue;
-      staged.storages.add(storage);
-      this.engine.store.openDeath(storage);
+      this.touch(staged, write.isRow ? write.storage : write.index);
     }
     log.flushSoon();
   }
@@ -181,6 +178,21 @@ export class Staging {
     this.loading.add(transaction);
     this.spans.set(staged.xid, { first: staged.first, until: Infinity });
     return staged;
+  }
+
+  /** A bulk load is about to write a record of `command` that touches `storages`: the xid for it. */
+  adoptLoad(transaction: EngineTransaction, storages: ReadonlySet<StorageId>, command: CommandId): Xid {
+    const staged = this.stagedOf(transaction);
+    for (const storage of storages) this.touch(staged, storage);
+    const xid = this.xidOf(transaction, staged, transaction.currentSub);
+    staged.mark((this.engine.log.assigned + 1) as Lsn, command, transaction.oldestCommand());
+    return xid;
+  }
+
+  private touch(staged: Staged, storage: StorageId): void {
+    if (staged.storages.has(storage)) return;
+    staged.storages.add(storage);
+    this.engine.store.openDeath(storage);
   }
 
   private xidOf(transaction: EngineTransaction, staged: Staged, sub: SubId): Xid {

@@ -11,7 +11,7 @@ import type { LockOwner, Upgrade, Wait } from '../locks/lock-manager.js';
 import { EXCLUSIVE, LockClass, ROW_MODE, SHARED, TABLE_MODE } from '../locks/modes.js';
 import { Pending } from '../pending.js';
 import type {
-  IndexCursor, IsolationLevel, KeyRange, LargeValueReader, LargeValueWriter, Message, RowCursor, RowLockResult, RowLockStrength, RowVersion, Snapshot, SnapshotKind,
+  BulkLoader, IndexCursor, IsolationLevel, KeyRange, LargeValueReader, LargeValueWriter, Message, RowCursor, RowLockResult, RowLockStrength, RowVersion, Snapshot, SnapshotKind,
   TableLockMode, Transaction, TransactionOptions, WaitPolicy,
 } from '../storage.js';
 import { hashKey } from './key-hash.js';
@@ -418,6 +418,15 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     const entry = entryKey(key, rowId);
     if (this.serializable && this.tracksWrites(index)) this.engine.serializable.wroteEntry(this.serializable, index, entry);
     this.writes.entry(index, entry, rowId, undefined, this.command, this.currentSub);
+  }
+
+  bulkLoader(storage: StorageId): BulkLoader | undefined {
+    this.active();
+    return this.engine.isTemporary(storage) || this.isolation === 'serializable' ? undefined : this.engine.bulkLoad(this);
+  }
+
+  isNew(storage: StorageId): boolean {
+    return this.created.includes(storage);
   }
 
   writeValue(storage: StorageId): LargeValueWriter | undefined {

@@ -56,7 +56,7 @@ export class VersionStore {
   }
 
   /** LSN that decides a stored value's visibility: its stamp, or its staged transaction's commit. */
-  private decidedStamp(value: Uint8Array): number {
+  decidedStamp(value: Uint8Array): number {
     return value[0]! & Flag.provisional ? (this.staged.get(xidOf(value)) ?? NEVER) : stampOf(value);
   }
 

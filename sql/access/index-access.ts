@@ -6,7 +6,7 @@
  * and of the INCLUDE columns; it is empty when there are none. So an index-only read needs no heap,
  * except for entries whose key was cut for its length.
  */
-import { isCutKey, KeyReader, KeyWriter, MAX_KEY, scanBound } from '../../engine/keycode.js';
+import { isCutKey, KeyReader, KeyWriter, LONG_KEY, MAX_KEY, scanBound } from '../../engine/keycode.js';
 import { DatabaseError, notSupported } from '../../engine/errors.js';
 import type { RowId } from '../../engine/ids.js';
 import { Pending } from '../../engine/pending.js';
@@ -47,7 +47,15 @@ export interface IndexCondition {
   readonly reverse?: boolean;
 }
 
+interface MadeKey {
+  bytes: Uint8Array;
+  length: number;
+  /** A column is NULL. */
+  hasNull: boolean;
+}
+
 const writer = new KeyWriter();
+const made: MadeKey = { bytes: new Uint8Array(0), length: 0, hasNull: false };
 const EMPTY = new Uint8Array(0);
 
 const accesses = new WeakMap<Index, IndexAccess>();
@@ -122,18 +130,45 @@ export class IndexAccess {
     if (column.descending) writer.invertFrom(start);
   }
 
+  private checkLength(relationName: string): void {
+    if (writer.length <= MAX_KEY) return;
+    const size = (writer.length + 16 + 7) & ~7;
+    throw new DatabaseError('54000', `index row size ${size} exceeds btree version 4 maximum ${MAX_KEY} for index "${this.index.name}"`, {
+      detail: `Index row references tuple in relation "${relationName}".`,
+      hint: 'Values larger than 1/3 of a buffer page cannot be indexed.\nConsider a function index of an MD5 hash of the value, or use full text indexing.',
+    });
+  }
+
   /** The stored key of these key column values. Raises 54000 for what PostgreSQL would not index either. */
   key(values: readonly Datum[], relationName: string): Uint8Array {
     writer.reset();
     for (let i = 0; i < this.columns.length; i++) this.writeColumn(this.columns[i]!, values[i]!);
-    if (writer.length > MAX_KEY) {
-      const size = (writer.length + 16 + 7) & ~7;
-      throw new DatabaseError('54000', `index row size ${size} exceeds btree version 4 maximum ${MAX_KEY} for index "${this.index.name}"`, {
-        detail: `Index row references tuple in relation "${relationName}".`,
-        hint: 'Values larger than 1/3 of a buffer page cannot be indexed.\nConsider a function index of an MD5 hash of the value, or use full text indexing.',
-      });
-    }
+    this.checkLength(relationName);
     return writer.finish();
+  }
+
+  get hasPayload(): boolean {
+    return this.payload !== null;
+  }
+
+  /** The stored key of a table row, without a copy: valid until the next key is made. Raises 54000 as `key`. */
+  makeKey(row: readonly Datum[], relationName: string): Readonly<MadeKey> {
+    writer.reset();
+    made.hasNull = false;
+    for (const column of this.columns) {
+      const value = column.expression ? column.expression(row) : row[column.attnum - 1]!;
+      if (value === null) made.hasNull = true;
+      this.writeColumn(column, value);
+    }
+    if (writer.length >= LONG_KEY) {
+      this.checkLength(relationName);
+      made.bytes = writer.finish();
+      made.length = made.bytes.length;
+    } else {
+      made.bytes = writer.underlying;
+      made.length = writer.length;
+    }
+    return made;
   }
 
   payloadOf(row: readonly Datum[], keyValues: readonly Datum[]): Uint8Array {

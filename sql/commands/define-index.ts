@@ -1,26 +1,18 @@
 /** Making indexes: for CREATE INDEX, for constraints, and anew for rewrites. After indexcmds.c. */
 import type { IndexElem, IndexStmt, Node } from '@pgsql/types';
 import { DatabaseError, notSupported } from '../../engine/errors.js';
-import type { RowId, StorageId } from '../../engine/ids.js';
-import { Pending } from '../../engine/pending.js';
-import type { IndexBlock, Transaction } from '../../engine/storage.js';
-import { equalBytes } from '../../engine/keycode.js';
 import type { Expr } from '../analyzer/query-tree.js';
 import { formatType, splitQualifiedName, stringOf } from '../analyzer/names.js';
-import { indexAccess, type RowExpressionCompiler } from '../access/index-access.js';
-import { uniqueViolation } from '../access/constraint-errors.js';
-import { tableAccess } from '../access/table-access.js';
 import { arrayOf } from '../catalog/born-rows.js';
-import { BTREE_AM, HASH_AM, type Index, type Oid, type PgOpclass, type Relation } from '../catalog/catalog.js';
+import { BTREE_AM, HASH_AM, type Oid, type PgOpclass, type Relation } from '../catalog/catalog.js';
 import { ClassOid } from '../catalog/class-oids.js';
 import { address, recordDependency } from '../catalog/dependency.js';
-import { settle, type CommandContext } from './command.js';
+import type { CommandContext } from './command.js';
 import { findCollation } from './column-definition.js';
 import { isImmutable, recordExpressionDependencies } from './expression-references.js';
+import { fillIndex } from './fill-index.js';
 import { chooseName, nameEnvironment, nameList, reserveRelationName } from './names.js';
 import { addRelation, classEntry, newStorage, updateClass, type NewColumn } from './relation-rows.js';
-import { sortedPositions } from '../access/entry-sort.js';
-import { eventLoopTurn, forEachRow } from './row-scan.js';
 
 export interface IndexRequest {
   readonly name: string | null;
@@ -43,18 +35,6 @@ interface KeyPlan {
 }
 
 const MAX_KEYS = 32;
-
-/** For relpages, which tools show: pages as PostgreSQL would roughly have them. */
-const ENTRIES_PER_PAGE = 366;
-
-/** Row expressions of stored index texts, compiled through the hooks. */
-export function rowCompiler(context: CommandContext): RowExpressionCompiler {
-  return (tableOid, text) => {
-    const relation = context.catalog.relation(tableOid)!;
-    const expr = context.hooks.analyzeExpressionText(text, { kind: 'index expression', relation }, context.eval);
-    return context.hooks.compileRow(relation, expr, context.eval);
-  };
-}
 
 /** Makes an index on a locked table and fills it. Returns its OID. */
 export async function defineIndex(context: CommandContext, relation: Relation, request: IndexRequest): Promise<Oid> {
@@ -286,98 +266,6 @@ export function joinColumnNames(names: readonly string[]): string {
 
 export function constraintNameUsed(context: CommandContext, namespace: Oid, name: string): boolean {
   return context.catalog.rows.rows('pg_constraint', 'connamespace', namespace).some((row) => row[1] === name);
-}
-
-/** Fills an empty index from its table; uniqueness is checked on the finished, sorted index, so no key needs a lock. */
-export async function fillIndex(context: CommandContext, relation: Relation, index: Index): Promise<void> {
-  const access = indexAccess(index, context.catalog, rowCompiler(context));
-  const { transaction } = context;
-  const withNulls = new Set<number>();
-  let entries = 0;
-  const run = new EntryRun(transaction, index.storage);
-  await forEachRow(context, relation, (values, rowId) => {
-    if (!access.covers(values)) return undefined;
-    // The row comes again when the run was written.
-    const writing = run.writeIfFull();
-    if (writing) return writing;
-    const keyValues = access.keyValues(values);
-    if (index.unique && !index.nullsNotDistinct && keyValues.includes(null)) withNulls.add(rowId);
-    run.add(access.key(keyValues, relation.relname), rowId, access.payloadOf(values, keyValues));
-    entries++;
-    return undefined;
-  }, access.dependsOn);
-  await run.write();
-  transaction.advanceCommand();
-  if (index.unique && entries > 1) await checkUnique(context, relation, index, withNulls);
-  updateClass(context, index.oid, { reltuples: entries, relpages: entries === 0 ? 1 : 1 + Math.ceil(entries / ENTRIES_PER_PAGE) });
-}
-
-/** Entries are written in runs in key order: neighbours in the tree follow each other. */
-const RUN_ENTRIES = 1 << 16;
-/** Others get a turn after so many. */
-const ENTRIES_PER_TURN = 2048;
-
-class EntryRun {
-  private keys: Uint8Array[] = [];
-  private rowIds: RowId[] = [];
-  private payloads: Uint8Array[] = [];
-
-  constructor(private readonly transaction: Transaction, private readonly storage: StorageId) {}
-
-  private writing: Pending | undefined;
-
-  /** The wait for a full run to be written; the same one until it is over. */
-  writeIfFull(): Pending | undefined {
-    if (this.keys.length >= RUN_ENTRIES) this.writing = new Pending(this.write().then(() => void (this.writing = undefined)), 'IO', 'DataFileWrite');
-    return this.writing;
-  }
-
-  add(key: Uint8Array, rowId: RowId, payload: Uint8Array): void {
-    this.keys.push(key);
-    this.rowIds.push(rowId);
-    this.payloads.push(payload);
-  }
-
-  async write(): Promise<void> {
-    const { keys, rowIds, payloads } = this;
-    this.keys = [];
-    this.rowIds = [];
-    this.payloads = [];
-    const order = sortedPositions(keys);
-    for (let i = 0; i < order.length; i++) {
-      const at = order[i]!;
-      this.transaction.putIndexEntry(this.storage, keys[at]!, rowIds[at]!, payloads[at]!);
-      if (i % ENTRIES_PER_TURN === ENTRIES_PER_TURN - 1) await eventLoopTurn();
-    }
-  }
-}
-
-async function checkUnique(context: CommandContext, relation: Relation, index: Index, withNulls: ReadonlySet<number>): Promise<void> {
-  const snapshot = context.transaction.latestSnapshot();
-  const cursor = context.transaction.scanIndex(index.storage, snapshot, {});
-  const block: IndexBlock = { length: 0, keys: [], rowIds: [], payloads: [] };
-  let previous: Uint8Array | null = null;
-  try {
-    for (;;) {
-      const filled = await settle(context, () => cursor.fill(block, 1024));
-      if (filled === 0) return;
-      for (let i = 0; i < filled; i++) {
-        const key = block.keys[i]!;
-        const rowId = block.rowIds[i]!;
-        if (withNulls.has(rowId)) continue;
-        if (previous && equalBytes(previous, key)) {
-          const version = await settle(context, () => tableAccess(relation, context.catalog).fetch(context.transaction, snapshot, rowId as RowId));
-          const row = tableAccess(relation, context.catalog).codec.readAll(version!.tuple);
-          const values = indexAccess(index, context.catalog, rowCompiler(context)).keyValues(row);
-          throw uniqueViolation(relation, index, values, context.catalog, context.eval, true);
-        }
-        previous = key.slice();
-      }
-    }
-  } finally {
-    cursor.close();
-    snapshot.release();
-  }
 }
 
 /** Gives an index a new storage and fills it from the table as it is now (REINDEX, rewrites, TRUNCATE). */

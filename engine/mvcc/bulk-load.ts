@@ -1,0 +1,188 @@
+/**
+ * Rows and entries in bulk: from the caller's bytes straight into provisional log records, past the write set. Nothing is
+ * kept in memory per row, so until `finish` this transaction cannot read what it loads, and nobody can lock or probe it:
+ *
+ *     insert, put --> operations of a record in the making --192 kB--> log (provisional) --> applier: marked versions
+ *
+ * What staging.ts says about marked versions holds: only the transaction's commit makes them true, an abort (or a crash) has
+ * them undone. A record is written within one synchronous step, so nothing of others comes between its operations.
+ *
+ * For entries of a unique index only if nobody else can see that index: rivals look for keys in write sets and in the
+ * state, and what is on its way between log and state is in neither.
+ */
+import type { CommandId, Lsn, RowId, StorageId } from '../ids.js';
+import { writeUint48 } from '../keycode.js';
+import { IndexOp, Op, RecordKind, Section } from '../log/batch.js';
+import { Pending } from '../pending.js';
+import type { BulkLoader } from '../storage.js';
+import type { ApplierDriver } from './applier-driver.js';
+import type { Engine } from './engine.js';
+import type { EngineTransaction } from './transaction.js';
+
+/** A record is written at this size. */
+const RECORD_BYTES = 192 << 10;
+/** Rows larger than this go the usual way. */
+const ROW_MAX = 32 << 10;
+/** The loader waits while so much of its own is not in the log file: others' commits queue behind it. */
+const UNLOGGED_MAX = 1 << 20;
+/** And while so much waits for the applier. */
+const UNAPPLIED_MAX = 12 << 20;
+
+/** Operations of one section, encoded as engine/log/batch.ts draws them. */
+class Operations {
+  buffer = new Uint8Array(RECORD_BYTES + (64 << 10));
+  private view = new DataView(this.buffer.buffer);
+  length = 0;
+  storage = -1;
+
+  clear(): void {
+    this.length = 0;
+    this.storage = -1;
+  }
+
+  private reserve(bytes: number): void {
+    if (this.length + bytes <= this.buffer.length) return;
+    const grown = new Uint8Array(Math.max(this.length + bytes, this.buffer.length * 2));
+    grown.set(this.buffer.subarray(0, this.length));
+    this.buffer = grown;
+    this.view = new DataView(grown.buffer);
+  }
+
+  private of(op: number, storage: StorageId): void {
+    if (this.storage === storage) return;
+    this.storage = storage;
+    this.buffer[this.length] = op;
+    writeUint48(this.buffer, this.length + 1, storage);
+    this.length += 7;
+  }
+
+  row(storage: StorageId, rowId: RowId, bytes: Uint8Array, length: number): void {
+    this.reserve(18 + length);
+    this.of(Op.storage, storage);
+    const at = this.length;
+    this.buffer[at] = Op.insert;
+    writeUint48(this.buffer, at + 1, rowId);
+    this.view.setUint32(at + 7, length, true);
+    copy(bytes, 0, this.buffer, at + 11, length);
+    this.length = at + 11 + length;
+  }
+
+  entry(index: StorageId, keys: Uint8Array, start: number, length: number, rowId: RowId, payload: Uint8Array): void {
+    this.reserve(20 + length + payload.length);
+    this.of(IndexOp.storage, index);
+    const at = this.length;
+    this.buffer[at] = IndexOp.put;
+    writeUint48(this.buffer, at + 1, rowId);
+    this.view.setUint16(at + 7, length, true);
+    copy(keys, start, this.buffer, at + 9, length);
+    this.view.setUint32(at + 9 + length, payload.length, true);
+    copy(payload, 0, this.buffer, at + 13 + length, payload.length);
+    this.length = at + 13 + length + payload.length;
+  }
+}
+
+/** A loop for what is short: a native call costs as much as 60 bytes of it. */
+function copy(from: Uint8Array, start: number, to: Uint8Array, at: number, length: number): void {
+  if (length <= 64) for (let i = 0; i < length; i++) to[at + i] = from[start + i]!;
+  else to.set(start === 0 && length === from.length ? from : from.subarray(start, start + length), at);
+}
+
+export class BulkLoad implements BulkLoader {
+  private readonly rows = new Operations();
+  private readonly entries = new Operations();
+  private readonly storages = new Set<StorageId>();
+  /** Records on their way to the state, oldest first. */
+  private readonly sent: { readonly lsn: Lsn; readonly bytes: number }[] = [];
+  private sentBytes = 0;
+  private lastStorage = -1;
+  private command: CommandId;
+
+  constructor(private readonly engine: Engine, private readonly applier: ApplierDriver, private readonly transaction: EngineTransaction) {
+    this.command = transaction.currentCommand;
+  }
+
+  insert(storage: StorageId, bytes: Uint8Array, length: number): RowId {
+    if (length > ROW_MAX) return this.transaction.insert(storage, bytes.slice(0, length));
+    const rowId = this.engine.nextRowId(storage);
+    this.touch(storage);
+    this.rows.row(storage, rowId, bytes, length);
+    if (this.rows.length >= RECORD_BYTES) this.flush();
+    return rowId;
+  }
+
+  put(index: StorageId, keys: Uint8Array, start: number, length: number, rowId: RowId, payload: Uint8Array): void {
+    this.touch(index);
+    this.entries.entry(index, keys, start, length, rowId, payload);
+    if (this.entries.length >= RECORD_BYTES) this.flush();
+  }
+
+  private touch(storage: StorageId): void {
+    if (storage === this.lastStorage) return;
+    this.lastStorage = storage;
+    this.storages.add(storage);
+  }
+
+  private flush(): void {
+    const { rows, entries, transaction } = this;
+    const bytes = rows.length + entries.length;
+    if (bytes === 0) return;
+    const { log, staging } = this.engine;
+    log.checkRoom(bytes);
+    const xid = staging.adoptLoad(transaction, this.storages, this.command);
+    const builder = log.open();
+    const lsn = builder.beginRecord(RecordKind.provisional, 0, xid);
+    if (rows.length > 0) {
+      builder.beginSection(Section.rows);
+      builder.bytes(rows.buffer.subarray(0, rows.length));
+      builder.endSection();
+    }
+    if (entries.length > 0) {
+      builder.beginSection(Section.derived);
+      builder.bytes(entries.buffer.subarray(0, entries.length));
+      builder.endSection();
+    }
+    builder.endRecord();
+    log.wrote(lsn);
+    log.flushSoon();
+    rows.clear();
+    entries.clear();
+    this.sent.push({ lsn, bytes });
+    this.sentBytes += bytes;
+  }
+
+  pending(): Pending | undefined {
+    const { log } = this.engine;
+    this.trim();
+    if (this.sentBytes > UNAPPLIED_MAX) return this.wait(this.oldestBeyond(UNAPPLIED_MAX / 2), (lsn) => this.engine.whenApplied(lsn));
+    if (log.queuedBytes > UNLOGGED_MAX) return this.wait(this.oldestBeyond(UNLOGGED_MAX / 2), (lsn) => log.whenDurable(lsn));
+    return undefined;
+  }
+
+  private wait(lsn: Lsn, until: (lsn: Lsn) => Promise<void> | undefined): Pending | undefined {
+    const over = until(lsn);
+    return over && new Pending(over, 'IO', 'WALWrite');
+  }
+
+  /** The last record behind which at most so many bytes were sent. */
+  private oldestBeyond(bytes: number): Lsn {
+    let i = this.sent.length - 1;
+    for (let after = 0; i > 0 && after < bytes; i--) after += this.sent[i]!.bytes;
+    return this.sent[Math.max(i, 0)]!.lsn;
+  }
+
+  private trim(): void {
+    const { applied } = this.applier;
+    let done = 0;
+    while (done < this.sent.length && this.sent[done]!.lsn <= applied) this.sentBytes -= this.sent[done++]!.bytes;
+    if (done > 0) this.sent.splice(0, done);
+  }
+
+  async finish(): Promise<void> {
+    this.flush();
+    const last = this.sent.at(-1);
+    if (!last) return;
+    await this.engine.whenApplied(last.lsn);
+    this.trim();
+    this.command = this.transaction.currentCommand;
+  }
+}
