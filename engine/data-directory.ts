@@ -25,6 +25,23 @@ export function takeDirectory(runtime: Runtime, directory: string): HeldDirector
   return lock(runtime, `${directory}/LOCK`, directory);
 }
 
+/** Raises F0000 when it is no data directory of this format. Changes nothing. */
+export function checkDirectory(runtime: Runtime, directory: string): void {
+  if (!runtime.files.exists(`${directory}/FORMAT`)) {
+    const what = runtime.files.exists(directory) ? 'is not a data directory' : 'does not exist';
+    throw new DatabaseError('F0000', `directory "${directory}" ${what}`, { severity: 'FATAL' });
+  }
+  checkFormat(runtime, directory);
+}
+
+/** The process that has the directory open; undefined for none. */
+export function holderOf(runtime: Runtime, directory: string): string | undefined {
+  const path = `${directory}/LOCK`;
+  if (!runtime.files.exists(path)) return undefined;
+  const holder = readText(runtime, path);
+  return holder !== '' && runtime.processes.isAlive(holder) ? holder.split(' ')[0] : undefined;
+}
+
 function readText(runtime: Runtime, path: string): string {
   const file = runtime.files.open(path, 'read');
   try {

@@ -54,6 +54,8 @@ export interface KeyValueWriter extends KeyValueReader {
 
 export interface KeyValueStore extends KeyValueReader {
   readonly capabilities: Capabilities;
+  /** Told of stored values that do not match the store's own check, which then count as absent; unset, reading one raises XX001. */
+  onDamage?: ((space: Keyspace, key: Uint8Array) => void) | undefined;
   /** From here on reads see everything committed so far, by whichever thread. */
   refresh(): void;
   /** One atomic transaction. It is visible when this returns and durable after `sync`. An exception undoes it. */

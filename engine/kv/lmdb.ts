@@ -36,8 +36,6 @@ const APPEND = { append: true };
 export interface LmdbOptions {
   /** The file; its directory must exist. A lock file stands beside it. */
   readonly path: string;
-  /** Told of values that do not match their check, which then count as absent; without it reading one raises XX001. */
-  readonly onDamage?: (space: Keyspace, key: Uint8Array) => void;
 }
 
 /** Keyspaces whose values are sealed here. */
@@ -50,8 +48,9 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
   private readonly spaces: Record<Keyspace, Binary>;
   private readonly seeks: Record<Keyspace, Seek>;
   private writing = false;
+  onDamage: ((space: Keyspace, key: Uint8Array) => void) | undefined;
 
-  constructor(private readonly options: LmdbOptions) {
+  constructor(options: LmdbOptions) {
     const settings = {
       path: options.path,
       noSubdir: true,
@@ -131,8 +130,8 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
       const content = value.subarray(0, length);
       if (new DataView(value.buffer, value.byteOffset + length, SEAL_BYTES).getUint32(0) === seal(key, content)) return content;
     }
-    if (!this.options.onDamage) throw damagedValue(space, key);
-    this.options.onDamage(space, key.slice());
+    if (!this.onDamage) throw damagedValue(space, key);
+    this.onDamage(space, key.slice());
     return undefined;
   }
 
