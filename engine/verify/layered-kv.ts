@@ -3,8 +3,8 @@
  * check can bring the state to the log's end, as a start would, and leave every byte as it was.
  */
 import { compareBytes } from '../keycode.js';
-import { KEYSPACES } from '../kv/key-value-store.js';
-import type { Capabilities, Chunk, Entry, KeyValueReader, KeyValueStore, KeyValueWriter, Keyspace } from '../kv/key-value-store.js';
+import { KEYSPACES, nextKey } from '../kv/key-value-store.js';
+import type { Capabilities, Chunk, Entry, KeyValueReader, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace } from '../kv/key-value-store.js';
 import { OrderedMap } from '../kv/ordered-map.js';
 
 const LAST = new Uint8Array(2048).fill(0xff);
@@ -66,6 +66,22 @@ export class LayeredKeyValueStore implements KeyValueStore, KeyValueWriter {
         from.set(limit);
       }
     }
+  }
+
+  run(space: RowKeyspace, key: Uint8Array, max: number, values: Uint8Array[]): number {
+    let count = 0;
+    for (; count < max; count++) {
+      const value = this.get(space, key);
+      if (!value) break;
+      values.push(value.slice());
+      nextKey(key);
+    }
+    return count;
+  }
+
+  /** Nothing is known of the order below: never. */
+  append(): boolean {
+    return false;
   }
 
   seek(space: Keyspace, lower: Uint8Array, into: Entry): boolean {
