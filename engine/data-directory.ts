@@ -79,6 +79,13 @@ function checkFormat(runtime: Runtime, directory: string): void {
       severity: 'FATAL',
       detail: `It holds ${strangers.slice(0, 3).join(', ')}${strangers.length > 3 ? ', ...' : ''}.`,
     });
+  writeFormat(runtime, directory);
+}
+
+/** Makes the directory a data directory: the last step of making one. */
+export function writeFormat(runtime: Runtime, directory: string): void {
+  const { files } = runtime;
+  const path = `${directory}/FORMAT`;
   files.remove(`${directory}/FORMAT.new`);
   writeNew(runtime, `${directory}/FORMAT.new`, `oxbow data directory, format ${DATA_FORMAT}\n`);
   files.rename(`${directory}/FORMAT.new`, path);

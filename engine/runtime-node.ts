@@ -53,9 +53,11 @@ function nodeFiles(): FileSystem {
     open: (path, mode) => new NodeFile(fs.openSync(path, OPEN_FLAGS[mode])),
     exists: (path) => fs.existsSync(path),
     list: (directory) => fs.readdirSync(directory),
+    isDirectory: (path) => fs.statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false,
     mkdir: (path) => void fs.mkdirSync(path, { recursive: true, mode: 0o700 }),
     remove: (path) => fs.rmSync(path, { recursive: true, force: true }),
     rename: (from, to) => fs.renameSync(from, to),
+    link: (existing, name) => fs.linkSync(existing, name),
     syncDirectory(path) {
       const fd = fs.openSync(path, 'r');
       try {

@@ -38,9 +38,12 @@ export interface FileSystem {
   open(path: string, mode: 'read' | 'readwrite' | 'create'): FileHandle;
   exists(path: string): boolean;
   list(directory: string): string[];
+  isDirectory(path: string): boolean;
   mkdir(path: string): void;
   remove(path: string): void;
   rename(from: string, to: string): void;
+  /** Gives a file a second name; EEXIST when the name is taken, atomically. */
+  link(existing: string, name: string): void;
   /** fsync of a directory, so that creations and renames in it are durable. */
   syncDirectory(path: string): void;
   /** Bytes free on the file system that holds `path`. */

@@ -3,7 +3,9 @@
  * The engine knows neither SQL nor types; whoever writes a row also hands over the index entries
  * that follow from it.
  */
+import type { DatabaseError } from './errors.js';
 import type { CommandId, Lsn, RowId, StorageId, SubId, Xid } from './ids.js';
+import type { StateMark } from './mvcc/applier.js';
 import type { Pending } from './pending.js';
 
 export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable';
@@ -142,6 +144,8 @@ export interface Storage {
   /** Milliseconds of waiting before a deadlock is looked for. */
   deadlockTimeoutMs: number;
   stats(): EngineStats;
+  /** What backups and the archive ask of a running engine. */
+  readonly maintenance: Maintenance;
   /** Called once when the engine cannot go on (log write error, applier death): the process must exit. */
   onFatal(listener: (error: unknown) => void): void;
   close(): Promise<void>;
@@ -157,6 +161,29 @@ export interface Past {
   check(lsn: Lsn): void;
   /** The oldest moment that can be read, as microseconds since the Unix epoch; undefined when nothing is kept. */
   oldestMicros(): number | undefined;
+}
+
+/** Keeps something from `lsn` on until it is released. May be moved forward by whoever holds it. */
+export interface Hold {
+  lsn: Lsn;
+  release(): void;
+}
+
+export interface Maintenance {
+  /** The data directory; undefined in memory. */
+  readonly directory: string | undefined;
+  /** One f64 in shared memory, for other threads: everything before this LSN is durable. */
+  readonly durableCell: SharedArrayBuffer;
+  /** The log from `lsn` on is not trimmed. */
+  holdLog(lsn: Lsn): Hold;
+  /** Versions that a snapshot at `lsn` (by default: now) or later sees are not collected. */
+  pinHorizon(lsn?: Lsn): Hold;
+  /** What the state is, at one LSN, once everything durable now is applied. */
+  mark(): Promise<StateMark>;
+  /** A named record in the log that a restore can stop at. Resolves with its LSN when durable. */
+  createRestorePoint(name: string): Promise<Lsn>;
+  /** While set, commits that write are refused with it. */
+  refuseCommits: DatabaseError | undefined;
 }
 
 /** Rows per block of a ChangeWatch. */

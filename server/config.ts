@@ -21,6 +21,12 @@ export interface Config {
   readonly cacheMb: number;
   /** Milliseconds. */
   readonly retention: number;
+  readonly archive: string | null;
+  readonly archiveTimeoutMs: number;
+  readonly archiveMaxLag: number;
+  readonly archivePolicy: 'drop' | 'refuse';
+  readonly backupKeyFile: string | null;
+  readonly backupKeyCommand: string | null;
   readonly set: readonly string[];
 }
 
@@ -57,6 +63,12 @@ export const OPTIONS: readonly OptionDefinition[] = [
   { name: 'spinMicros', flags: '--spin-micros <number>', environment: 'OXBOW_SPIN_MICROS', doc: 'how long to look for the next message before sleeping, while that pays (more than one core); 0: never', default: '50', integer: { min: 0, max: 1000 } },
   { name: 'cacheMb', flags: '--cache-mb <number>', environment: 'OXBOW_CACHE_MB', doc: 'most memory for rows and keys that were looked up one by one; taken as it is used', default: '256', integer: { min: 0, max: 16_384 } },
   { name: 'retention', flags: '--retention <time>', environment: 'OXBOW_RETENTION', doc: 'how long old row versions are kept, to be read with SET oxbow.as_of (1h, 30min); 0s: only while snapshots need them', default: '0s', unit: 'duration' },
+  { name: 'archive', flags: '--archive <target>', environment: 'OXBOW_ARCHIVE', doc: 'where the log is archived as it grows: a directory or s3://bucket/prefix', default: null },
+  { name: 'archiveTimeoutMs', flags: '--archive-timeout <time>', environment: 'OXBOW_ARCHIVE_TIMEOUT', doc: 'longest that durable log waits to be archived', default: '10s', unit: 'duration' },
+  { name: 'archiveMaxLag', flags: '--archive-max-lag <size>', environment: 'OXBOW_ARCHIVE_MAX_LAG', doc: 'most log kept for an archive that is away', default: '8GB', unit: 'size' },
+  { name: 'archivePolicy', flags: '--archive-policy <policy>', environment: 'OXBOW_ARCHIVE_POLICY', doc: 'beyond that: drop the oldest log (the archive gets a gap) or refuse commits', default: 'drop', choices: ['drop', 'refuse'] },
+  { name: 'backupKeyFile', flags: '--backup-key-file <file>', environment: 'OXBOW_BACKUP_KEY_FILE', doc: 'key (32 bytes, raw, hexadecimal or base64) that archive and backups are encrypted with', default: null },
+  { name: 'backupKeyCommand', flags: '--backup-key-command <command>', environment: 'OXBOW_BACKUP_KEY_COMMAND', doc: 'command that prints that key', default: null },
   { name: 'set', flags: '--set <name=value>', environment: 'OXBOW_SET', doc: 'default of a setting (GUC) for all sessions; may be repeated', default: null, list: true },
 ];
 
@@ -76,6 +88,11 @@ export function parseUnit(name: string, text: string, kind: 'duration' | 'size')
   return Math.round(Number(match[1]) * unit);
 }
 
+/** The name under which commander hands the option over. */
+function givenAs({ flags }: OptionDefinition): string {
+  return /^--([a-z-]+)/.exec(flags)![1]!.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
 /** Checks raw values (command line first, then environment, then defaults) and brings them into their types. */
 export function makeConfig(given: Readonly<Record<string, unknown>>, environment: Readonly<Record<string, string | undefined>>): Config {
   const out: Record<string, unknown> = {};
@@ -85,7 +102,7 @@ export function makeConfig(given: Readonly<Record<string, unknown>>, environment
       out[option.name] = (given[option.name] as string[] | undefined) ?? (fromEnvironment ? fromEnvironment.split(',') : []);
       continue;
     }
-    const raw = (given[option.name] as string | undefined) ?? environment[option.environment] ?? option.default;
+    const raw = (given[givenAs(option)] as string | undefined) ?? environment[option.environment] ?? option.default;
     if (raw === null || raw === undefined) {
       out[option.name] = null;
       continue;

@@ -17,6 +17,7 @@ import type { CopyInStream } from '../sql/session/sink.js';
 import { authenticateScram } from './auth/authenticate.js';
 import { methodFor } from './auth/host-rules.js';
 import { withSharedReads } from './shared-reads.js';
+import { replicationCommand } from './replication.js';
 import type { ServerState } from './server-state.js';
 import { startupSettings, type StartupRequest } from './startup.js';
 import * as backend from './wire/backend.js';
@@ -62,6 +63,7 @@ export class Connection {
   #sessionLog: Logger | null = null;
   #identity: { readonly session: number; readonly user: string; readonly database: string } | null = null;
   #secret = 0;
+  #replication = false;
   #idleTimer: (() => void) | null = null;
   pid = 0;
 
@@ -304,7 +306,7 @@ export class Connection {
   async #authenticate({ parameters, minor }: StartupRequest): Promise<void> {
     this.#framing.startupDone = true;
     const { cluster } = this.server;
-    const { user, database, settings, unknownOptions } = startupSettings(parameters);
+    const { user, database, settings, replication, unknownOptions } = startupSettings(parameters);
     if (minor > 0 || unknownOptions.length > 0) backend.negotiateProtocolVersion(this.#writer, 0, unknownOptions);
     const address = this.#socket.remoteAddress ?? '';
     const shared = cluster.catalogs.committed(TEMPLATE1);
@@ -324,6 +326,8 @@ export class Connection {
     const target = shared.databaseNamed(database);
     if (!target) throw new DatabaseError('3D000', `database "${database}" does not exist`, { severity: 'FATAL' });
     if (!target.datallowconn) throw new DatabaseError('55000', `database "${database}" is not currently accepting connections`, { severity: 'FATAL' });
+    if (replication && !role.rolsuper && !role.rolreplication) throw new DatabaseError('42501', 'permission denied to start WAL sender', { severity: 'FATAL', detail: 'Only roles with the REPLICATION attribute may start a WAL sender process.' });
+    this.#replication = replication;
     this.server.admit(role.rolsuper);
     this.pid = cluster.backends.allocatePid();
     this.#secret = Buffer.from(this.server.runtime.random.bytes(4)).readInt32BE(0);
@@ -481,6 +485,7 @@ export class Connection {
     const session = this.#session!;
     switch (message.type) {
       case 'query':
+        if (this.#replication) return this.#readyAfter(replicationCommand(message.text, session, this.server.backups, this.server) ?? session.simpleQuery(message.text));
         return this.#readyAfter(session.simpleQuery(message.text));
       case 'parse':
         return this.#answer(session.extended(() => session.parse(message.name, message.text, message.parameterTypes)), backend.parseComplete);

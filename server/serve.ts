@@ -4,6 +4,10 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { createSecureContext } from 'node:tls';
 import type { Logger } from 'pino';
+import { Archiver } from '../engine/backup/archiver.js';
+import { loadKey } from '../engine/backup/key.js';
+import { BackupService } from '../engine/backup/service.js';
+import type { Storage } from '../engine/storage.js';
 import { nodeRuntime } from '../engine/runtime-node.js';
 import { openEngine } from '../engine/open.js';
 import type { Runtime } from '../engine/runtime.js';
@@ -45,6 +49,17 @@ function passwordOf(config: Config, environment: Readonly<Record<string, string 
   return environment.OXBOW_PASSWORD ?? null;
 }
 
+/** Starts copying the log to `--archive`. */
+function startArchive(config: Config, runtime: Runtime, storage: Storage, log: Logger, environment: Readonly<Record<string, string | undefined>>): Archiver | undefined {
+  if (config.archive === null) return undefined;
+  const archiver = new Archiver(runtime, storage, {
+    target: config.archive, environment: { ...environment }, timeoutMs: config.archiveTimeoutMs, maxLagBytes: config.archiveMaxLag, policy: config.archivePolicy,
+    key: loadKey({ keyFile: config.backupKeyFile, keyCommand: config.backupKeyCommand }),
+  });
+  archiver.onEvent = (level, message, fields) => log[level](fields, message);
+  return archiver;
+}
+
 export async function startServer(config: Config, log: Logger, environment: Readonly<Record<string, string | undefined>>, runtime: Runtime = nodeRuntime()): Promise<RunningServer> {
   let notReady: string | null = 'recovering';
   let started = false;
@@ -75,8 +90,14 @@ export async function startServer(config: Config, log: Logger, environment: Read
   }
   const secureContext = config.tlsCert !== null ? createSecureContext({ cert: readFileSync(config.tlsCert), key: readFileSync(config.tlsKey!) }) : null;
   const mockSecret = createHash('sha256').update(runtime.random.bytes(32)).digest();
-  const state = new ServerState(runtime, cluster, log, hostRules, secureContext, config.maxConnections, mockSecret, new Spinner(runtime.clock, availableParallelism() > 1 ? config.spinMicros / 1000 : 0));
+  const backups = new BackupService(runtime, storage);
+  const state = new ServerState(runtime, cluster, log, hostRules, secureContext, config.maxConnections, mockSecret, backups, new Spinner(runtime.clock, availableParallelism() > 1 ? config.spinMicros / 1000 : 0));
   const metrics = new Metrics(storage, state);
+  const archiver = startArchive(config, runtime, storage, log, environment);
+  if (archiver) {
+    metrics.watchArchive(() => archiver.status());
+    state.flushArchive = () => archiver.flush();
+  }
   cluster.metrics = metrics;
   if (ops) ops.metrics = metrics;
   const listener = new Listener(state);
@@ -95,6 +116,8 @@ export async function startServer(config: Config, log: Logger, environment: Read
       log.info({ sessions: state.sessionCount }, 'draining');
       await listener.drain(config.shutdownGraceMs);
       await storage.checkpoint();
+      await archiver?.stop(config.shutdownGraceMs);
+      await backups.close();
       await storage.close();
       ops?.close();
       log.info('stopped');

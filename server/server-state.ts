@@ -1,8 +1,10 @@
 /** What the listener and all connections share. */
 import type { SecureContext } from 'node:tls';
 import type { Logger } from 'pino';
+import type { Lsn } from '../engine/ids.js';
 import type { Runtime } from '../engine/runtime.js';
 import { DatabaseError } from '../engine/errors.js';
+import type { BackupService } from '../engine/backup/service.js';
 import type { Cluster } from '../sql/session/cluster.js';
 import type { HostRule } from './auth/host-rules.js';
 import type { Connection } from './connection.js';
@@ -17,6 +19,8 @@ export class ServerState {
   readonly #byPid = new Map<number, Connection>();
   readonly endOfTurn: EndOfTurn;
   draining = false;
+  /** Archives everything durable; undefined without an archive. */
+  flushArchive: () => Promise<Lsn> | undefined = () => undefined;
   /** Called with +1 and -1, for the metrics. */
   onConnections: (count: number) => void = () => undefined;
 
@@ -29,6 +33,7 @@ export class ServerState {
     readonly maxConnections: number,
     /** Keys the mock SCRAM verifiers. */
     readonly mockSecret: Buffer,
+    readonly backups: BackupService,
     readonly spinner: Spinner,
   ) {
     this.endOfTurn = new EndOfTurn(runtime.clock);

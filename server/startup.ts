@@ -10,6 +10,8 @@ export interface StartupSettings {
   readonly user: string;
   readonly database: string;
   readonly settings: Map<string, string>;
+  /** A replication connection: it also understands the commands of server/replication.ts. */
+  readonly replication: boolean;
   /** _pq_.* options, which are all unknown so far. */
   readonly unknownOptions: string[];
 }
@@ -17,19 +19,20 @@ export interface StartupSettings {
 export function startupSettings(parameters: ReadonlyMap<string, string>): StartupSettings {
   const user = parameters.get('user');
   if (!user) throw new DatabaseError('28000', 'no PostgreSQL user name specified in startup packet', { severity: 'FATAL' });
-  const database = parameters.get('database') || user;
+  const database = parameters.get('database') || (parameters.get('replication') === 'true' ? 'postgres' : user);
   const settings = new Map<string, string>();
   const unknownOptions: string[] = [];
+  let replication = false;
   for (const [name, value] of parameters) {
     if (name === 'user' || name === 'database') continue;
     if (name === 'replication') {
-      if (!['false', 'off', '0', 'no'].includes(value)) throw new DatabaseError('0A000', 'replication connections are not supported', { severity: 'FATAL' });
+      replication = !['false', 'off', '0', 'no'].includes(value);
     } else if (name === 'options') {
       for (const [option, setting] of commandLineOptions(value)) settings.set(option, setting);
     } else if (name.startsWith('_pq_.')) unknownOptions.push(name);
     else settings.set(name, value);
   }
-  return { user, database, settings, unknownOptions };
+  return { user, database, settings, replication, unknownOptions };
 }
 
 /** `-c name=value --name=value`, with backslash-escaped spaces (pg_split_opts). */

@@ -279,8 +279,9 @@ export function readBatchHeader(bytes: Uint8Array, offset = 0): BatchHeader | un
   if (view.getUint32(0, true) !== BATCH_MAGIC || view.getUint16(4, true) !== BATCH_FORMAT) return undefined;
   const byteLength = view.getUint32(20, true);
   if (byteLength < BATCH_HEADER || byteLength > BATCH_MAX || byteLength > bytes.length - offset) return undefined;
-  const copy = bytes.slice(offset, offset + byteLength);
-  new DataView(copy.buffer).setUint32(60, 0, true);
+  // A Buffer's slice would be a view.
+  const copy = Uint8Array.prototype.slice.call(bytes, offset, offset + byteLength) as Uint8Array;
+  new DataView(copy.buffer, copy.byteOffset).setUint32(60, 0, true);
   if (crc32(copy) !== view.getUint32(60, true)) return undefined;
   return {
     term: readUint48(copy, 8),

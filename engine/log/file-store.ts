@@ -27,6 +27,8 @@ export interface FileLogOptions {
   readonly segmentBytes?: number;
   /** False: no fsync at all (tests, throw-away servers): a power cut loses the log's tail. */
   readonly sync?: boolean;
+  /** Where a new log begins (by default at FIRST_LSN), and the hash of what went before. */
+  readonly begin?: { readonly lsn: Lsn; readonly hash: Uint8Array };
 }
 
 interface Segment {
@@ -63,6 +65,10 @@ export class FileLogStore implements LogStore {
     this.directory = options.directory;
     this.segmentBytes = options.segmentBytes ?? 16 << 20;
     this.syncs = options.sync ?? true;
+    if (options.begin) {
+      this.end = options.begin.lsn;
+      this.endHash = options.begin.hash;
+    }
     assert(this.segmentBytes >= SEGMENT_HEADER + 2 * BATCH_MAX, 'segments must hold two batches');
   }
 

@@ -88,6 +88,8 @@ export interface StateMark {
   readonly dropped: readonly StorageId[];
   /** Transactions that the log began and did not end. */
   readonly open: readonly Xid[];
+  /** Those among them that wrote ahead into the state, from records that need not be in the log any more. */
+  readonly ahead: readonly Xid[];
 }
 
 /** Live rows that a provisional transaction adds once it commits. */
@@ -353,7 +355,8 @@ export class Applier implements RowVisitor, IndexVisitor {
       sequences: chunk.keys.map((key, i) => ({ key, value: chunk.values[i]! })),
       reserve: this.kv.get('meta', META.reserve)?.slice(),
       dropped: dropped.keys.map((key) => readUint48(key, 7) as StorageId),
-      open: [...new Set([...this.parts.keys(), ...this.provisional.keys()])],
+      open: [...new Set([...this.parts.keys(), ...this.provisional.keys(), ...this.values.keys()])],
+      ahead: this.unfinished(),
     };
   }
 

@@ -16,7 +16,7 @@ import { LockManager } from '../locks/lock-manager.js';
 import { LockClass, modeName } from '../locks/modes.js';
 import type { Runtime } from '../runtime.js';
 import { SerializableTransactions } from '../serializable/serializable.js';
-import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, PreparedTransaction, SequenceStore, Snapshot, Storage, Transaction, TransactionOptions } from '../storage.js';
+import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, Maintenance, PreparedTransaction, SequenceStore, Snapshot, Storage, Transaction, TransactionOptions } from '../storage.js';
 import type { StateSums } from './applier.js';
 import type { ApplierDriver } from './applier-driver.js';
 import { BulkLoad } from './bulk-load.js';
@@ -26,6 +26,7 @@ import { LargeValues } from './large-values.js';
 import { Staging } from './staging.js';
 import { PreparedTransactions } from './prepared.js';
 import type { RecoveredPrepared } from './prepared.js';
+import { Holds, engineMaintenance } from './maintenance.js';
 import { Flag } from './row-format.js';
 import { Retention } from './retention.js';
 import { Sequences } from './sequences.js';
@@ -95,6 +96,11 @@ export class Engine implements Storage {
   readonly largeValues: LargeValues;
   readonly past: Retention;
   readonly serializable = new SerializableTransactions(() => this.visible);
+  readonly maintenance: Maintenance;
+  /** Who needs old versions, and old log, besides snapshots and recovery. */
+  readonly pins = new Holds();
+  readonly logHolds = new Holds();
+  private readonly durableCell = new Float64Array(new SharedArrayBuffer(8));
   private readonly watches = new ChangeWatches();
   /** The last commit whose rows the overlay does not hold. */
   private lastProvisional = 0 as Lsn;
@@ -150,6 +156,8 @@ export class Engine implements Storage {
     this.lastCommitMicros = recovered.lastCommitMicros;
     this.sequences = new Sequences(kv, log);
     this.prepared = new PreparedTransactions(this);
+    this.durableCell[0] = log.durable;
+    this.maintenance = engineMaintenance(this, applier, this.durableCell.buffer as SharedArrayBuffer);
     this.largeValues = new LargeValues(kv, log, applier);
     this.past = new Retention(kv, runtime.clock, options.retentionMs, recovered.collected, () => this.watermarks);
     log.activeCount = () => (this.sameCommitter < LONE_AFTER ? Infinity : this.active.size - this.prepared.size);
@@ -326,6 +334,7 @@ export class Engine implements Storage {
 
   /** Raises 53100 unless the log and the state have room for what the transaction says. */
   checkRoom(transaction: EngineTransaction): void {
+    if (this.maintenance.refuseCommits) throw this.maintenance.refuseCommits;
     this.log.checkRoom(Math.min(transaction.writes.bytes, 4 << 20));
     if ((this.applier.stalled && this.applier.queuedBytes > STALLED_MAX) || this.diskIsLow())
       throw new DatabaseError('53100', 'could not extend the state file: No space left on device', { hint: 'Check free disk space.' });
@@ -400,8 +409,7 @@ export class Engine implements Storage {
     const serializable = transaction.serializable?.safe ? undefined : transaction.serializable;
     if (serializable) this.serializable.preCommit(serializable);
     const { xid, messages, drops } = transaction;
-    const micros = Math.max(this.runtime.clock.nowMicros(), this.lastCommitMicros);
-    this.lastCommitMicros = micros;
+    const micros = this.nextCommitMicros();
     const { provisional } = transaction;
     const lsn = writeCommit(this.log, { xid, writes: final, messages, drops, provisional, stagedXids: transaction.staged?.subXids() ?? [], unused: transaction.unusedValues(final) }, micros, parts);
     this.past.noteCommit(lsn, micros);
@@ -473,6 +481,11 @@ export class Engine implements Storage {
     });
   }
 
+  /** The time that a record made now carries: never before an earlier one's. */
+  nextCommitMicros(): number {
+    return (this.lastCommitMicros = Math.max(this.runtime.clock.nowMicros(), this.lastCommitMicros));
+  }
+
   private noteRowDeath(write: Write & { isRow: true }, lsn: Lsn): void {
     if (!write.tuple) this.store.noteDeath(write.storage, lsn);
   }
@@ -515,6 +528,7 @@ export class Engine implements Storage {
 
   private becameDurable(batch: Uint8Array, durable: Lsn): void {
     if (durable > this.visible) this.visible = durable;
+    this.durableCell[0] = durable;
     this.applier.feed(batch);
     this.sinceTrim += batch.length;
     if (this.sinceTrim >= this.options.trimEveryBytes) this.trimSoon();
@@ -561,7 +575,7 @@ export class Engine implements Storage {
   /** The oldest LSN that any snapshot reads at, or will. */
   horizon(): Lsn {
     const { keepFrom } = this.past;
-    let oldest = keepFrom < this.visible ? keepFrom : this.visible;
+    let oldest = Math.min(keepFrom, this.visible, this.pins.oldest) as Lsn;
     for (const transaction of this.active) {
       const lsn = transaction.oldestSnapshot();
       if (lsn < oldest) oldest = lsn;
@@ -622,7 +636,7 @@ export class Engine implements Storage {
   /** Lets go of the log that no restart needs any more: what the synced state has applied. */
   private async trimLog(): Promise<void> {
     const needed = await this.applier.sync();
-    if (needed > 0) await this.logStore.trim(this.log.term, needed);
+    if (needed > 0) await this.logStore.trim(this.log.term, Math.min(needed, this.logHolds.oldest) as Lsn);
   }
 
   private trimSoon(): void {

@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 /** `oxbow`: one file per command. Exit code 0 only on success. */
 import { Command } from 'commander';
+import { backupCommand, backupsCommand } from './backup.js';
 import { inspectCommand } from './inspect.js';
+import { restoreCommand } from './restore.js';
 import { serveCommand } from './serve.js';
 import { plannedCommand } from './planned.js';
 import { verifyCommand } from './verify.js';
@@ -9,8 +11,9 @@ import { verifyCommand } from './verify.js';
 const program = new Command('oxbow').description('Oxbow: a PostgreSQL-compatible database server').version('0.1.0').showHelpAfterError();
 program.addCommand(serveCommand(), { isDefault: true });
 program.addCommand(inspectCommand());
+program.addCommand(backupCommand());
+program.addCommand(backupsCommand());
+program.addCommand(restoreCommand());
 program.addCommand(verifyCommand());
-for (const [name, what] of [['backup', 'takes a backup of a running server'], ['restore', 'restores a data directory from a backup'], ['rebuild', 'makes the state anew from a backup and the log']] as const) {
-  program.addCommand(plannedCommand(name, what));
-}
+program.addCommand(plannedCommand('rebuild', 'makes the state anew from a backup and the log'));
 await program.parseAsync();

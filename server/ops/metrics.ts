@@ -1,6 +1,7 @@
 /** Prometheus metrics. Counters are incremented by the session; engine figures are read when scraped. */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { ArchiveStatus } from '../../engine/backup/archiver.js';
 import type { EngineStats, Storage } from '../../engine/storage.js';
 import type { SessionMetrics } from '../../sql/session/cluster.js';
 import type { ServerState } from '../server-state.js';
@@ -57,6 +58,18 @@ class StatementSeconds extends Histogram {
   }
 }
 
+/** The archive's figures. */
+const ARCHIVE_GAUGES: readonly (readonly [string, string, (status: ArchiveStatus) => number])[] = [
+  ['oxbow_archived_lsn', 'The log before this LSN is archived', (s) => s.archivedLsn],
+  ['oxbow_archive_lag_bytes', 'Durable log that is not archived yet', (s) => s.lagBytes],
+  ['oxbow_archive_lag_seconds', 'Time since everything durable was archived', (s) => s.lagSeconds],
+  ['oxbow_archive_objects_total', 'Objects of log stored', (s) => s.objects],
+  ['oxbow_archive_bytes_total', 'Bytes stored', (s) => s.bytes],
+  ['oxbow_archive_failures_total', 'Failed attempts to archive', (s) => s.failures],
+  ['oxbow_archive_gaps_total', 'Stretches of log that were dropped before they were archived', (s) => s.gaps],
+  ['oxbow_archive_alert', '1: the lag is beyond half its bound, log was dropped, or another server archives', (s) => Number(s.alert)],
+];
+
 export class Metrics implements SessionMetrics {
   readonly registry = new Registry();
   readonly #kinds = new Map<string, KindFigures>();
@@ -101,6 +114,10 @@ export class Metrics implements SessionMetrics {
         fsync.set({ le: String(bucket.leMs / 1000) }, sum);
       }
     } });
+  }
+
+  watchArchive(status: () => ArchiveStatus): void {
+    for (const [name, help, read] of ARCHIVE_GAUGES) new Gauge({ name, help, registers: [this.registry], collect() { this.set(read(status())); } });
   }
 
   statement(kind: string, outcome: 'ok' | 'error', durationMs: number): void {

@@ -54,6 +54,10 @@ export class FaultyFiles implements FileSystem {
     return [...this.names.keys()].filter((name) => name.startsWith(`${directory}/`)).map((name) => name.slice(directory.length + 1).split('/')[0]!);
   }
 
+  isDirectory(path: string): boolean {
+    return !this.names.has(path) && this.exists(path);
+  }
+
   mkdir(): void {}
 
   remove(path: string): void {
@@ -66,6 +70,12 @@ export class FaultyFiles implements FileSystem {
       names.delete(from);
       names.set(to, file);
     });
+  }
+
+  link(existing: string, name: string): void {
+    const file = this.file(existing);
+    if (this.names.has(name)) throw Object.assign(new Error(`EEXIST: ${name}`), { code: 'EEXIST' });
+    this.change((names) => names.set(name, file));
   }
 
   syncDirectory(): void {

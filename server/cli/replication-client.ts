@@ -1,0 +1,102 @@
+/** The client's side of server/replication.ts, over node-postgres. */
+import pg from 'pg';
+import type { Lsn } from '../../engine/ids.js';
+import { DatabaseError } from '../../engine/errors.js';
+import type { Remote, RemoteBegun, RemoteCursor, RemoteLog } from '../../engine/backup/remote.js';
+import type { Findings } from '../../engine/backup/walk.js';
+
+/** What node-postgres wants of a query that reads a COPY: the methods its connection calls. */
+class CopyOut {
+  private readonly chunks: Buffer[] = [];
+  private error: Error | undefined;
+
+  constructor(private readonly text: string, private readonly done: (error: Error | undefined, bytes: Buffer) => void) {}
+
+  submit(connection: { query(text: string): void }): void {
+    connection.query(this.text);
+  }
+  handleCopyData(message: { chunk: Buffer }): void {
+    this.chunks.push(Buffer.from(message.chunk));
+  }
+  handleRowDescription(): void {}
+  handleDataRow(): void {}
+  handleCommandComplete(): void {}
+  handleEmptyQuery(): void {}
+  handlePortalSuspended(): void {}
+  handleCopyInResponse(): void {}
+  handleError(error: Error): void {
+    this.error = error;
+    this.done(error, Buffer.alloc(0));
+  }
+  handleReadyForQuery(): void {
+    if (!this.error) this.done(undefined, Buffer.concat(this.chunks));
+  }
+}
+
+export class ReplicationClient implements Remote {
+  private constructor(private readonly client: pg.Client) {}
+
+  static async connect(url: string): Promise<ReplicationClient> {
+    const client = new pg.Client({ connectionString: url, replication: 'database', application_name: 'oxbow backup' } as pg.ClientConfig);
+    client.on('error', () => undefined);
+    await client.connect();
+    return new ReplicationClient(client);
+  }
+
+  async command<T>(name: string, args: unknown = {}): Promise<T> {
+    try {
+      const { rows } = await this.client.query<{ json: string }>(`${name} ${JSON.stringify(args)}`);
+      return JSON.parse(rows[0]?.json ?? 'null') as T;
+    } catch (error) {
+      throw asDatabaseError(error);
+    }
+  }
+
+  private copy(name: string, args: unknown): Promise<{ head: unknown; bytes: Uint8Array }> {
+    return new Promise((resolve, reject) => {
+      const query = new CopyOut(`${name} ${JSON.stringify(args)}`, (error, data) => {
+        if (error) return reject(asDatabaseError(error));
+        const end = data.indexOf(10);
+        resolve({ head: JSON.parse(data.toString('utf8', 0, end)) as unknown, bytes: data.subarray(end + 1) });
+      });
+      this.client.query(query as unknown as pg.Submittable);
+    });
+  }
+
+  begin(): Promise<RemoteBegun> {
+    return this.command<RemoteBegun>('OXBOW_BACKUP_BEGIN');
+  }
+
+  async read(lease: string, cursor: RemoteCursor | undefined, bytes: number): Promise<{ entries: number; next: RemoteCursor | null; bytes: Uint8Array }> {
+    const answer = await this.copy('OXBOW_BACKUP_READ', { lease, cursor, bytes });
+    return { ...(answer.head as { entries: number; next: RemoteCursor | null }), bytes: answer.bytes };
+  }
+
+  async readLog(from: Lsn, bytes: number): Promise<RemoteLog> {
+    const answer = await this.copy('OXBOW_LOG_READ', { from, bytes });
+    const head = answer.head as { trimmed: Lsn } | { from: Lsn; to: Lsn; closed: boolean };
+    return 'trimmed' in head ? head : { ...head, bytes: answer.bytes };
+  }
+
+  async end(lease: string): Promise<void> {
+    await this.command('OXBOW_BACKUP_END', { lease });
+  }
+
+  verify(pauseMs: number): Promise<Findings> {
+    return this.command<Findings>('OXBOW_VERIFY', { pauseMs });
+  }
+
+  async flushArchive(): Promise<Lsn | null> {
+    return (await this.command<{ archived: Lsn | null }>('OXBOW_ARCHIVE_FLUSH')).archived;
+  }
+
+  async close(): Promise<void> {
+    await this.client.end().catch(() => undefined);
+  }
+}
+
+function asDatabaseError(error: unknown): Error {
+  const { code, message, detail, hint } = error as { code?: string; message: string; detail?: string; hint?: string };
+  if (code === undefined || code.length !== 5) return error as Error;
+  return new DatabaseError(code, message, { ...(detail ? { detail } : {}), ...(hint ? { hint } : {}) });
+}
