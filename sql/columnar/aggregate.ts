@@ -17,8 +17,11 @@ import { GroupTable } from './group-table.js';
 import { GrowableColumn } from './growable.js';
 import type { Kernel } from './kernel.js';
 import type { Lowering } from './lower-expression.js';
-import { Pipeline, PipelineRun, type Sink } from './pipeline.js';
-import { StageBuilder, require as requireOf, type Stage } from './stage.js';
+import { Pipeline, type Sink } from './pipeline.js';
+import { PipelineRun } from './pipeline-run.js';
+import { GroupSource, lazyColumn, type NumberColumn } from './group-source.js';
+import type { Source } from './source.js';
+import { StageBuilder, require as requireOf, type AggStage, type Stage } from './stage.js';
 import { intValue, type Value } from './value.js';
 import { NotColumnar } from './segment.js';
 
@@ -50,7 +53,7 @@ export function planAggregate(node: AggNode, compiler: PlanCompiler): AggregateP
   }
   const scope = compiler.scope(child.output);
   if (!node.aggs.every((agg) => supportsAggregate(agg, scope))) return null;
-  const builder = new StageBuilder(compiler);
+  const builder = new StageBuilder(compiler, aggregateStage);
   const exprs = inputs(node);
   if (!builder.supported(exprs, compiler.layout(child.output))) return null;
   const stage = builder.build(child);
@@ -65,6 +68,30 @@ export function planAggregate(node: AggNode, compiler: PlanCompiler): AggregateP
   }
   requireOf(stage, exprs);
   return { node, stage, columns, dependent: dependentGroups(node, compiler), order, having: compileFilter(node.filter, compiler.scope(node.output)) };
+}
+
+/** The aggregation as a stage below others; null when it has to be rows. */
+export function aggregateStage(node: AggNode, above: StageBuilder): AggStage | null {
+  const { compiler } = above;
+  const plan = planAggregate(node, compiler);
+  // Sorted groups promise an order that a table does not keep.
+  if (!plan || plan.order || node.groups.length === 0 || !above.supported(node.filter, compiler.layout(node.output))) return null;
+  above.scans++;
+  return {
+    kind: 'agg', node, ...above.shared(node),
+    *source(run, needed) {
+      const sink = yield* fill(plan, run);
+      return sink.asSource(needed.map((index) => plan.columns[index]!), needed.map((index) => node.output[index]!.type));
+    },
+  };
+}
+
+function* fill(plan: AggregatePlan, run: PipelineRun): Generator<Pending, AggregateSink> {
+  const { node, stage } = plan;
+  yield* run.evaluateConstants(inputs(node), [stage.layout]);
+  const sink = new AggregateSink(node, plan.dependent, run, run.compiler.scope(stage.layout.output));
+  yield* new Pipeline(run, stage, sink).execute();
+  return sink;
 }
 
 /** What is computed per row. */
@@ -208,6 +235,26 @@ class AggregateSink implements Sink {
     if (this.table.count > MAX_ROWS_IN_MEMORY) throw tooManyRows('A hash table');
   }
 
+  /** The groups as what a kernel reads: numbers where results are, functions where they are computed when asked for. */
+  asSource(columns: readonly OutputColumn[], types: readonly number[]): Source {
+    const { table, run } = this;
+    return new GroupSource(columns.map((column, c) => {
+      const found = 'group' in column ? this.groupColumn(column.group) : this.aggregates[column.agg]!.column?.(table.count) ?? null;
+      const datum = 'group' in column ? (group: number) => this.groupValue(column.group, group) : (group: number) => this.aggregates[column.agg]!.result(group, run.state);
+      return found ? { ...found, type: types[c]! } : lazyColumn(datum, types[c]!);
+    }), table.count, run.interner);
+  }
+
+  private groupColumn(k: number): NumberColumn | null {
+    const { value, key, nulls, datum } = this.groups![k]!;
+    if (datum >= 0 || value.kind === 'any') return null;
+    const { columns } = this.table;
+    return {
+      kind: value.kind, scale: value.scale, min: value.min, max: value.max, ...(value.padded ? { padded: true } : {}),
+      data: columns[key]!.data as Float64Array, nulls: nulls >= 0 ? (columns[nulls]!.data as Uint8Array) : null,
+    };
+  }
+
   groupValue(k: number, group: number): Datum {
     const { value, key, nulls, datum } = this.groups![k]!;
     const { columns } = this.table;
@@ -254,16 +301,13 @@ function dependentGroups(node: AggNode, compiler: PlanCompiler): boolean[] {
 
 /** Runs it. Throws NotColumnar before the first batch when the data do not fit. */
 export function* runAggregate(plan: AggregatePlan, compiler: PlanCompiler, state: ExecState): Generator<Batch | Pending, void> {
-  const { node, stage, columns, having, order } = plan;
+  const { columns, having, order } = plan;
   const counted = wholeCount(plan, state);
   if (counted !== undefined) {
     yield rowsToBatch([columns.map(() => counted)], columns.length);
     return;
   }
-  const run = new PipelineRun(compiler, state);
-  yield* run.evaluateConstants(inputs(node), [stage.layout]);
-  const sink = new AggregateSink(node, plan.dependent, run, compiler.scope(stage.layout.output));
-  yield* new Pipeline(run, stage, sink).execute();
+  const sink = yield* fill(plan, new PipelineRun(compiler, state));
   const { count } = sink.table;
   const permutation = order && sortedOrder(count, keyComparer(order.keys, compiler)(order.groups.map((k) => Array.from({ length: count }, (_, group) => sink.groupValue(k, group)))));
   // All results first: one that does not fit must not come after rows.

@@ -12,9 +12,10 @@ import { coefficient, Numeric } from '../types/numeric.js';
 import { compareText } from '../types/utf8.js';
 import { PairSet, type GroupTable } from './group-table.js';
 import { GrowableColumn } from './growable.js';
+import type { NumberColumn } from './group-source.js';
 import type { Kernel } from './kernel.js';
 import type { Lowering } from './lower-expression.js';
-import type { PipelineRun } from './pipeline.js';
+import type { PipelineRun } from './pipeline-run.js';
 import { NotColumnar } from './segment.js';
 import { EXACT, anyOf, type Value, type ValueKind } from './value.js';
 
@@ -23,6 +24,8 @@ export interface KernelAggregate {
   /** Writes how a row advances group number `group`. */
   step(kernel: Kernel, lowering: Lowering, group: string, arrays: GroupArrays): void;
   result(group: number, state: ExecState): Datum;
+  /** All results as numbers, where they are that. */
+  column?(count: number): NumberColumn | null;
 }
 
 /** The group table's columns in the kernel being written. */
@@ -38,6 +41,7 @@ export interface SharedColumns { /** Rows by group, whatever they hold; made whe
 
 const INT8 = 20;
 const FLOAT8 = 701;
+const NUMERIC = 1700;
 const MAX_ROWS = 2 ** 31;
 const CARRY = 4294967296;
 
@@ -85,6 +89,7 @@ function counting(agg: Aggref, table: GroupTable, shared: SharedColumns): Kernel
       else guarded(agg, kernel, lowering, isNull, () => kernel.line(`${arrays.cell(column, group)}++;`));
     },
     result: (group) => (table.columns[column]!.data as Float64Array)[group]!,
+    column: (count) => integers(table.columns[column]!.data as Float64Array, null, count),
   };
 }
 
@@ -105,6 +110,7 @@ function countDistinct(agg: Aggref, table: GroupTable, run: PipelineRun): Kernel
       });
     },
     result: (group) => (table.columns[column]!.data as Float64Array)[group]!,
+    column: (count) => integers(table.columns[column]!.data as Float64Array, null, count),
   };
 }
 
@@ -143,6 +149,10 @@ class Adaptive implements KernelAggregate {
   result(group: number, state: ExecState): Datum {
     return this.chosen!.result(group, state);
   }
+
+  column(count: number): NumberColumn | null {
+    return this.chosen!.column?.(count) ?? null;
+  }
 }
 
 /** Integers and decimals: a low part that carries into a high one when it could lose digits. */
@@ -150,7 +160,7 @@ function exactSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable, value: Va
   const low = numbers(table);
   const high = numbers(table);
   const everyRow = value.isNull === null && agg.filter === null;
-  const count = everyRow ? shared.rows() : numbers(table);
+  const counts = everyRow ? shared.rows() : numbers(table);
   const shown = value.shownScale === undefined ? -1 : numbers(table);
   const magnitude = Math.max(Math.abs(value.min), Math.abs(value.max));
   const carries = magnitude * Math.min(MAX_ROWS, maxRows) > EXACT;
@@ -162,7 +172,7 @@ function exactSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable, value: Va
       guarded(agg, kernel, lowering, found.isNull, () => {
         const sum = arrays.cell(low, group);
         if (everyRow) arrays.countRows();
-        else kernel.line(`${arrays.cell(count, group)}++;`);
+        else kernel.line(`${arrays.cell(counts, group)}++;`);
         if (shown >= 0) kernel.line(`if (${found.shownScale ?? String(found.scale)} > ${arrays.cell(shown, group)}) ${arrays.cell(shown, group)} = ${found.shownScale ?? String(found.scale)};`);
         if (!carries) kernel.line(`${sum} += ${found.code};`);
         else {
@@ -174,7 +184,7 @@ function exactSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable, value: Va
     },
     result(group) {
       const at = (column: number): number => (table.columns[column]!.data as Float64Array)[group]!;
-      const rows = at(count);
+      const rows = at(counts);
       if (rows === 0) return null;
       const total = BigInt(at(high)) * BigInt(CARRY) + BigInt(at(low));
       if (name === 'sum' && agg.type === INT8) return checkInt8(total);
@@ -183,7 +193,33 @@ function exactSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable, value: Va
       const sum = Numeric.of(coefficient(scale === value.scale ? total : total / 10n ** BigInt(value.scale - scale)), scale);
       return name === 'sum' ? sum : sum.divide(Numeric.of(rows, 0));
     },
+    column(count) {
+      if (name !== 'sum' || shown >= 0 || (table.columns[high]!.data as Float64Array).some((part) => part !== 0)) return null;
+      const found = integers(table.columns[low]!.data as Float64Array, emptyGroups(table.columns[counts]!.data as Float64Array, count), count);
+      if (!(found.min >= -EXACT && found.max <= EXACT)) return null;
+      return agg.type === NUMERIC ? { ...found, kind: 'decimal', scale: value.scale } : found;
+    },
   };
+}
+
+/** Integers of the first `count` groups with their range. */
+function integers(data: Float64Array, nulls: Uint8Array | null, count: number): NumberColumn {
+  let min = Infinity;
+  let max = -Infinity;
+  for (let group = 0; group < count; group++) {
+    if (nulls && nulls[group] === 1) continue;
+    const value = data[group]!;
+    if (value < min) min = value;
+    if (value > max) max = value;
+  }
+  return { kind: 'int', scale: 0, min: min > max ? 0 : min, max: min > max ? 0 : max, data, nulls };
+}
+
+/** 1 where `counts` is 0; null when none is. */
+function emptyGroups(counts: ArrayLike<number>, count: number): Uint8Array | null {
+  let nulls: Uint8Array | null = null;
+  for (let group = 0; group < count; group++) if (counts[group] === 0) (nulls ??= new Uint8Array(count))[group] = 1;
+  return nulls;
 }
 
 /** float8 sums run in row order, as PostgreSQL's do. */
@@ -222,6 +258,11 @@ function extreme(agg: Aggref, name: 'min' | 'max', table: GroupTable, value: Val
       });
     },
     result: (group) => ((table.columns[seen]!.data as Uint8Array)[group] === 0 ? null : datum((table.columns[best]!.data as Float64Array)[group]!)),
+    column(count) {
+      if (value.kind !== 'int' && value.kind !== 'decimal') return null;
+      const found = integers(table.columns[best]!.data as Float64Array, emptyGroups(table.columns[seen]!.data as Uint8Array, count), count);
+      return { ...found, kind: value.kind, scale: value.scale };
+    },
   };
 }
 

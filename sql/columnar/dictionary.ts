@@ -1,3 +1,4 @@
+import { matchAll, type LikePattern } from './like.js';
 import { characterLength } from '../types/utf8.js';
 
 /** The texts of a column by code: as strings while they are few, as bytes decoded on demand where nearly every row has its own. */
@@ -7,6 +8,8 @@ export interface Dictionary {
   /** Characters that every text has, trailing blanks included; -1 where they differ. */
   readonly characters: number;
   get(code: number): string;
+  /** Which texts match, by code; null when it is as quick to ask for each. */
+  like(pattern: LikePattern): Uint8Array | null;
 }
 
 /** Most texts kept as strings. */
@@ -42,6 +45,10 @@ class Strings implements Dictionary {
   get(code: number): string {
     return this.texts[code]!;
   }
+
+  like(): null {
+    return null;
+  }
 }
 
 class Blob implements Dictionary {
@@ -64,6 +71,12 @@ class Blob implements Dictionary {
 
   get bytes(): number {
     return this.data.length + this.offsets.byteLength;
+  }
+
+  like(pattern: LikePattern): Uint8Array {
+    const out = new Uint8Array(this.length);
+    matchAll(this.data, this.offsets, pattern, out);
+    return out;
   }
 
   get(code: number): string {

@@ -1,7 +1,16 @@
-/** Texts of one execution, each with a number: kernels compare, group and join numbers. */
+/**
+ * Texts of one execution, each with a number: kernels compare, group and join numbers. A text that is only
+ * carried along goes by a place instead, its dictionary and code in one number, and becomes a string when it leaves.
+ */
+import type { Dictionary } from './dictionary.js';
+
 export class Interner {
   private readonly ids = new Map<string, number>();
   readonly texts: string[] = [];
+  private readonly placed = new Map<Dictionary, { readonly first: number; readonly refs: Int32Array }>();
+  private readonly starts: number[] = [];
+  private readonly dictionaries: Dictionary[] = [];
+  private places = 0;
 
   id(text: string): number {
     let id = this.ids.get(text);
@@ -10,5 +19,54 @@ export class Interner {
       this.ids.set(text, id);
     }
     return id;
+  }
+
+  /** Numbers of a dictionary's texts by code, -1 where none was asked for yet. */
+  refs(dictionary: Dictionary): Int32Array {
+    return this.place(dictionary).refs;
+  }
+
+  /** Place of the dictionary's first text. */
+  firstPlace(dictionary: Dictionary): number {
+    return this.place(dictionary).first;
+  }
+
+  /** Number of the text at a place. */
+  readonly idAt = (place: number): number => {
+    const dictionary = this.dictionaries[this.find(place)]!;
+    const { first, refs } = this.placed.get(dictionary)!;
+    const code = place - first;
+    const known = refs[code]!;
+    return known >= 0 ? known : (refs[code] = this.id(dictionary.get(code)));
+  };
+
+  readonly textAt = (place: number): string => {
+    const at = this.find(place);
+    return this.dictionaries[at]!.get(place - this.starts[at]!);
+  };
+
+  private place(dictionary: Dictionary): { readonly first: number; readonly refs: Int32Array } {
+    let found = this.placed.get(dictionary);
+    if (!found) {
+      this.placed.set(dictionary, (found = { first: this.places, refs: new Int32Array(dictionary.length).fill(-1) }));
+      if (dictionary.length > 0) {
+        this.starts.push(this.places);
+        this.dictionaries.push(dictionary);
+        this.places += dictionary.length;
+      }
+    }
+    return found;
+  }
+
+  private find(place: number): number {
+    const { starts } = this;
+    let low = 0;
+    let high = starts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (starts[middle]! <= place) low = middle;
+      else high = middle - 1;
+    }
+    return low;
   }
 }

@@ -9,39 +9,10 @@ import { TIME_SLICE } from '../executor/interrupts.js';
 import type { Kernel } from './kernel.js';
 import { NotColumnar } from './segment.js';
 import { ColumnTable } from './table.js';
-import { anyOf, type Value } from './value.js';
+import type { KeySet } from './key-set.js';
+import type { Value } from './value.js';
 
-interface KeyPart { readonly column: number; /** The numbers stand for datums (PipelineRun.boxedKey). */ readonly boxed: boolean; min: number; span: number }
-
-/** Only which keys there are: all that a semi or anti join on keys alone asks. */
-export interface KeySet { readonly bits: Uint8Array; readonly parts: readonly { readonly min: number; readonly max: number; readonly span: number }[] }
-
-/** Most slots of a key set for each row, and without regard to rows. */
-const SET_SLOTS_PER_ROW = 64;
-const FREE_SET_SLOTS = 1 << 20;
-const MAX_SET_SLOTS = 1 << 28;
-
-/** A set for keys of these ranges; null when they are too wide. */
-export function keySet(keys: readonly Value[], rows: number): KeySet | null {
-  let product = 1;
-  const parts = keys.map(({ min, max }) => {
-    const span = max - min + 1;
-    product *= span;
-    return { min, max, span };
-  });
-  if (!(product <= Math.min(MAX_SET_SLOTS, Math.max(FREE_SET_SLOTS, rows * SET_SLOTS_PER_ROW)))) return null;
-  return { bits: new Uint8Array(product), parts };
-}
-
-/** Writes the noting of a key. */
-export function addToSet(kernel: Kernel, set: KeySet, keys: readonly Value[]): void {
-  const isNull = anyOf(...keys.map((key) => key.isNull));
-  const index = keys.reduce((sum, key, k) => {
-    const part = `${key.code} - ${kernel.outside(set.parts[k]!.min)}`;
-    return sum === '' ? part : `(${sum}) * ${kernel.outside(set.parts[k]!.span)} + ${part}`;
-  }, '');
-  kernel.line(`${isNull ? `if (!${isNull}) ` : ''}${kernel.outside(set.bits, 'b')}[${index}] = 1;`);
-}
+interface KeyPart { readonly column: number; /** The numbers stand for datums (PipelineRun.boxedKey). */ readonly boxed: boolean; /** Of decimals: what the numbers are multiples of. */ readonly scale: number; min: number; span: number }
 
 const SLICE_ROWS = 16384;
 const MULTIPLIER = 0x9e3779b1;
@@ -67,7 +38,7 @@ export class JoinTable {
   matched: Uint8Array | null = null;
 
   addKey(value: Value, boxed: boolean): void {
-    this.keys.push({ column: this.rows.addColumn(value), boxed, min: 0, span: 1 });
+    this.keys.push({ column: this.rows.addColumn(value), boxed, scale: value.kind === 'decimal' ? value.scale : 0, min: 0, span: 1 });
   }
 
   /** After the last row: chains, in the rows' order. */
@@ -124,22 +95,6 @@ export class JoinTable {
       next[row] = head;
       heads[at] = row + 1;
     }
-  }
-
-  /** Writes the look-up of a key in the set; the result is a test. */
-  probeSet(kernel: Kernel, values: readonly Value[]): string {
-    const { bits, parts } = this.set!;
-    const tests: string[] = [];
-    let index = '';
-    values.forEach((value, k) => {
-      const { min, span } = parts[k]!;
-      const part = kernel.name('q');
-      kernel.line(`const ${part} = ${value.code} - ${kernel.outside(min)};`);
-      if (value.isNull) tests.push(`!(${value.isNull})`);
-      if (value.min < min || value.max > parts[k]!.max) tests.push(`${part} >= 0 && ${part} < ${kernel.outside(span)}`);
-      index = index === '' ? part : `(${index}) * ${kernel.outside(span)} + ${part}`;
-    });
-    return `(${[...tests, `${kernel.outside(bits, 'b')}[${index}] === 1`].join(' && ')})`;
   }
 
   /** Writes the look-up of a key; the result is the name of 1 + the first candidate, 0 for none. */

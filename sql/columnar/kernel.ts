@@ -54,12 +54,12 @@ export class Kernel {
   }
 
   /** Name of an array of the running view. */
-  viewArray(what: 'data' | 'nulls' | 'refs' | 'dictionaries' | 'lifted', column: number): string {
+  viewArray(what: 'data' | 'nulls' | 'refs' | 'dictionaries' | 'lifted' | 'places', column: number): string {
     const key = `${what}${column}`;
     let name = this.arrays.get(key);
     if (name === undefined) {
       this.arrays.set(key, (name = this.name(what[0]!)));
-      this.preamble.push(`const ${name} = V.${what}[${column}];`);
+      this.preamble.push(`const ${name} = V.${what}[${column}]${what === 'places' ? ' | 0' : ''};`);
     }
     return name;
   }
@@ -119,7 +119,9 @@ export interface KernelView {
   readonly nulls: readonly (Uint8Array | null)[];
   readonly skip: Uint8Array | null;
   /** Per column: dictionary code to the execution's number of the text, -1 not asked yet. */
-  readonly refs: readonly (Int32Array | null)[];
+  readonly refs: (Int32Array | null)[];
+  /** Per column: place of the dictionary's first text. */
+  readonly places: number[];
   readonly dictionaries: readonly (Dictionary | null)[];
   /** Expressions over one text column, computed per dictionary entry. */
   readonly lifted: unknown[];

@@ -7,7 +7,7 @@
  */
 import { DatabaseError } from '../../engine/errors.js';
 import type { Expr } from '../analyzer/query-tree.js';
-import { childrenOf, equalExpr } from '../analyzer/tree-walk.js';
+import { childrenOf, contains, equalExpr } from '../analyzer/tree-walk.js';
 import { compile } from '../executor/expressions/compile.js';
 import { Frame, type Scalar } from '../executor/expressions/frame.js';
 import type { ExecState } from '../executor/exec-state.js';
@@ -17,8 +17,12 @@ import { Numeric } from '../types/numeric.js';
 import { columnClass, isTextType } from './column-class.js';
 import type { Interner } from './interner.js';
 import type { Kernel } from './kernel.js';
+import { liftKey } from './lift-cache.js';
+import { likePattern, type LikePattern } from './like.js';
+import type { MemberSet } from './member-set.js';
+import { fromTable, integerShape, keepableTable, keptTable, resultShape, tableOf } from './result-table.js';
 import type { Source } from './source.js';
-import { EXACT, anyOf, anyValue, boolValue, intValue, isExact, rangeOf, type Value } from './value.js';
+import { anyOf, anyValue, boolValue, changed, intValue, isExact, rangeOf, type Value } from './value.js';
 
 /** Finds an expression among what the input has; undefined if it must be computed. */
 export type Resolve = (expr: Expr) => Value | undefined;
@@ -31,6 +35,8 @@ export interface LoweringInput {
   readonly source: Source;
   /** Values of the maximal sub-expressions without columns. */
   readonly constants: ReadonlyMap<Expr, Datum>;
+  /** Subqueries' values, by the sublink that asks for them. */
+  readonly members: ReadonlyMap<Expr, MemberSet>;
   /** Most rows that the kernel can hand to its sink; Infinity when that is not known. */
   readonly maxRows: number;
 }
@@ -71,8 +77,13 @@ export class Lowering {
   }
 
   private condition(expr: Expr, wanted: boolean): string {
-    const { constants } = this.input;
+    const { constants, members } = this.input;
     if (constants.has(expr)) return constants.get(expr) === wanted ? 'true' : 'false';
+    const member = members.get(expr);
+    if (member) {
+      const { code, isNull } = this.member(member);
+      return guard(isNull, wanted ? code : `!${code}`);
+    }
     if (expr.kind === 'Const') return expr.value === wanted ? 'true' : 'false';
     if (!this.resolve(expr) && !this.liftsWhole(expr)) {
       if (expr.kind === 'BoolExpr') {
@@ -91,6 +102,18 @@ export class Lowering {
     const value = this.value(expr);
     if (value.kind === 'any') return `${value.code} === ${String(wanted)}`;
     return guard(value.isNull, `${value.code} === ${wanted ? 1 : 0}`);
+  }
+
+  /** Whether the value is in a set; NULL where SQL cannot say. */
+  private member({ left, keys, keyOf, bits, hasNull, empty }: MemberSet): { code: string; isNull: string | null } {
+    if (empty) return { code: 'false', isNull: null };
+    const { kernel } = this.input;
+    const value = this.value(left);
+    const found = bits && value.kind === 'int'
+      ? `(${kernel.outside(bits.table, 'b')}[${value.code} - ${kernel.outside(bits.min)}] === 1)`
+      : `${kernel.outside((datum: Datum) => datum !== null && keys.has(keyOf(datum)), 'f')}(${this.datum(value)})`;
+    const isNull = value.kind === 'any' ? `${value.code} === null` : value.isNull;
+    return { code: found, isNull: anyOf(isNull, hasNull ? `!${found}` : null) };
   }
 
   private comparison(expr: Expr): { whenTrue: string; whenFalse: string; isNull: string | null } | null {
@@ -160,7 +183,7 @@ export class Lowering {
     switch (expr.kind) {
       case 'RelabelType':
       case 'CollateExpr':
-        return { ...this.value(expr.arg), type: expr.type };
+        return changed(this.value(expr.arg), { type: expr.type });
       case 'BoolExpr':
       case 'NullTest':
         return this.logical(expr);
@@ -278,6 +301,7 @@ export class Lowering {
   /** Over one text column and nothing else: the whole is a look-up by dictionary code. */
   private liftsWhole(expr: Expr): boolean {
     if (expr.kind === 'Var' || expr.kind === 'Const' || this.resolve(expr)) return false;
+    if (this.input.members.size > 0 && contains(expr, (node) => this.input.members.has(node))) return false;
     const leaves = this.leavesOf(expr);
     return leaves.length === 1 && leaves[0]!.value.kind === 'ref';
   }
@@ -299,7 +323,11 @@ export class Lowering {
       if (!leaf.value.column) return this.liftedReference(expr, leaf.value, evaluate);
       const { column } = leaf.value.column;
       const shape = resultShape(expr.type);
-      const lifted = source.liftText(kernel, column, evaluate, (results) => tableOf(results, shape, interner));
+      const lifted = source.liftText(kernel, column, {
+        evaluate, pattern: this.patternOf(expr, leaf.expr),
+        make: (results) => keepableTable(results, shape), unmake: (results) => keptTable(results, interner),
+        keyOf: (nullable) => liftKey(expr, this.input.constants, nullable, this.input.state.catalog),
+      });
       return lifted && fromTable(`${lifted.table}[${lifted.index}]`, shape, expr.type);
     }
     const { min, max, isNull, kind } = leaf.value;
@@ -314,6 +342,19 @@ export class Lowering {
     if (shape.kind !== 'int' && shape.kind !== 'decimal') return value;
     const numbers = results.slice(0, -1).filter((result) => result !== null).map((result) => (result instanceof Numeric ? result.coefficient : result) as number);
     return { ...value, ...rangeOf(numbers.length > 0 ? numbers : [0]), isNull: results.slice(0, isNull ? undefined : -1).includes(null) ? value.isNull : null };
+  }
+
+  /** `text LIKE 'pattern'` over the column itself. */
+  private patternOf(expr: Expr, column: Expr): LikePattern | null {
+    if (expr.kind !== 'OpExpr' || expr.args.length !== 2) return null;
+    const name = this.functionName(expr);
+    if (name !== 'textlike' && name !== 'textnlike') return null;
+    let [text, pattern] = expr.args as [Expr, Expr];
+    while (text.kind === 'RelabelType' && text !== column) text = text.arg;
+    // A bpchar is cut of its blanks before it is a text.
+    if (!equalExpr(text, column) || (column.type !== TEXT && column.type !== VARCHAR)) return null;
+    const value = this.input.constants.has(pattern) ? this.input.constants.get(pattern) : pattern.kind === 'Const' ? pattern.value : undefined;
+    return typeof value === 'string' ? likePattern(value, name === 'textnlike') : null;
   }
 
   /** Over a text that another kernel made a number of: computed when a number is first met. */
@@ -385,6 +426,9 @@ export class Lowering {
   }
 }
 
+const TEXT = 25;
+const VARCHAR = 1043;
+
 /** Functions of users may have the name of a born one. */
 const FIRST_OWN_OID = 16384;
 
@@ -443,53 +487,6 @@ function evaluatedDomain(min: number, max: number, evaluate: (value: Datum) => D
   return results;
 }
 
-// ---- tables of results
-
-interface Shape { readonly kind: 'bool' | 'int' | 'float' | 'ref' | 'decimal' | 'any'; readonly scale: number }
-
-const INT2 = 21;
-const INT4 = 23;
-
-function resultShape(type: number): Shape {
-  if (type === 16) return { kind: 'bool', scale: 0 };
-  if (isTextType(type)) return { kind: 'ref', scale: 0 };
-  if (columnClass(type, -1)?.kind === 'float') return { kind: 'float', scale: 0 };
-  if (type === INT2 || type === INT4) return { kind: 'int', scale: 0 };
-  return { kind: 'any', scale: 0 };
-}
-
-/** Results that are all exact integers, or numerics of one scale. */
-function integerShape(results: readonly Datum[]): Shape | null {
-  const present = results.filter((result) => result !== null);
-  const [first] = present;
-  if (first instanceof Numeric) {
-    const { scale } = first;
-    return present.every((result) => result instanceof Numeric && result.isFinite && result.scale === scale && typeof result.coefficient === 'number') ? { kind: 'decimal', scale } : null;
-  }
-  return null;
-}
-
-function tableOf(results: readonly Datum[], { kind }: Shape, interner: Interner): unknown {
-  switch (kind) {
-    case 'bool': return Uint8Array.from(results, (result) => (result === null ? 2 : result === true ? 1 : 0));
-    case 'ref': return Int32Array.from(results, (result) => (result === null ? -1 : interner.id(result as string)));
-    case 'decimal': return Float64Array.from(results, (result) => (result === null ? NaN : Number((result as Numeric).coefficient)));
-    case 'int': return Float64Array.from(results, (result) => (result === null ? NaN : (result as number)));
-    default: return results;
-  }
-}
-
-function fromTable(code: string, { kind, scale }: Shape, type: number): Value {
-  switch (kind) {
-    case 'bool': return boolValue(code, `${code} === 2`);
-    case 'ref': return { kind: 'ref', code, isNull: `${code} < 0`, scale: 0, min: 0, max: Infinity, type };
-    case 'decimal': return { kind: 'decimal', code, isNull: `${code} !== ${code}`, scale, min: -EXACT, max: EXACT, type };
-    case 'int': return intValue(code, `${code} !== ${code}`, type, -2147483648, 2147483647);
-    case 'float': return { ...intValue(code, `${code} === null`, type, -Infinity, Infinity), kind: 'float' };
-    default: return anyValue(code, type);
-  }
-}
-
 /** A datum in a kernel as the kind that its type allows. */
 function unboxed(code: string, type: number, { kernel, interner }: LoweringInput): Value {
   if (type === 16) return boolValue(`(${code} === true ? 1 : 0)`, `${code} === null`);
@@ -514,7 +511,7 @@ export function datumCode(value: Value, { kernel, interner }: Pick<LoweringInput
     case 'bool': return `(${value.code} === 1)`;
     case 'int': return `(${value.code} + 0)`;
     case 'decimal': return `${kernel.outside(Numeric.of, 'f')}(${value.code} + 0, ${value.shownScale ? `${value.shownScale}` : String(value.scale)})`;
-    case 'ref': return `${kernel.outside(interner.texts, 'd')}[${value.code}]`;
+    case 'ref': return value.place === undefined ? `${kernel.outside(interner.texts, 'd')}[${value.code}]` : `${kernel.outside(interner.textAt, 'f')}(${value.place})`;
     default: return value.code;
   }
 }

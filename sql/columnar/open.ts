@@ -28,6 +28,9 @@ export function withColumns(node: PlanNode, compiler: PlanCompiler, rows: Open):
 
 function columnar(node: PlanNode, compiler: PlanCompiler): Running | null {
   if (node.kind === 'Agg') {
+    // Groups that HAVING filters are read like a relation: the others never become rows.
+    const filtered = node.filter.length > 0 ? planRows(node, compiler) : null;
+    if (filtered) return (c, state) => runRows(filtered, c, state);
     const plan = planAggregate(node, compiler);
     return plan && ((c, state) => runAggregate(plan, c, state));
   }

@@ -4,14 +4,7 @@
  * A kernel is written when its inputs are there, so their ranges and sizes decide what it looks like.
  */
 import type { Pending } from '../../engine/pending.js';
-import { DatabaseError } from '../../engine/errors.js';
 import type { Expr } from '../analyzer/query-tree.js';
-import type { PlanCompiler } from '../executor/compile-plan.js';
-import type { ExecState } from '../executor/exec-state.js';
-import { hashKeyOf } from '../executor/expressions/arrays.js';
-import { Frame } from '../executor/expressions/frame.js';
-import { compileWaiting } from '../executor/expressions/waiting.js';
-import { hasSubLink } from '../executor/sub-plan.js';
 import { TIME_SLICE } from '../executor/interrupts.js';
 import type { OutputLayout } from '../executor/layout.js';
 import { pull } from '../executor/operators/operator.js';
@@ -19,16 +12,19 @@ import { MAX_ROWS_IN_MEMORY, tooManyRows } from '../executor/operators/sort.js';
 import { readVector, rowAt } from '../executor/vectors.js';
 import type { Datum } from '../types/datum.js';
 import { columnClass } from './column-class.js';
-import { Interner } from './interner.js';
-import { addToSet, JoinTable, keySet } from './join-table.js';
+import type { Interner } from './interner.js';
+import { NUMERIC, besideKeys, isPlainNumber, joinsByNumber, scaledKey } from './join-keys.js';
+import { JoinTable } from './join-table.js';
+import { addToSet, fitsSet, keySet, probeSet } from './key-set.js';
 import { Kernel } from './kernel.js';
 import { Lowering, type Resolve } from './lower-expression.js';
+import type { PipelineRun } from './pipeline-run.js';
 import { columnStore } from './relation-columns.js';
 import { NotColumnar } from './segment.js';
 import { Source } from './source.js';
-import { constantParts, type JoinStage, type RowsStage, type ScanStage, type Stage } from './stage.js';
+import type { BottomStage, JoinStage, Stage } from './stage.js';
 import { appendRow, readTable } from './table.js';
-import { intValue, type Value } from './value.js';
+import { changed, intValue, numbered, type Value } from './value.js';
 
 /** Takes the rows of a pipeline. `emit` writes into the kernel what happens with a row; it may be called for several kernels. */
 export interface Sink {
@@ -41,61 +37,6 @@ const FIRST_SLICE = 1024;
 const LAST_SLICE = 16384;
 
 type Consume = (lowering: Lowering) => void;
-
-/** What all pipelines of one execution share. */
-export class PipelineRun {
-  readonly interner = new Interner();
-  readonly constants = new Map<Expr, Datum>();
-  private readonly keyIds = new Map<unknown, number>();
-  private readonly frame: Frame;
-
-  constructor(readonly compiler: PlanCompiler, readonly state: ExecState) {
-    this.frame = new Frame(state);
-  }
-
-  /** A number for a key value that is not one itself. */
-  readonly keyId = (key: unknown): number => {
-    let id = this.keyIds.get(key);
-    if (id === undefined) this.keyIds.set(key, (id = this.keyIds.size));
-    return id;
-  };
-
-  /** Evaluates the parts of these expressions that no row changes. */
-  *evaluateConstants(exprs: readonly Expr[], layouts: readonly OutputLayout[]): Generator<Pending, void> {
-    const parts = new Set<Expr>();
-    for (const expr of exprs) constantParts(expr, layouts, this.compiler, parts);
-    for (const part of parts) {
-      if (this.constants.has(part)) continue;
-      try {
-        this.constants.set(part, yield* compileWaiting(part, this.compiler.scope())(this.frame));
-      } catch (error) {
-        // An error that no row may ever ask for: it is raised where it is asked for.
-        if (!(error instanceof DatabaseError) || hasSubLink(part)) throw error;
-      }
-    }
-  }
-
-  /** Whether the value is itself a number that equal values share. */
-  isKey(value: Value): boolean {
-    return value.kind === 'int' || value.kind === 'bool' || (value.kind === 'decimal' && value.shownScale === undefined) || (value.kind === 'ref' && value.type !== BPCHAR);
-  }
-
-  /** The same for groups, where all values are of one source: padded texts are equal when their texts are. */
-  isGroupKey(value: Value): boolean {
-    return this.isKey(value) || (value.kind === 'ref' && value.padded === true);
-  }
-
-  /** A number that stands for the value in keys: equal values have equal ones. */
-  boxedKey(value: Value, lowering: Lowering, kernel: Kernel): Value {
-    const key = hashKeyOf(this.state.catalog.dataType(value.type));
-    const id = (datum: Datum): number => (datum === null ? -1 : this.keyId(key(datum)));
-    const code = kernel.name('v');
-    kernel.line(`const ${code} = ${kernel.outside(id, 'f')}(${lowering.datum(value)});`);
-    return intValue(code, value.isNull === null ? null : `${code} < 0`, value.type, 0, 2 ** 31);
-  }
-}
-
-const BPCHAR = 1042;
 
 export class Pipeline {
   private readonly tables = new Map<JoinStage, JoinTable>();
@@ -162,7 +103,7 @@ export class Pipeline {
   }
 
   private write(kernel: Kernel, source: Source): void {
-    const lowering = new Lowering({ kernel, state: this.run.state, interner: this.run.interner, source, constants: this.run.constants, maxRows: source.rows * this.multiplier(this.stage) }, () => undefined);
+    const lowering = new Lowering({ kernel, state: this.run.state, interner: this.run.interner, source, constants: this.run.constants, members: this.run.members, maxRows: source.rows * this.multiplier(this.stage) }, () => undefined);
     kernel.block('for (let i = from; i < to; i++)', () => {
       if (source.skips) {
         kernel.before('const skip = V.skip;');
@@ -175,7 +116,7 @@ export class Pipeline {
   /** Most rows above for one of the source. */
   private multiplier(stage: Stage): number {
     switch (stage.kind) {
-      case 'scan': case 'rows': return 1;
+      case 'scan': case 'rows': case 'agg': return 1;
       case 'join': {
         const { joinType } = stage.node;
         if (joinType === 'right' || joinType === 'full') return Infinity;
@@ -189,12 +130,12 @@ export class Pipeline {
 
   private *runTail({ stage, table }: { stage: JoinStage; table: JoinTable }, source: Source): Generator<Pending, void> {
     const kernel = new Kernel();
-    const lowering = new Lowering({ kernel, state: this.run.state, interner: this.run.interner, source, constants: this.run.constants, maxRows: Infinity }, () => undefined);
+    const lowering = new Lowering({ kernel, state: this.run.state, interner: this.run.interner, source, constants: this.run.constants, members: this.run.members, maxRows: Infinity }, () => undefined);
     kernel.block('for (let i = from; i < to; i++)', () => {
       kernel.line(`if (${kernel.outside(table.matched, 'b')}[i] === 1) continue;`);
-      this.climb(stage, kernel, lowering, joined(stage, kernel, table, 'i', null, (index) => missingValue(stage.outer.layout.output[index]!)));
+      this.climb(stage, kernel, lowering, joined(stage, kernel, table, 'i', null, (index) => missingValue(stage.outer.layout.output[index]!), this.run.interner));
     });
-    yield* this.loop(kernel, [{ view: { data: [], nulls: [], skip: null, refs: [], dictionaries: [], lifted: [] }, rows: table.rows.count }]);
+    yield* this.loop(kernel, [{ view: { data: [], nulls: [], skip: null, refs: [], places: [], dictionaries: [], lifted: [] }, rows: table.rows.count }]);
   }
 
   // ---- inputs
@@ -203,7 +144,7 @@ export class Pipeline {
   private *prepare(stage: Stage): Generator<Pending, void> {
     const { run } = this;
     switch (stage.kind) {
-      case 'scan':
+      case 'scan': case 'agg':
         yield* run.evaluateConstants(stage.node.filter, [stage.layout]);
         return;
       case 'rows':
@@ -236,24 +177,30 @@ export class Pipeline {
     const wanted = [...stage.inner.needed];
     let ready = false;
     const { joinType } = stage.node;
-    const presence = (joinType === 'semi' || joinType === 'anti') && stage.node.joinQuals.length === 0;
+    const partial = joinType === 'semi' || joinType === 'anti';
+    const condition = partial ? besideKeys(stage, run.state.catalog) : null;
+    const presence = partial && (stage.node.joinQuals.length === 0 || condition !== null);
     const sink: Sink = {
       emit(kernel, lowering) {
-        const columns = presence ? [] : wanted.map((index) => lowering.value(stage.inner.layout.output[index]!));
         const plain = stage.node.keys.map((key) => lowering.value(key.inner));
         const boxed = plain.map((value, k) => (ready ? table.keys[k]!.boxed : !joinsByNumber(value) || !run.isKey(value)));
-        const keys = plain.map((value, k) => (boxed[k]! ? run.boxedKey(value, lowering, kernel) : value));
-        if (!ready && presence && !boxed.includes(true)) table.set = keySet(keys, lowering.sourceRows);
-        if (table.set) {
-          if (!ready) keys.forEach((key, k) => table.addKey(key, boxed[k]!));
-          else if (keys.some((key, k) => key.min < table.set!.parts[k]!.min || key.max > table.set!.parts[k]!.max)) throw new NotColumnar();
-          ready = true;
-          addToSet(kernel, table.set, keys);
-          return;
+        const keys = plain.map((value, k) => (boxed[k]! ? run.boxedKey(value, lowering, kernel) : numbered(value)));
+        const fresh = !ready;
+        ready = true;
+        if (presence && (fresh || table.set)) {
+          const beside = condition && lowering.value(condition.inner);
+          const fits = !boxed.includes(true) && (beside === null || isPlainNumber(beside));
+          if (fresh && fits) table.set = keySet(keys, lowering.sourceRows, beside !== null);
+          if (table.set) {
+            if (!fits || !fitsSet(table.set, keys)) throw new NotColumnar();
+            if (fresh) keys.forEach((key, k) => table.addKey(key, boxed[k]!));
+            addToSet(kernel, table.set, keys, beside);
+            return;
+          }
         }
-        if (!ready) {
-          ready = true;
-          if (!presence) wanted.forEach((index, c) => table.columns.set(index, table.rows.addColumn(columns[c]!)));
+        const columns = wanted.map((index) => lowering.value(stage.inner.layout.output[index]!));
+        if (fresh) {
+          wanted.forEach((index, c) => table.columns.set(index, table.rows.addColumn(columns[c]!)));
           keys.forEach((key, k) => table.addKey(key, boxed[k]!));
         }
         appendRow(kernel, table.rows, [
@@ -271,10 +218,11 @@ export class Pipeline {
     return table;
   }
 
-  private *source(stage: ScanStage | RowsStage): Generator<Pending, Source> {
+  private *source(stage: BottomStage): Generator<Pending, Source> {
     const { run } = this;
     const { state, interner } = run;
     const needed = [...stage.needed];
+    if (stage.kind === 'agg') return yield* stage.source(run, needed);
     const types = needed.map((index) => stage.layout.output[index]!.type);
     if (stage.kind === 'scan') {
       const relation = state.catalog.relation(stage.node.relation)!;
@@ -308,10 +256,10 @@ export class Pipeline {
   // ---- writing the kernel
 
   /** Writes what happens with each row of the source up to `stage`, then `consume` with its columns. */
-  private produce(stage: Stage, kernel: Kernel, lowering: Lowering, consume: Consume, columns: (stage: ScanStage | RowsStage) => Resolve): void {
-    if (stage.kind === 'scan' || stage.kind === 'rows') {
+  private produce(stage: Stage, kernel: Kernel, lowering: Lowering, consume: Consume, columns: (stage: BottomStage) => Resolve): void {
+    if (isBottom(stage)) {
       const rows = lowering.over(columns(stage));
-      if (stage.kind === 'scan') filter(stage.node.filter, rows, kernel);
+      if (stage.kind !== 'rows') filter(stage.node.filter, rows, kernel);
       this.count(stage, kernel);
       consume(rows);
       return;
@@ -320,7 +268,7 @@ export class Pipeline {
   }
 
   /** From the rows of the stage's (outer) child to its own. */
-  private apply(stage: Exclude<Stage, ScanStage | RowsStage>, kernel: Kernel, rows: Lowering, further: Consume): void {
+  private apply(stage: Exclude<Stage, BottomStage>, kernel: Kernel, rows: Lowering, further: Consume): void {
     const consume: Consume = (own) => {
       this.count(stage, kernel);
       further(own);
@@ -350,12 +298,17 @@ export class Pipeline {
     const { joinType } = node;
     const keys = node.keys.map((key, k) => {
       const value = rows.value(key.outer);
-      if (table.keys[k]!.boxed) return this.run.boxedKey(value, rows, kernel);
+      const { boxed, scale } = table.keys[k]!;
+      if (boxed) return this.run.boxedKey(value, rows, kernel);
+      if (value.type === NUMERIC) return scaledKey(value, scale, rows, kernel);
       if (!joinsByNumber(value) || !this.run.isKey(value)) throw new NotColumnar();
       return value;
     });
     if (table.set) {
-      kernel.line(`if (${joinType === 'semi' ? '!' : ''}${table.probeSet(kernel, keys)}) continue;`);
+      const condition = besideKeys(stage, this.run.state.catalog);
+      const beside = condition && { value: rows.value(condition.outer), operator: condition.operator };
+      if (beside && (!isPlainNumber(beside.value) || (table.set.least !== null) !== (condition !== null))) throw new NotColumnar();
+      kernel.line(`if (${joinType === 'semi' ? '!' : ''}${probeSet(kernel, table.set, keys, beside)}) continue;`);
       filter(node.filter, rows, kernel);
       consume(rows);
       return;
@@ -363,12 +316,12 @@ export class Pipeline {
     const outerColumn = (index: number): Value => {
       const value = rows.value(stage.outer.layout.output[index]!);
       // The rows that come at the end have none: whoever makes room for the column must know now.
-      return table.matched && value.isNull === null ? { ...value, isNull: 'false' } : value;
+      return table.matched && value.isNull === null ? changed(value, { isNull: 'false' }) : value;
     };
     const { first, test, next } = table.probe(kernel, keys);
     const row = kernel.name('w');
     const candidates = (): { pair: Lowering; tests: string[] } => {
-      const pair = rows.over(joined(stage, kernel, table, row, null, outerColumn));
+      const pair = rows.over(joined(stage, kernel, table, row, null, outerColumn, this.run.interner));
       return { pair, tests: [...(test ? [test.replace('ROW', row)] : [])] };
     };
     if (joinType === 'semi' || joinType === 'anti') {
@@ -430,7 +383,7 @@ export class Pipeline {
         kernel.line(`${met} = true;`);
         if (matched) kernel.line(`${matched}[${row}] = 1;`);
       });
-      const extended = rows.over(joined(stage, kernel, table, row, missing, outerColumn));
+      const extended = rows.over(joined(stage, kernel, table, row, missing, outerColumn, this.run.interner));
       filter(node.filter, extended, kernel);
       consume(extended);
     });
@@ -438,9 +391,9 @@ export class Pipeline {
 
   /** From a join's rows up to the sink: for rows that do not come from the source. */
   private climb(from: JoinStage, kernel: Kernel, lowering: Lowering, resolve: Resolve): void {
-    const path: Exclude<Stage, ScanStage | RowsStage>[] = [];
+    const path: Exclude<Stage, BottomStage>[] = [];
     for (let stage: Stage = this.stage; stage !== from; stage = stage.kind === 'join' ? stage.outer : stage.child) {
-      if (stage.kind === 'scan' || stage.kind === 'rows') throw new Error('the join is not below the stage');
+      if (isBottom(stage)) throw new Error('the join is not below the stage');
       path.unshift(stage);
     }
     const step = (at: number, rows: Lowering): void => {
@@ -456,13 +409,17 @@ export class Pipeline {
 
 const CHECKS_PER_SLICE = 64;
 
-function bottom(stage: Stage): ScanStage | RowsStage {
+function isBottom(stage: Stage): stage is BottomStage {
+  return stage.kind === 'scan' || stage.kind === 'rows' || stage.kind === 'agg';
+}
+
+function bottom(stage: Stage): BottomStage {
   let at = stage;
-  while (at.kind !== 'scan' && at.kind !== 'rows') at = at.kind === 'join' ? at.outer : at.child;
+  while (!isBottom(at)) at = at.kind === 'join' ? at.outer : at.child;
   return at;
 }
 
-function sourceColumns(stage: ScanStage | RowsStage, source: Source, kernel: Kernel): Resolve {
+function sourceColumns(stage: BottomStage, source: Source, kernel: Kernel): Resolve {
   const position = new Map([...stage.needed].map((index, at) => [index, at]));
   return outputs(stage.layout, (index) => source.value(kernel, position.get(index)!));
 }
@@ -479,13 +436,13 @@ function filter(quals: readonly Expr[], rows: Lowering, kernel: Kernel): void {
 }
 
 /** Pairs: columns of the outer side as they are, of the inner side from the table. */
-function joined(stage: JoinStage, kernel: Kernel, table: JoinTable, row: string, missing: string | null, outerColumn: (index: number) => Value): Resolve {
+function joined(stage: JoinStage, kernel: Kernel, table: JoinTable, row: string, missing: string | null, outerColumn: (index: number) => Value, interner: Interner): Resolve {
   return (expr) => {
     const outer = stage.outer.layout.indexOf(expr);
     if (outer >= 0) return outerColumn(outer);
     const inner = stage.inner.layout.indexOf(expr);
     if (inner < 0) return undefined;
-    return readTable(kernel, table.rows, table.columns.get(inner)!, row, missing);
+    return readTable(kernel, table.rows, table.columns.get(inner)!, row, missing, interner);
   };
 }
 
@@ -494,9 +451,4 @@ function missingValue(expr: Expr): Value {
   if (found?.kind === 'text') return { kind: 'ref', code: '-1', isNull: 'true', scale: 0, min: 0, max: 0, type: expr.type };
   if (found !== null) return { ...intValue('0', 'true', expr.type, 0, 0), kind: found.kind };
   return { kind: 'any', code: 'null', isNull: 'true', scale: 0, min: 0, max: 0, type: expr.type };
-}
-
-/** Whether the number alone says what equals what: decimals of two scales, and bool, have none in common. */
-function joinsByNumber(value: Value): boolean {
-  return value.kind === 'int' || value.kind === 'ref';
 }

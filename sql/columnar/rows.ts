@@ -8,7 +8,10 @@ import { anyVector } from '../executor/vectors.js';
 import type { PlanNode } from '../planner/plan-node.js';
 import type { Datum } from '../types/datum.js';
 import { Numeric } from '../types/numeric.js';
-import { Pipeline, PipelineRun, type Sink } from './pipeline.js';
+import { aggregateStage } from './aggregate.js';
+import type { Interner } from './interner.js';
+import { Pipeline, type Sink } from './pipeline.js';
+import { PipelineRun } from './pipeline-run.js';
 import { StageBuilder, require as requireOf, type Stage } from './stage.js';
 import { appendRow, ColumnTable, datumsOf, type TableColumn } from './table.js';
 
@@ -16,7 +19,7 @@ export interface RowsPlan { readonly node: PlanNode; readonly stage: Stage }
 
 /** The node as kernels, null when it has to run on rows. */
 export function planRows(node: PlanNode, compiler: PlanCompiler): RowsPlan | null {
-  const builder = new StageBuilder(compiler);
+  const builder = new StageBuilder(compiler, aggregateStage);
   const stage = builder.kernels(node);
   if (!stage || builder.scans === 0) return null;
   requireOf(stage, node.output);
@@ -40,32 +43,31 @@ export function* runRows({ node, stage }: RowsPlan, compiler: PlanCompiler, stat
     },
   };
   const pipeline = new Pipeline(run, stage, sink, true);
-  const { texts } = run.interner;
   const convert = table.columns;
   // A join that adds unmatched inner rows at the end may find then that they do not fit: nothing goes out before.
   const early = !addsRows(stage);
   for (const step of pipeline.execute()) {
     yield step;
     if (early && table.count >= MAX_BATCH_ROWS) {
-      yield* batches(table, convert, texts);
+      yield* batches(table, convert, run.interner);
       table.clear();
     }
   }
-  yield* batches(table, convert, texts);
+  yield* batches(table, convert, run.interner);
 }
 
-function* batches(table: ColumnTable, columns: readonly TableColumn[], texts: readonly string[]): Generator<Batch | Pending, void> {
+function* batches(table: ColumnTable, columns: readonly TableColumn[], interner: Interner): Generator<Batch | Pending, void> {
   for (let from = 0; from < table.count; from += MAX_BATCH_ROWS) {
     const to = Math.min(table.count, from + MAX_BATCH_ROWS);
-    yield { columns: columns.map((column) => anyVector(datumsOf(column, from, to, converter(column, texts)))), length: to - from, selection: null };
+    yield { columns: columns.map((column) => anyVector(datumsOf(column, from, to, converter(column, interner)))), length: to - from, selection: null };
   }
 }
 
-function converter({ shape }: TableColumn, texts: readonly string[]): (value: number) => Datum {
+function converter({ shape, places }: TableColumn, interner: Interner): (value: number) => Datum {
   switch (shape.kind) {
     case 'bool': return (value) => value === 1;
     case 'decimal': return (value) => Numeric.of(value + 0, shape.scale);
-    case 'ref': return (value) => texts[value]!;
+    case 'ref': return places ? interner.textAt : (value) => interner.texts[value]!;
     default: return (value) => value + 0;
   }
 }
@@ -73,7 +75,7 @@ function converter({ shape }: TableColumn, texts: readonly string[]): (value: nu
 
 function addsRows(stage: Stage): boolean {
   switch (stage.kind) {
-    case 'scan': case 'rows': return false;
+    case 'scan': case 'rows': case 'agg': return false;
     case 'join': return stage.node.joinType === 'right' || stage.node.joinType === 'full' || addsRows(stage.outer);
     default: return addsRows(stage.child);
   }

@@ -7,16 +7,28 @@ import type { Datum } from '../types/datum.js';
 import type { ColumnClass } from './column-class.js';
 import type { Dictionary } from './dictionary.js';
 import type { Interner } from './interner.js';
+import { keepResults, keptResults, MIN_KEPT_TEXTS, type LiftKey, type Results } from './lift-cache.js';
+import type { LikePattern } from './like.js';
 import type { Kernel, KernelView } from './kernel.js';
-import { ColumnBuilder, NotColumnar, type ColumnVector } from './segment.js';
+import { ColumnBuilder, NotColumnar, type ColumnData, type ColumnVector } from './segment.js';
 import type { ColumnView } from './relation-columns.js';
 import { anyValue, boolValue, intValue, type Value } from './value.js';
+
+/** How an expression over one text is computed for all texts of a dictionary. */
+export interface TextLift {
+  readonly evaluate: (text: string | null) => Datum;
+  /** Results in a form that outlives the execution, and from there to the table that a kernel reads. */
+  readonly make: (results: readonly Datum[]) => Results;
+  readonly unmake: (results: Results) => unknown;
+  readonly pattern: LikePattern | null;
+  readonly keyOf: (nullable: boolean) => LiftKey | null;
+}
 
 /** Texts of a dictionary up to which all are numbered before the kernel runs. */
 const MAX_EAGER_TEXTS = 1024;
 
 /** One column of one view: typed, or plain datums. */
-export type SourceColumn = ColumnVector | { readonly class: null; readonly data: readonly Datum[]; readonly nulls: null; readonly dictionary: null };
+export type SourceColumn = ColumnVector | { readonly class: null; readonly data: readonly Datum[] | ColumnData; readonly nulls: Uint8Array | null; readonly dictionary: null };
 
 export interface SourceView { readonly rows: number; readonly skip: Uint8Array | null; readonly columns: readonly SourceColumn[] }
 
@@ -29,7 +41,8 @@ export class Source {
       data: view.columns.map((column) => column.data),
       nulls: view.columns.map((column) => column.nulls),
       skip: view.skip,
-      refs: view.columns.map((column) => (column.dictionary ? new Int32Array(column.dictionary.length).fill(-1) : null)),
+      refs: view.columns.map(() => null),
+      places: view.columns.map(() => 0),
       dictionaries: view.columns.map((column) => column.dictionary),
       lifted: [],
     }));
@@ -87,31 +100,53 @@ export class Source {
       case 'decimal': return { ...intValue(this.read(kernel, data, column), isNull, type, min, max), kind: 'decimal', scale: found.scale, column: origin };
       case 'float': return { ...intValue(this.read(kernel, data, column), isNull, type, -Infinity, Infinity), kind: 'float', column: origin };
       case 'text': {
-        const refs = this.array(kernel, 'refs', column);
-        const dictionary = this.array(kernel, 'dictionaries', column);
-        const intern = kernel.outside(internAt(this.interner), 'f');
-        const known = this.internSmall(column);
-        const code = (): string => (known ? `${refs}[${data}[i]]` : `(${refs}[${data}[i]] >= 0 ? ${refs}[${data}[i]] : ${intern}(${refs}, ${dictionary}, ${data}[i]))`);
+        const common = { kind: 'ref', isNull, scale: 0, min: 0, type, column: origin, ...(this.isPadded(column) ? { padded: true } : {}) } as const;
         // A NULL's code is 0 and an all-NULL column has no dictionary at all.
+        const nullable = (code: string): string => (isNull === null ? code : `${isNull} ? -1 : ${code}`);
+        if (this.isSmall(column)) {
+          this.number(column, true);
+          const refs = this.array(kernel, 'refs', column);
+          return { ...common, code: kernel.once(`ref${column}`, 'r', () => nullable(`${refs}[${data}[i]]`)), max: this.largestNumber(column) };
+        }
+        const code = (): string => {
+          this.number(column, false);
+          const refs = this.array(kernel, 'refs', column);
+          const dictionary = this.array(kernel, 'dictionaries', column);
+          const intern = kernel.outside(internAt(this.interner), 'f');
+          return kernel.once(`ref${column}`, 'r', () => nullable(`(${refs}[${data}[i]] >= 0 ? ${refs}[${data}[i]] : ${intern}(${refs}, ${dictionary}, ${data}[i]))`));
+        };
         return {
-          kind: 'ref', code: kernel.once(`ref${column}`, 'r', () => (isNull === null ? code() : `${isNull} ? -1 : ${code()}`)),
-          isNull, scale: 0, min: 0, max: known ? this.largestNumber(column) : Infinity, type, column: origin,
-          ...(this.isPadded(column) ? { padded: true } : {}),
+          ...common,
+          max: Infinity,
+          place: `(${this.placeOf(kernel, column)} + ${data}[i])`,
+          get code() {
+            return code();
+          },
         };
       }
     }
   }
 
-  /** Numbers all texts of a column at once where they are few; whether it did. */
-  private internSmall(column: number): boolean {
-    if (this.kernelViews.some((view) => (view.dictionaries[column]?.length ?? 0) > MAX_EAGER_TEXTS)) return false;
-    for (const { refs, dictionaries } of this.kernelViews) {
-      const codes = refs[column];
-      const dictionary = dictionaries[column];
-      if (!codes || !dictionary || (codes.length > 0 && codes[0]! >= 0)) continue;
-      for (let code = 0; code < codes.length; code++) codes[code] = this.interner.id(dictionary.get(code));
+  private isSmall(column: number): boolean {
+    return this.kernelViews.every((view) => (view.dictionaries[column]?.length ?? 0) <= MAX_EAGER_TEXTS);
+  }
+
+  private placeOf(kernel: Kernel, column: number): string {
+    for (const view of this.kernelViews) {
+      const dictionary = view.dictionaries[column];
+      if (dictionary) view.places[column] = this.interner.firstPlace(dictionary);
     }
-    return true;
+    return this.array(kernel, 'places', column);
+  }
+
+  /** Makes room for the numbers of a column's texts, and finds them all where they are few. */
+  private number(column: number, all: boolean): void {
+    for (const { refs, dictionaries } of this.kernelViews) {
+      const dictionary = dictionaries[column];
+      if (!dictionary || refs[column]) continue;
+      const codes = (refs[column] = this.interner.refs(dictionary));
+      if (all) for (let code = 0; code < codes.length; code++) codes[code] = this.interner.id(dictionary.get(code));
+    }
   }
 
   private largestNumber(column: number): number {
@@ -129,7 +164,7 @@ export class Source {
     return kernel.once(`column${column}`, 'v', () => `${data}[i]`);
   }
 
-  private array(kernel: Kernel, what: 'data' | 'nulls' | 'refs' | 'dictionaries', column: number): string {
+  private array(kernel: Kernel, what: 'data' | 'nulls' | 'refs' | 'dictionaries' | 'places', column: number): string {
     return kernel.viewArray(what, column);
   }
 
@@ -137,17 +172,30 @@ export class Source {
    * `evaluate` over each text of a column, NULL included, in tables per view: source of the index
    * and of the table, null when a text gives an error. The tables hold what `make` makes of the results.
    */
-  liftText(kernel: Kernel, column: number, evaluate: (text: string | null) => Datum, make: (results: Datum[]) => unknown): { table: string; index: string } | null {
+  liftText(kernel: Kernel, column: number, { evaluate, make, unmake, pattern, keyOf }: TextLift): { table: string; index: string } | null {
     const at = this.kernelViews[0]?.lifted.length ?? 0;
     const nullable = this.hasNulls(column);
     let tables;
     try {
       tables = this.views.map((view) => {
         const dictionary = view.columns[column]!.dictionary!;
+        const key = dictionary.length < MIN_KEPT_TEXTS ? null : keyOf(nullable);
+        const known = key && keptResults(dictionary, key);
+        if (known) return unmake(known);
+        const matched = pattern && dictionary.like(pattern);
+        if (matched) {
+          // NULL LIKE anything is NULL.
+          const table = nullable ? new Uint8Array(matched.length + 1).fill(2) : matched;
+          if (nullable) table.set(matched);
+          if (key) keepResults(dictionary, key, { texts: null, table, bytes: table.length });
+          return table;
+        }
         const results: Datum[] = [];
         for (let code = 0; code < dictionary.length; code++) results.push(evaluate(dictionary.get(code)));
         if (nullable) results.push(evaluate(null));
-        return make(results);
+        const made = make(results);
+        if (key) keepResults(dictionary, key, made);
+        return unmake(made);
       });
     } catch (error) {
       // Only rows may raise it.

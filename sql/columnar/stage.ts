@@ -3,13 +3,17 @@
  * consumer. What cannot be written as a kernel is a source of rows, whose operator runs as ever.
  * Decided once per plan; nothing here depends on an execution.
  */
+import type { Pending } from '../../engine/pending.js';
 import type { Expr } from '../analyzer/query-tree.js';
 import { childrenOf } from '../analyzer/tree-walk.js';
 import type { Open, PlanCompiler } from '../executor/compile-plan.js';
 import { mayWait } from '../executor/expressions/waiting.js';
 import { OutputLayout } from '../executor/layout.js';
-import type { FilterNode, HashJoinNode, PlanNode, ProjectNode, SeqScanNode, SubqueryScanNode } from '../planner/plan-node.js';
+import type { AggNode, FilterNode, HashJoinNode, PlanNode, ProjectNode, SeqScanNode, SubqueryScanNode } from '../planner/plan-node.js';
 import { columnClass } from './column-class.js';
+import { memberOf } from './member-set.js';
+import type { PipelineRun } from './pipeline-run.js';
+import type { Source } from './source.js';
 
 interface StageBase {
   readonly layout: OutputLayout;
@@ -22,7 +26,11 @@ export interface ProjectStage extends StageBase { readonly kind: 'project'; read
 export interface FilterStage extends StageBase { readonly kind: 'filter'; readonly node: FilterNode; readonly child: Stage }
 export interface RenameStage extends StageBase { readonly kind: 'rename'; readonly node: SubqueryScanNode; readonly child: Stage }
 export interface JoinStage extends StageBase { readonly kind: 'join'; readonly node: HashJoinNode; readonly outer: Stage; readonly inner: Stage }
-export type Stage = ScanStage | RowsStage | ProjectStage | FilterStage | RenameStage | JoinStage;
+/** The groups of an aggregation below: filled by a pipeline of its own, then read like a relation. */
+export interface AggStage extends StageBase { readonly kind: 'agg'; readonly node: AggNode; readonly source: (run: PipelineRun, needed: readonly number[]) => Generator<Pending, Source> }
+/** Stages without a child: what a kernel loops over. */
+export type BottomStage = ScanStage | RowsStage | AggStage;
+export type Stage = BottomStage | ProjectStage | FilterStage | RenameStage | JoinStage;
 
 /** Rows from which on columns are worth their making. */
 export const MIN_ROWS = 8192;
@@ -31,13 +39,13 @@ export class StageBuilder {
   /** Relations worth it that are read by columns; small ones beside them are read so too. */
   scans = 0;
 
-  constructor(private readonly compiler: PlanCompiler) {}
+  constructor(readonly compiler: PlanCompiler, /** Makes an aggregation a stage (aggregate.ts). */ private readonly aggregate: (node: AggNode, builder: StageBuilder) => AggStage | null) {}
 
   build(node: PlanNode): Stage {
     return this.kernels(node) ?? { kind: 'rows', node, open: this.compiler.open(node), ...this.shared(node) };
   }
 
-  private shared(node: PlanNode): { layout: OutputLayout; needed: Set<number> } {
+  shared(node: PlanNode): { layout: OutputLayout; needed: Set<number> } {
     return { layout: this.compiler.layout(node.output), needed: new Set() };
   }
 
@@ -52,11 +60,13 @@ export class StageBuilder {
         if (!this.supported(node.output, this.compiler.layout(node.child.output))) return null;
         return { kind: 'project', node, child: this.build(node.child), ...this.shared(node) };
       case 'Filter':
-        if (!this.supported(node.quals, this.compiler.layout(node.child.output))) return null;
+        if (!this.conditions(node.quals, this.compiler.layout(node.child.output))) return null;
         return { kind: 'filter', node, child: this.build(node.child), ...this.shared(node) };
       case 'SubqueryScan':
         if (!this.supported(node.filter, this.compiler.layout(node.output)) || node.columns.includes(-1)) return null;
         return { kind: 'rename', node, child: this.build(node.child), ...this.shared(node) };
+      case 'Agg':
+        return this.aggregate(node, this);
       case 'HashJoin': {
         const outer = this.compiler.layout(node.outer.output);
         const inner = this.compiler.layout(node.inner.output);
@@ -79,7 +89,7 @@ export class StageBuilder {
       const attribute = relation.attributes[expr.attno - 1];
       if (!attribute || columnClass(attribute.atttypid, attribute.atttypmod) === null) return false;
     }
-    return this.supported(node.filter, this.compiler.layout(node.output));
+    return this.conditions(node.filter, this.compiler.layout(node.output));
   }
 
   private isLarge(node: SeqScanNode): boolean {
@@ -90,6 +100,15 @@ export class StageBuilder {
   /** Whether kernels can compute the expressions over rows of these layouts. */
   supported(exprs: readonly Expr[], ...layouts: readonly OutputLayout[]): boolean {
     return exprs.every((expr) => this.supports(expr, layouts));
+  }
+
+  /** The same for conditions of a filter, which may ask whether a value is among a subquery's. */
+  conditions(exprs: readonly Expr[], ...layouts: readonly OutputLayout[]): boolean {
+    return exprs.every((expr) => {
+      if (expr.kind === 'BoolExpr') return this.conditions(expr.args, ...layouts);
+      const member = memberOf(expr, this.compiler);
+      return member ? this.supports(member.left, layouts) : this.supports(expr, layouts);
+    });
   }
 
   private supports(expr: Expr, layouts: readonly OutputLayout[]): boolean {
@@ -161,7 +180,7 @@ function requireColumns(stage: Stage, wanted: ReadonlySet<number>): void {
   for (const index of wanted) stage.needed.add(index);
   const all = [...stage.needed];
   switch (stage.kind) {
-    case 'scan':
+    case 'scan': case 'agg':
       for (const expr of stage.node.filter) leaves(expr, [stage.layout], (_layout, index) => stage.needed.add(index));
       return;
     case 'rows':

@@ -3,11 +3,13 @@
  * Kernels hold the arrays in local variables and take them anew after `grow`.
  */
 import type { Datum } from '../types/datum.js';
+import type { Interner } from './interner.js';
 import type { Kernel } from './kernel.js';
+import { NotColumnar } from './segment.js';
 import { GrowableColumn, isNarrow } from './growable.js';
 import { anyOf, type Value } from './value.js';
 
-export interface TableColumn { readonly shape: Omit<Value, 'code' | 'isNull'>; readonly nullable: boolean; readonly data: GrowableColumn }
+export interface TableColumn { readonly shape: Omit<Value, 'code' | 'isNull'>; readonly nullable: boolean; /** Texts by their places (interner.ts), not their numbers. */ readonly places: boolean; readonly data: GrowableColumn }
 
 const FIRST_CAPACITY = 1024;
 
@@ -22,7 +24,8 @@ export class ColumnTable {
     // A scale that differs from row to row has no column: such values are kept as datums.
     const boxed = value.shownScale !== undefined;
     const data = new GrowableColumn(boxed ? 'any' : kind, value.isNull !== null, this.capacity, kind === 'int' || kind === 'decimal' ? isNarrow(min, max) : false);
-    return this.columns.push({ shape: { kind: boxed ? 'any' : kind, scale, min, max, type, ...(padded ? { padded } : {}) }, nullable: value.isNull !== null, data }) - 1;
+    const places = value.place !== undefined;
+    return this.columns.push({ places, shape: { kind: boxed ? 'any' : kind, scale, min, max, type, ...(padded ? { padded } : {}) }, nullable: value.isNull !== null, data }) - 1;
   }
 
   /** Room for twice as many rows. */
@@ -37,8 +40,8 @@ export class ColumnTable {
   }
 }
 
-/** Writes the appending of a row to `table`; `codes` by column: value and null test, any values as datums. */
-export function appendRow(kernel: Kernel, table: ColumnTable, values: readonly { code: string; isNull: string | null }[]): void {
+/** Writes the appending of a row to `table`; `values` by column, any values as datums. */
+export function appendRow(kernel: Kernel, table: ColumnTable, values: readonly Pick<Value, 'code' | 'isNull' | 'place'>[]): void {
   const name = kernel.outside(table, 't');
   const count = kernel.name('n');
   const capacity = kernel.name('m');
@@ -52,8 +55,12 @@ export function appendRow(kernel: Kernel, table: ColumnTable, values: readonly {
   });
   const reload = arrays.map(({ data, nulls }, c) => `${data} = ${name}.columns[${c}].data.data;${nulls ? ` ${nulls} = ${name}.columns[${c}].data.nulls;` : ''}`).join(' ');
   kernel.line(`if (${count} === ${capacity}) { ${name}.grow(); ${capacity} = ${name}.capacity; ${reload} }`);
-  values.forEach(({ code, isNull }, c) => {
+  values.forEach((value, c) => {
     const { data, nulls } = arrays[c]!;
+    const { isNull } = value;
+    const { places } = table.columns[c]!;
+    if (places && value.place === undefined && isNull !== 'true') throw new NotColumnar();
+    const code = places ? value.place ?? '0' : value.code;
     if (nulls && isNull) kernel.line(`if (${isNull}) { ${nulls}[${count}] = 1; ${data}[${count}] = 0; } else { ${nulls}[${count}] = 0; ${data}[${count}] = ${code}; }`);
     else kernel.line(`${data}[${count}] = ${code};`);
   });
@@ -62,13 +69,23 @@ export function appendRow(kernel: Kernel, table: ColumnTable, values: readonly {
 }
 
 /** The column's value in row `row` of a table that no longer grows; `missing` is a test for a row that is not there. */
-export function readTable(kernel: Kernel, table: ColumnTable, column: number, row: string, missing: string | null): Value {
-  const { shape, data } = table.columns[column]!;
+export function readTable(kernel: Kernel, table: ColumnTable, column: number, row: string, missing: string | null, interner: Interner): Value {
+  const { shape, data, places } = table.columns[column]!;
   const array = kernel.outside(data.data, 'a');
   const none = shape.kind === 'any' ? 'null' : shape.kind === 'ref' ? '-1' : '0';
   const read = kernel.once(`${array}[${row}]${missing ?? ''}`, 'v', () => (missing ? `${missing} ? ${none} : ${array}[${row}]` : `${array}[${row}]`));
   if (shape.kind === 'any') return { ...shape, code: read, isNull: `${read} === null` };
-  return { ...shape, code: read, isNull: anyOf(missing, data.nulls ? `${kernel.outside(data.nulls, 'b')}[${row}] === 1` : null) };
+  const isNull = anyOf(missing, data.nulls ? `${kernel.outside(data.nulls, 'b')}[${row}] === 1` : null);
+  if (places) {
+    const number = (): string => kernel.once(`${read}:text`, 'r', () => `${isNull ? `${isNull} ? -1 : ` : ''}${kernel.outside(interner.idAt, 'f')}(${read})`);
+    return {
+      ...shape, isNull, place: read,
+      get code() {
+        return number();
+      },
+    };
+  }
+  return { ...shape, code: read, isNull };
 }
 
 /** The columns as datums. */

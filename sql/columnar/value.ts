@@ -26,6 +26,8 @@ export interface Value {
   readonly shownScale?: string;
   /** Of a bpchar: equal values have equal texts (all are padded to one length). */
   readonly padded?: boolean;
+  /** Of a ref that stands in a large dictionary: source of its place (interner.ts). `code` costs more, and is written when it is first asked for. */
+  readonly place?: string;
   /** Where it is a column as it stands in a source: lets expressions over it be computed per dictionary entry. */
   readonly column?: ColumnOrigin;
 }
@@ -38,6 +40,25 @@ export const EXACT = Number.MAX_SAFE_INTEGER;
 
 export function intValue(code: string, isNull: string | null, type: number, min: number, max: number): Value {
   return { kind: 'int', code, isNull, scale: 0, min, max, type };
+}
+
+/** The value with other properties; its code is still written only when asked for. */
+export function changed(value: Value, changes: Partial<Pick<Value, 'isNull' | 'type'>>): Value {
+  if (value.place === undefined) return { ...value, ...changes };
+  const { kind, isNull, scale, min, max, type, padded, place, column } = value;
+  return {
+    kind, scale, min, max, place, isNull, type, ...(padded ? { padded } : {}), ...(column ? { column } : {}), ...changes,
+    get code() {
+      return value.code;
+    },
+  };
+}
+
+/** A text by its number, not by its place: what keys compare. */
+export function numbered(value: Value): Value {
+  if (value.place === undefined) return value;
+  const { place: _place, ...rest } = value;
+  return rest;
 }
 
 export function boolValue(code: string, isNull: string | null): Value {
