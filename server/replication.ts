@@ -5,9 +5,9 @@
  *     IDENTIFY_SYSTEM                         as PostgreSQL
  *     OXBOW_BACKUP_BEGIN {}                   one row of JSON: lease, lineage, mark, logFrom
  *     OXBOW_BACKUP_READ {lease, cursor, bytes}   COPY OUT: a JSON line {entries, next}, then bytes
+ *     OXBOW_BACKUP_LOOKUP {lease, keys, bytes}   COPY OUT: a JSON line {entries, done, chunk}, then bytes
  *     OXBOW_BACKUP_END {lease}
  *     OXBOW_LOG_READ {from, bytes}            COPY OUT: a JSON line {from, to, closed} or {trimmed}, then whole batches
- *     OXBOW_VERIFY {pauseMs}                  one row of JSON: what a walk of the whole state found
  *     OXBOW_ARCHIVE_FLUSH {}                  archives what is durable now; one row of JSON {archived}
  *
  * Bytes in JSON are base64.
@@ -31,7 +31,7 @@ interface Arguments {
   readonly cursor?: { readonly space: ScanCursor['space']; readonly key: string };
   readonly bytes?: number;
   readonly from?: number;
-  readonly pauseMs?: number;
+  readonly keys?: string;
 }
 
 /** What the server offers besides the engine. */
@@ -77,6 +77,10 @@ async function perform(command: string, args: Arguments, session: Session, backu
       const part = await backups.read(required(args.lease, 'lease'), { space: cursor.space, key: Buffer.from(cursor.key, 'base64') }, clamp(args.bytes, 4 << 20));
       return stream(session, command, { entries: part.entries, next: part.next ? { space: part.next.space, key: Buffer.from(part.next.key).toString('base64') } : null }, part.bytes);
     }
+    case 'OXBOW_BACKUP_LOOKUP': {
+      const found = await backups.lookup(required(args.lease, 'lease'), Buffer.from(required(args.keys, 'keys'), 'base64'), clamp(args.bytes, 4 << 20));
+      return stream(session, command, { entries: found.entries, done: found.done, chunk: found.chunk }, found.bytes);
+    }
     case 'OXBOW_BACKUP_END':
       backups.end(required(args.lease, 'lease'));
       return session.sink.commandComplete(command);
@@ -85,8 +89,6 @@ async function perform(command: string, args: Arguments, session: Session, backu
       if (range.kind === 'trimmed') return stream(session, command, { trimmed: range.oldest }, new Uint8Array(0));
       return stream(session, command, { from: range.from, to: range.to, closed: range.closed }, range.bytes);
     }
-    case 'OXBOW_VERIFY':
-      return json(session, command, await backups.walk(Math.min(Math.max(0, args.pauseMs ?? 0), 1000)));
     case 'OXBOW_ARCHIVE_FLUSH':
       return json(session, command, { archived: (await hooks.flushArchive()) ?? null });
     default:

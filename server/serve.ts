@@ -75,6 +75,9 @@ export async function startServer(config: Config, log: Logger, environment: Read
   });
   const { replayedBytes, replayMs } = storage.stats();
   log.info({ replayedBytes, replayMs: Math.round(replayMs) }, 'recovered');
+  // Before anything is written: what they hold on to must not go.
+  const backups = new BackupService(runtime, storage);
+  const archiver = startArchive(config, runtime, storage, log, environment);
   const settings = settingsOf(config);
   const cluster = await Cluster.open(runtime, storage, settings);
   const password = passwordOf(config, environment);
@@ -90,10 +93,8 @@ export async function startServer(config: Config, log: Logger, environment: Read
   }
   const secureContext = config.tlsCert !== null ? createSecureContext({ cert: readFileSync(config.tlsCert), key: readFileSync(config.tlsKey!) }) : null;
   const mockSecret = createHash('sha256').update(runtime.random.bytes(32)).digest();
-  const backups = new BackupService(runtime, storage);
   const state = new ServerState(runtime, cluster, log, hostRules, secureContext, config.maxConnections, mockSecret, backups, new Spinner(runtime.clock, availableParallelism() > 1 ? config.spinMicros / 1000 : 0));
   const metrics = new Metrics(storage, state);
-  const archiver = startArchive(config, runtime, storage, log, environment);
   if (archiver) {
     metrics.watchArchive(() => archiver.status());
     state.flushArchive = () => archiver.flush();

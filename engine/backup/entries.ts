@@ -8,7 +8,8 @@
 import { KEYSPACES } from '../kv/key-value-store.js';
 import type { Keyspace } from '../kv/key-value-store.js';
 
-const HEADER = 7;
+/** Bytes before an entry's key. */
+export const ENTRY_HEAD = 7;
 const REMOVED = 0x80;
 
 export class EntryWriter {
@@ -26,7 +27,7 @@ export class EntryWriter {
 
   /** `value` undefined: the entry is removed. */
   put(space: Keyspace, key: Uint8Array, value: Uint8Array | undefined): void {
-    const length = HEADER + key.length + (value ? value.length : 0);
+    const length = ENTRY_HEAD + key.length + (value ? value.length : 0);
     if (this.used + length > this.buffer.length) {
       const grown = Buffer.allocUnsafe(Math.max(this.buffer.length * 2, this.used + length));
       this.buffer.copy(grown, 0, 0, this.used);
@@ -36,8 +37,8 @@ export class EntryWriter {
     buffer[used] = KEYSPACES.indexOf(space) | (value ? 0 : REMOVED);
     buffer.writeUInt16LE(key.length, used + 1);
     buffer.writeUInt32LE(value ? value.length : 0, used + 3);
-    buffer.set(key, used + HEADER);
-    if (value) buffer.set(value, used + HEADER + key.length);
+    buffer.set(key, used + ENTRY_HEAD);
+    if (value) buffer.set(value, used + ENTRY_HEAD + key.length);
     this.used += length;
     this.entries++;
   }
@@ -59,9 +60,9 @@ export function readEntries(bytes: Uint8Array, at: number, visit: EntryVisitor, 
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   while (at < bytes.length && at < until) {
     const head = bytes[at]!;
-    const keyEnd = at + HEADER + view.getUint16(at + 1, true);
+    const keyEnd = at + ENTRY_HEAD + view.getUint16(at + 1, true);
     const end = keyEnd + view.getUint32(at + 3, true);
-    visit(KEYSPACES[head & 0x7f]!, bytes.subarray(at + HEADER, keyEnd), head & REMOVED ? undefined : bytes.subarray(keyEnd, end));
+    visit(KEYSPACES[head & 0x7f]!, bytes.subarray(at + ENTRY_HEAD, keyEnd), head & REMOVED ? undefined : bytes.subarray(keyEnd, end));
     at = end;
   }
   return at;

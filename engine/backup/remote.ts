@@ -18,9 +18,18 @@ export interface RemoteCursor {
 
 export type RemoteLog = { readonly trimmed: Lsn } | { readonly from: Lsn; readonly to: Lsn; readonly closed: boolean; readonly bytes: Uint8Array };
 
+/** What a look-up found: `done` bytes of the key list are answered; of a large value that follows, the chunks before `chunk`. */
+export interface RemoteFound {
+  readonly entries: number;
+  readonly done: number;
+  readonly chunk: number;
+  readonly bytes: Uint8Array;
+}
+
 export interface Remote {
   begin(): Promise<RemoteBegun>;
   read(lease: string, cursor: RemoteCursor | undefined, bytes: number): Promise<{ entries: number; next: RemoteCursor | null; bytes: Uint8Array }>;
+  lookup(lease: string, keys: Uint8Array, bytes: number): Promise<RemoteFound>;
   readLog(from: Lsn, bytes: number): Promise<RemoteLog>;
   end(lease: string): Promise<void>;
 }

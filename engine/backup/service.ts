@@ -16,8 +16,7 @@ import type { StateMark } from '../mvcc/applier.js';
 import { lineageOf } from './lineage.js';
 import type { Lineage } from './lineage.js';
 import type { FromScanner, ScanWorkerData, ToScanner } from './scan-protocol.js';
-import type { ScanCursor, ScanPart } from './state-scan.js';
-import type { Findings } from './walk.js';
+import type { LookedUp, ScanCursor, ScanPart } from './state-scan.js';
 
 export interface BackupBegun {
   readonly lease: string;
@@ -64,12 +63,22 @@ export class BackupService {
     const { directory } = storage.maintenance;
     if (directory === undefined) throw new DatabaseError('0A000', 'a server in memory cannot be backed up');
     this.directory = directory;
-    for (const stored of this.load()) if (stored.expiresMicros > runtime.clock.nowMicros()) this.adopt(stored);
+    for (const stored of this.load()) if (stored.expiresMicros > runtime.clock.nowMicros() && this.isKept(stored)) this.adopt(stored);
     this.checkExpiry();
   }
 
   get lineage(): Lineage {
     return lineageOf(this.runtime, this.directory);
+  }
+
+  /** A restart that replayed log kept no versions from before its end. */
+  private isKept({ lsn }: StoredLease): boolean {
+    try {
+      this.storage.past.check(lsn as Lsn);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   private adopt(stored: StoredLease): Lease {
@@ -135,6 +144,14 @@ export class BackupService {
     return (answer as Extract<FromScanner, { kind: 'part' }>).part;
   }
 
+  /** What the state had under these keys (state-scan.ts: lookup). */
+  async lookup(id: string, keys: Uint8Array, maxBytes: number): Promise<LookedUp> {
+    const lease = this.lease(id);
+    this.renew(id);
+    const answer = await this.ask({ kind: 'lookup', s: lease.lsn as Lsn, dropped: lease.dropped as StorageId[], keys, maxBytes });
+    return (answer as Extract<FromScanner, { kind: 'found' }>).found;
+  }
+
   /** Whole batches of the log from the one that holds `from`. */
   async readLog(from: Lsn, maxBytes: number): Promise<LogRange> {
     const durable = new Float64Array(this.storage.maintenance.durableCell)[0]! as Lsn;
@@ -149,20 +166,6 @@ export class BackupService {
     lease.log.release();
     this.leases.delete(id);
     this.save();
-  }
-
-  /** Walks the whole state at one LSN, resting `pauseMs` after each megabyte. */
-  async walk(pauseMs: number): Promise<Findings> {
-    const { maintenance } = this.storage;
-    const pin = maintenance.pinHorizon();
-    try {
-      const mark = await maintenance.mark();
-      pin.lsn = mark.at;
-      const answer = await this.ask({ kind: 'walk', s: mark.at, dropped: mark.dropped, storages: mark.storages, pauseMs });
-      return (answer as Extract<FromScanner, { kind: 'walked' }>).findings;
-    } finally {
-      pin.release();
-    }
   }
 
   get activeLeases(): number {

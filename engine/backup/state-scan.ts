@@ -11,11 +11,12 @@ import { compareBytes, readUint48 } from '../keycode.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 import type { Chunk, KeyValueStore } from '../kv/key-value-store.js';
 import { metaKey } from '../mvcc/applier.js';
-import { Flag, ROW_HEADER, stampOf, undoomed, verifyChunk, verifyRow, writeEntryValue, writeRowValue, xidOf } from '../mvcc/row-format.js';
+import { Flag, ROW_HEADER, VALUE_KEY, readUint32, stampOf, undoomed, valueKey, verifyChunk, verifyRow, writeEntryValue, writeRowValue, xidOf } from '../mvcc/row-format.js';
 import { Hit, NEVER, VersionStore } from '../mvcc/version-store.js';
-import { EntryWriter } from './entries.js';
+import { ENTRY_HEAD, EntryWriter, readEntries } from './entries.js';
 
 const CHUNK_ENTRIES = 512;
+const VALUE_ENTRY = ENTRY_HEAD + VALUE_KEY;
 const LAST = new Uint8Array(7).fill(0xff);
 
 export interface ScanCursor {
@@ -31,6 +32,13 @@ export interface ScanPart {
   readonly entries: number;
   /** Undefined: that was all. */
   readonly next: ScanCursor | undefined;
+}
+
+export interface LookedUp {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly entries: number;
+  readonly done: number;
+  readonly chunk: number;
 }
 
 export class StateScan {
@@ -60,6 +68,70 @@ export class StateScan {
       at = this[at.space](at.key, out);
     }
     return { bytes: out.take(), entries: out.entries, next: at };
+  }
+
+  /**
+   * The entries with these keys (entries without values) as of the LSN; a key without a visible one comes
+   * out as removed. Stops at about `maxBytes`: `done` bytes of the list are answered, and of a large value
+   * that follows the chunks before `chunk`.
+   */
+  lookup(keys: Uint8Array, maxBytes: number): LookedUp {
+    this.kv.refresh();
+    const out = new EntryWriter(maxBytes + (64 << 10));
+    let done = 0;
+    let chunk = 0;
+    while (done < keys.length && out.byteLength < maxBytes && chunk === 0)
+      done = readEntries(keys, done, (space, key) => {
+        if (space === 'heap') this.heapAt(key, out);
+        else if (space === 'index') this.indexAt(key, out);
+        else chunk = this.valueAt(key, maxBytes, out);
+      }, done + 1);
+    // Not all of the last value went in: its key counts again.
+    return { bytes: out.take(), entries: out.entries, done: chunk > 0 ? done - VALUE_ENTRY : done, chunk };
+  }
+
+  private heapAt(key: Uint8Array, out: EntryWriter): void {
+    const { store, s, hit } = this;
+    const storage = readUint48(key, 0) as StorageId;
+    const rowId = readUint48(key, 6) as RowId;
+    if (this.dropped.has(storage)) return;
+    const value = this.kv.get('heap', key)?.slice();
+    const death = value ? undefined : this.kv.get('deleted', key)?.slice();
+    if (value ? store.readChain(storage, rowId, value, s, undefined, hit) : death && store.readDead(storage, rowId, death, s, undefined, hit)) this.version(key, out);
+    else out.put('heap', key, undefined);
+  }
+
+  private indexAt(key: Uint8Array, out: EntryWriter): void {
+    if (this.dropped.has(readUint48(key, 0) as StorageId)) return;
+    const before = out.entries;
+    const value = this.kv.get('index', key)?.slice();
+    if (value) this.entry(key, value, NEVER, out);
+    if (out.entries > before) return;
+    const { dead } = this;
+    dead.keys.length = dead.values.length = 0;
+    const upper = new Uint8Array(key.length + 7);
+    upper.set(key);
+    upper.fill(0xff, key.length);
+    this.kv.scan('dead', key, upper, false, Infinity, dead);
+    for (let i = 0; i < dead.keys.length && out.entries === before; i++)
+      // A longer key may begin with this one.
+      if (dead.keys[i]!.length === key.length + 6) this.entry(key, dead.values[i]!, readUint48(dead.keys[i]!, key.length), out);
+    if (out.entries === before) out.put('index', key, undefined);
+  }
+
+  /** Returns the chunk to go on from; 0: the value is complete. */
+  private valueAt(key: Uint8Array, maxBytes: number, out: EntryWriter): number {
+    const storage = readUint48(key, 0) as StorageId;
+    const id = readUint48(key, 6);
+    if (id > this.s || this.dropped.has(storage)) return 0;
+    const at = new Uint8Array(VALUE_KEY);
+    for (let chunk = readUint32(key, 12); ; chunk++) {
+      if (out.byteLength >= maxBytes) return chunk;
+      const value = this.kv.get('values', valueKey(at, storage, id, chunk))?.slice();
+      if (!value) return 0;
+      verifyChunk(value, at);
+      out.put('values', at, value);
+    }
   }
 
   private fill(space: ScanCursor['space'], from: Uint8Array): number {

@@ -1,6 +1,7 @@
 /** `oxbow backup` and `oxbow backups`. */
 import { Command } from 'commander';
 import { fullBackup } from '../../engine/backup/full-backup.js';
+import { incrementalBackup } from '../../engine/backup/incremental-backup.js';
 import { formatLsn, formatTime } from '../../engine/backup/layout.js';
 import { listBackups, stateSize, storedSize } from '../../engine/backup/manifest.js';
 import { DatabaseError } from '../../engine/errors.js';
@@ -12,6 +13,7 @@ import type { KeyFlags } from './target-options.js';
 interface BackupFlags extends KeyFlags {
   readonly url: string;
   readonly to: string;
+  readonly incremental?: boolean;
   readonly maxRate?: string;
 }
 
@@ -19,6 +21,7 @@ export function backupCommand(): Command {
   return withKey(new Command('backup').description('takes a backup of a running server')
     .requiredOption('--url <url>', 'the server, as postgresql://user@host:port/database; the role needs REPLICATION')
     .requiredOption('--to <target>', 'directory, or s3://bucket/prefix (AWS_ environment variables)')
+    .option('--incremental', 'only what changed since the newest backup there')
     .option('--max-rate <megabytes>', 'megabytes of state read in a second, at most'))
     .action((flags: BackupFlags) => run('backup', () => backup(flags)));
 }
@@ -31,7 +34,7 @@ async function backup(flags: BackupFlags): Promise<void> {
   const bar = new ProgressBar();
   const startMs = performance.now();
   try {
-    const manifest = await fullBackup(runtime, target, remote, {
+    const manifest = await (flags.incremental ? incrementalBackup : fullBackup)(runtime, target, remote, {
       key, maxRate, progress: (done, total) => bar.update('backup', done, total), note: (text) => bar.note(text),
     });
     bar.clear();

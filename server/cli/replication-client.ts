@@ -2,8 +2,7 @@
 import pg from 'pg';
 import type { Lsn } from '../../engine/ids.js';
 import { DatabaseError } from '../../engine/errors.js';
-import type { Remote, RemoteBegun, RemoteCursor, RemoteLog } from '../../engine/backup/remote.js';
-import type { Findings } from '../../engine/backup/walk.js';
+import type { Remote, RemoteBegun, RemoteCursor, RemoteFound, RemoteLog } from '../../engine/backup/remote.js';
 
 /** What node-postgres wants of a query that reads a COPY: the methods its connection calls. */
 class CopyOut {
@@ -82,8 +81,9 @@ export class ReplicationClient implements Remote {
     await this.command('OXBOW_BACKUP_END', { lease });
   }
 
-  verify(pauseMs: number): Promise<Findings> {
-    return this.command<Findings>('OXBOW_VERIFY', { pauseMs });
+  async lookup(lease: string, keys: Uint8Array, bytes: number): Promise<RemoteFound> {
+    const answer = await this.copy('OXBOW_BACKUP_LOOKUP', { lease, keys: Buffer.from(keys).toString('base64'), bytes });
+    return { ...(answer.head as { entries: number; done: number; chunk: number }), bytes: answer.bytes };
   }
 
   async flushArchive(): Promise<Lsn | null> {

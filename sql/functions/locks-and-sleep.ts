@@ -1,4 +1,4 @@
-/** Functions that may wait: advisory locks and pg_sleep. They answer Pending or a promise, and only the awaiting evaluator runs them. */
+/** Functions that may wait: advisory locks, pg_sleep and restore points. They answer Pending or a promise, and only the awaiting evaluator runs them. */
 import { Pending } from '../../engine/pending.js';
 import { intervalMeasure } from '../types/date-time.js';
 import type { Datum, Int8, Interval } from '../types/datum.js';
@@ -67,6 +67,7 @@ export const waitingFunctions: readonly SqlFunction[] = [
     context.session.unlockAllAdvisory?.();
     return '';
   }),
+  waiting('pg_create_restore_point(text)', (name: string, context: EvalContext) => context.storage.maintenance.createRestorePoint(name)),
   waiting('pg_sleep(float8)', sleep),
   waiting('pg_sleep_for(interval)', (span: Interval, context: EvalContext) => sleep(Number(intervalMeasure(span)) / 1e6, context)),
   waiting('pg_sleep_until(timestamptz)', (until: Int8, context: EvalContext) => sleep((Number(until) - clockTimestamp(context)) / 1e6, context)),
