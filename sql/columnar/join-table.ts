@@ -15,6 +15,9 @@ import type { Value } from './value.js';
 interface KeyPart { readonly column: number; /** The numbers stand for datums (PipelineRun.boxedKey). */ readonly boxed: boolean; /** Of decimals: what the numbers are multiples of. */ readonly scale: number; min: number; span: number }
 
 const SLICE_ROWS = 16384;
+const FREE_DIRECT_SLOTS = 65536;
+const DIRECT_SLOTS_PER_PROBE = 2;
+const MAX_DIRECT_SLOTS = 1 << 24;
 const MULTIPLIER = 0x9e3779b1;
 const MULTIPLIER_2 = 0x85ebca6b;
 
@@ -29,6 +32,8 @@ export class JoinTable {
   /** Combined key by row; unused when `direct`. */
   combined = new Float64Array(0);
   direct = false;
+  /** Keys may be beyond 2^31. */
+  private wide = false;
   /** Instead of rows, where only the presence of keys counts. */
   set: KeySet | null = null;
   /** Each key has one row: known of direct tables only. */
@@ -42,7 +47,7 @@ export class JoinTable {
   }
 
   /** After the last row: chains, in the rows' order. */
-  *finish(state: ExecState): Generator<Pending, void> {
+  *finish(state: ExecState, probes: number): Generator<Pending, void> {
     const { rows, keys } = this;
     const { count } = rows;
     let product = 1;
@@ -62,7 +67,8 @@ export class JoinTable {
       product *= key.span;
     }
     if (product > Number.MAX_SAFE_INTEGER) throw new NotColumnar();
-    this.direct = product <= Math.max(65536, count * 4);
+    this.direct = product <= Math.max(FREE_DIRECT_SLOTS, count * 4, Math.min(MAX_DIRECT_SLOTS, probes * DIRECT_SLOTS_PER_PROBE));
+    this.wide = product > 2 ** 31;
     this.unique = this.direct;
     let size = 1024;
     while (size < count * 2) size *= 2;
@@ -88,7 +94,7 @@ export class JoinTable {
       let at = key;
       if (!direct) {
         combined[row] = key;
-        at = hash(key) & mask;
+        at = (this.wide ? hash(key) : Math.imul(key, MULTIPLIER) >>> 7) & mask;
       }
       const head = heads[at]!;
       if (head !== 0) this.unique = false;
@@ -108,10 +114,10 @@ export class JoinTable {
       const part = kernel.name('q');
       kernel.line(`const ${part} = ${value.code} - ${kernel.outside(min)};`);
       if (value.isNull) tests.push(`!(${value.isNull})`);
-      tests.push(`${part} >= 0 && ${part} < ${kernel.outside(span)}`);
+      if (!(value.min >= min && value.max < min + span)) tests.push(`${part} >= 0 && ${part} < ${kernel.outside(span)}`);
       key = key === '' ? part : `(${key} * ${kernel.outside(span)} + ${part})`;
     });
-    const inside = tests.join(' && ');
+    const inside = tests.length > 0 ? tests.join(' && ') : 'true';
     const first = kernel.name('p');
     if (this.direct) {
       kernel.line(`const ${first} = ${inside} ? ${heads}[${key}] : 0;`);
@@ -119,7 +125,9 @@ export class JoinTable {
     }
     const whole = kernel.name('q');
     kernel.line(`const ${whole} = ${key};`);
-    kernel.line(`const ${first} = ${inside} ? ${heads}[(Math.imul(${whole} | 0, ${MULTIPLIER | 0}) ^ Math.imul((${whole} / 4294967296) | 0, ${MULTIPLIER_2 | 0})) >>> 7 & ${kernel.outside(this.mask)}] : 0;`);
+    const low = `Math.imul(${whole} | 0, ${MULTIPLIER | 0})`;
+    const hashed = this.wide ? `(${low} ^ Math.imul((${whole} / 4294967296) | 0, ${MULTIPLIER_2 | 0}))` : low;
+    kernel.line(`const ${first} = ${inside} ? ${heads}[${hashed} >>> 7 & ${kernel.outside(this.mask)}] : 0;`);
     return { first, test: `${kernel.outside(this.combined, 'h')}[ROW] === ${whole}`, next };
   }
 }

@@ -6,7 +6,7 @@
 import type { Dictionary } from './dictionary.js';
 
 export class Kernel {
-  private readonly lines: (string | (() => string))[] = [];
+  private readonly lines: (string | ((view: KernelView) => string))[] = [];
   private readonly preamble: string[] = [];
   private readonly postamble: string[] = [];
   readonly values: unknown[] = [];
@@ -23,8 +23,8 @@ export class Kernel {
     this.lines.push(source);
   }
 
-  /** A statement whose text is known when the kernel is complete. */
-  late(source: () => string): void {
+  /** A statement whose text is known when the kernel is complete; it may differ from view to view. */
+  late(source: (view: KernelView) => string): void {
     this.lines.push(source);
   }
 
@@ -90,7 +90,7 @@ export class Kernel {
    * other types are functions of their own, because V8 keeps one version per function, slower for each type it meets.
    */
   compile(view: KernelView): KernelFunction {
-    const lines = this.lines.map((line) => (typeof line === 'string' ? line : line()));
+    const lines = this.lines.map((line) => (typeof line === 'string' ? line : line(view)));
     const types = [...this.values, ...view.data, ...view.lifted].map(arrayType).join('');
     const source = `// ${types}\n${this.preamble.join('\n')}\n${lines.join('\n')}\n${this.postamble.join('\n')}`;
     let compiled = compiledKernels.get(source);

@@ -20,7 +20,7 @@ import type { Kernel } from './kernel.js';
 import { liftKey } from './lift-cache.js';
 import { likePattern, type LikePattern } from './like.js';
 import type { MemberSet } from './member-set.js';
-import { fromTable, integerShape, keepableTable, keptTable, resultShape, tableOf } from './result-table.js';
+import { fromTable, narrowed, integerShape, keepableTable, keptTable, resultShape, tableOf } from './result-table.js';
 import type { Source } from './source.js';
 import { anyOf, anyValue, boolValue, changed, intValue, isExact, rangeOf, type Value } from './value.js';
 
@@ -42,6 +42,8 @@ export interface LoweringInput {
 }
 
 const DAY_MICROS = 86_400_000_000;
+const DAYS_AS_MICROS = ` * ${DAY_MICROS})`;
+const TURNED: Readonly<Record<string, string>> = { eq: 'eq', ne: 'ne', lt: 'gt', le: 'ge', gt: 'lt', ge: 'le' };
 /** Most values of an integer for which an expression is computed in advance. */
 const MAX_DOMAIN = 65536;
 
@@ -76,6 +78,12 @@ export class Lowering {
     return this.condition(expr, true);
   }
 
+  /** Sources of tests that all must be true for the expression to be true. */
+  tests(expr: Expr): string[] {
+    if (expr.kind === 'BoolExpr' && expr.op === 'and' && !this.input.constants.has(expr) && !this.resolve(expr) && !this.liftsWhole(expr)) return expr.args.flatMap((arg) => this.tests(arg));
+    return [this.isTrue(expr)];
+  }
+
   private condition(expr: Expr, wanted: boolean): string {
     const { constants, members } = this.input;
     if (constants.has(expr)) return constants.get(expr) === wanted ? 'true' : 'false';
@@ -101,7 +109,8 @@ export class Lowering {
     }
     const value = this.value(expr);
     if (value.kind === 'any') return `${value.code} === ${String(wanted)}`;
-    return guard(value.isNull, `${value.code} === ${wanted ? 1 : 0}`);
+    // In a table of results 2 is NULL, and neither true nor false.
+    return guard(value.isNull === `${value.code} === 2` ? null : value.isNull, `${value.code} === ${wanted ? 1 : 0}`);
   }
 
   /** Whether the value is in a set; NULL where SQL cannot say. */
@@ -129,6 +138,8 @@ export class Lowering {
       if (mixed[1] === 'date') left = scaleInteger(left, DAY_MICROS);
       if (mixed[3] === 'date') right = scaleInteger(right, DAY_MICROS);
       if (!exact(left) || !exact(right)) return null;
+      const days = this.inDays(operator, left, right, mixed[1] === 'date');
+      if (days) return days;
     }
     const isNull = anyOf(left.isNull, right.isNull);
     if (isFloaty(left) && isFloaty(right)) {
@@ -139,10 +150,28 @@ export class Lowering {
       // Padded texts of other lengths may be equal: bpchar's own function knows.
       if (name.startsWith('bpchar') || (operator !== 'eq' && operator !== 'ne')) return null;
     } else if (left.kind === 'bool' ? right.kind !== 'bool' : !isIntegral(left) || !isIntegral(right)) return null;
-    const aligned = align(left, right);
+    const aligned = this.align(left, right);
     if (!aligned) return null;
     const [a, b] = aligned;
     return { whenTrue: `${a.code} ${OPERATORS[operator]!} ${b.code}`, whenFalse: `${a.code} ${OPERATORS[INVERSE[operator]!]!} ${b.code}`, isNull };
+  }
+
+  /** A date column beside a constant timestamp: the constant as a day. */
+  private inDays(operator: string, left: Value, right: Value, leftIsDate: boolean): { whenTrue: string; whenFalse: string; isNull: string | null } | null {
+    const [date, moment] = leftIsDate ? [left, right] : [right, left];
+    if (moment.min !== moment.max || date.isNull === 'true' || !date.code.endsWith(DAYS_AS_MICROS)) return null;
+    const { kernel } = this.input;
+    const day = date.code.slice(1, -DAYS_AS_MICROS.length);
+    const at = moment.min / DAY_MICROS;
+    const direct = leftIsDate ? operator : TURNED[operator]!;
+    const isNull = anyOf(left.isNull, right.isNull);
+    if (direct === 'eq' || direct === 'ne') {
+      if (!Number.isInteger(at)) return null;
+      return { whenTrue: `${day} ${OPERATORS[direct]!} ${kernel.outside(at)}`, whenFalse: `${day} ${OPERATORS[INVERSE[direct]!]!} ${kernel.outside(at)}`, isNull };
+    }
+    // d < t and d >= t turn at the first day not before t, d <= t and d > t at the last day not after it.
+    const bound = kernel.outside(direct === 'lt' || direct === 'ge' ? Math.ceil(at) : Math.floor(at));
+    return { whenTrue: `${day} ${OPERATORS[direct]!} ${bound}`, whenFalse: `${day} ${OPERATORS[INVERSE[direct]!]!} ${bound}`, isNull };
   }
 
   // ---- values
@@ -245,7 +274,7 @@ export class Lowering {
       if (!isExact(min, max)) return null;
       return { kind: decimals ? 'decimal' : 'int', code: `(${left.code} * ${right.code})`, isNull: anyOf(left.isNull, right.isNull), scale: left.scale + right.scale, min, max, type };
     }
-    const aligned = align(left, right);
+    const aligned = this.align(left, right);
     if (!aligned) return null;
     const [a, b] = aligned;
     const { min, max } = operator === 'pl' ? { min: a.min + b.min, max: a.max + b.max } : { min: a.min - b.max, max: a.max - b.min };
@@ -260,6 +289,19 @@ export class Lowering {
     const check = this.input.kernel.outside(type === 21 ? checkInt2 : checkInt4, 'f');
     const code = `${check}(${value.code})`;
     return { ...value, code: value.isNull ? `(${value.isNull} ? 0 : ${code})` : code, min: Math.max(value.min, -limit), max: Math.min(value.max, limit - 1) };
+  }
+
+  /** Two integers or decimals at the same scale; null when that is not exact. */
+  private align(left: Value, right: Value): [Value, Value] | null {
+    if (left.scale === right.scale) return [left, right];
+    const by = 10 ** Math.abs(left.scale - right.scale);
+    const scaled = (value: Value, scale: number): Value => {
+      const product = scaleInteger(value, by);
+      const { min, max, isNull } = product;
+      return { ...product, scale, ...(min === max && isNull === null && exact(product) ? { code: this.input.kernel.outside(min) } : {}) };
+    };
+    const [a, b] = left.scale < right.scale ? [scaled(left, right.scale), right] : [left, scaled(right, left.scale)];
+    return exact(a) && exact(b) ? [a, b] : null;
   }
 
   private conditional(expr: Extract<Expr, { kind: 'CaseExpr' }>): Value | null {
@@ -328,7 +370,7 @@ export class Lowering {
         make: (results) => keepableTable(results, shape), unmake: (results) => keptTable(results, interner),
         keyOf: (nullable) => liftKey(expr, this.input.constants, nullable, this.input.state.catalog),
       });
-      return lifted && fromTable(`${lifted.table}[${lifted.index}]`, shape, expr.type);
+      return lifted && narrowed(fromTable(`${lifted.table}[${lifted.index}]`, shape, expr.type), shape, lifted.tables);
     }
     const { min, max, isNull, kind } = leaf.value;
     if (kind !== 'int' || !INTEGER_DATUMS.has(leaf.value.type) || !(max - min < Math.min(MAX_DOMAIN, source.rows * 2))) return null;
@@ -450,14 +492,6 @@ function exact(value: Value): boolean {
 
 function scaleInteger(value: Value, by: number): Value {
   return { ...value, code: `(${value.code} * ${String(by)})`, min: value.min * by, max: value.max * by };
-}
-
-/** Two integers or decimals at the same scale; null when that is not exact. */
-function align(left: Value, right: Value): [Value, Value] | null {
-  if (left.scale === right.scale) return [left, right];
-  const by = 10 ** Math.abs(left.scale - right.scale);
-  const [a, b] = left.scale < right.scale ? [{ ...scaleInteger(left, by), scale: right.scale }, right] : [left, { ...scaleInteger(right, by), scale: left.scale }];
-  return exact(a) && exact(b) ? [a, b] : null;
 }
 
 function floatComparison(operator: string, a: string, b: string): string {

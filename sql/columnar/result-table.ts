@@ -72,3 +72,22 @@ export function fromTable(code: string, { kind, scale }: Shape, type: number): V
     default: return anyValue(code, type);
   }
 }
+
+/** The value with what its tables show: whether there is a NULL, and the range. */
+export function narrowed(value: Value, { kind }: Shape, tables: readonly unknown[]): Value {
+  if (kind !== 'bool' && kind !== 'int' && kind !== 'decimal' && kind !== 'ref') return value;
+  let min = Infinity;
+  let max = -Infinity;
+  let nulls = false;
+  for (const table of tables as readonly ArrayLike<number>[]) {
+    for (let n = 0; n < table.length; n++) {
+      const number = table[n]!;
+      if (kind === 'bool' ? number === 2 : kind === 'ref' ? number < 0 : number !== number) nulls = true;
+      else {
+        if (number < min) min = number;
+        if (number > max) max = number;
+      }
+    }
+  }
+  return { ...value, ...(min > max ? { min: 0, max: 0 } : { min, max }), isNull: nulls ? value.isNull : null };
+}

@@ -105,8 +105,13 @@ export class Source {
         const nullable = (code: string): string => (isNull === null ? code : `${isNull} ? -1 : ${code}`);
         if (this.isSmall(column)) {
           this.number(column, true);
-          const refs = this.array(kernel, 'refs', column);
-          return { ...common, code: kernel.once(`ref${column}`, 'r', () => nullable(`${refs}[${data}[i]]`)), max: this.largestNumber(column) };
+          const code = (): string => kernel.once(`ref${column}`, 'r', () => nullable(`${this.array(kernel, 'refs', column)}[${data}[i]]`));
+          return {
+            ...common, max: this.largestNumber(column),
+            get code() {
+              return code();
+            },
+          };
         }
         const code = (): string => {
           this.number(column, false);
@@ -172,7 +177,7 @@ export class Source {
    * `evaluate` over each text of a column, NULL included, in tables per view: source of the index
    * and of the table, null when a text gives an error. The tables hold what `make` makes of the results.
    */
-  liftText(kernel: Kernel, column: number, { evaluate, make, unmake, pattern, keyOf }: TextLift): { table: string; index: string } | null {
+  liftText(kernel: Kernel, column: number, { evaluate, make, unmake, pattern, keyOf }: TextLift): { table: string; index: string; tables: readonly unknown[] } | null {
     const at = this.kernelViews[0]?.lifted.length ?? 0;
     const nullable = this.hasNulls(column);
     let tables;
@@ -205,10 +210,10 @@ export class Source {
     tables.forEach((table, v) => this.kernelViews[v]!.lifted.push(table));
     const table = kernel.viewArray('lifted', at);
     const data = kernel.viewArray('data', column);
-    if (!nullable) return { table, index: `${data}[i]` };
+    if (!nullable) return { table, index: `${data}[i]`, tables };
     const nulls = kernel.viewArray('nulls', column);
     const dictionary = kernel.viewArray('dictionaries', column);
-    return { table, index: `(${nulls} !== null && ${nulls}[i] === 1 ? ${dictionary}.length : ${data}[i])` };
+    return { table, tables, index: `(${nulls} !== null && ${nulls}[i] === 1 ? ${dictionary}.length : ${data}[i])` };
   }
 }
 

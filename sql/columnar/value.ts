@@ -44,10 +44,10 @@ export function intValue(code: string, isNull: string | null, type: number, min:
 
 /** The value with other properties; its code is still written only when asked for. */
 export function changed(value: Value, changes: Partial<Pick<Value, 'isNull' | 'type'>>): Value {
-  if (value.place === undefined) return { ...value, ...changes };
+  if (value.kind !== 'ref') return { ...value, ...changes };
   const { kind, isNull, scale, min, max, type, padded, place, column } = value;
   return {
-    kind, scale, min, max, place, isNull, type, ...(padded ? { padded } : {}), ...(column ? { column } : {}), ...changes,
+    kind, scale, min, max, isNull, type, ...(place === undefined ? {} : { place }), ...(padded ? { padded } : {}), ...(column ? { column } : {}), ...changes,
     get code() {
       return value.code;
     },

@@ -5,7 +5,7 @@ import { BTREE_AM } from '../catalog/catalog.js';
 import { indexAccess } from '../access/index-access.js';
 import { rowCompilerOf } from '../executor/row-compiler.js';
 import { BLOCK_SIZE } from './cost-settings.js';
-import { KERNEL_SHARE, readsColumns, rowOperatorCost } from './column-costs.js';
+import { KERNEL_SHARE, lookupCost, readsColumns, rowOperatorCost } from './column-costs.js';
 import { exprsCost, makeCost, widthOf } from './cost.js';
 import { equalExpr } from '../analyzer/tree-walk.js';
 import { conjuncts } from './logical.js';
@@ -246,7 +246,7 @@ function indexCost(base: BaseRelation, index: Index, match: Match, fraction: num
     const correlation = first.attnum > 0 ? variableStats(planner.var(base.rel.varno, first.attnum), planner).stats?.correlation ?? 0 : 0;
     total += random + correlation * correlation * (Math.min(sequential, random) - random);
   }
-  total += tuples * (cost.cpuTuple + exprsCost(filter, planner)) + rowOperatorCost(tuples, planner);
+  total += tuples * (cost.cpuTuple + exprsCost(filter, planner)) + rowOperatorCost(tuples, planner) + lookupCost(planner);
   const penalty = cost.penalty(indexOnly ? 'enable_indexonlyscan' : 'enable_indexscan');
   return makeCost(descent + penalty, total + penalty, rows, base.width);
 }

@@ -11,9 +11,10 @@ import type { Planner } from './planner-state.js';
 /** Rows from which on a relation is worth columns. */
 export const MIN_COLUMN_ROWS = 8192;
 /** Part of a row's CPU cost that a kernel takes. */
-export const KERNEL_SHARE = 0.25;
+export const KERNEL_SHARE = 0.15;
 /** What a row operator adds for each row, where kernels are the alternative. */
 const ROW_OPERATOR = 0.15;
+const LOOKUP = 3;
 
 /** Whether a scan of the relation for these columns will read segments. */
 export function readsColumns(relation: Relation, output: readonly Var[], rows: number, planner: Planner): boolean {
@@ -23,6 +24,16 @@ export function readsColumns(relation: Relation, output: readonly Var[], rows: n
     const attribute = attno > 0 ? relation.attributes[attno - 1] : undefined;
     return attribute !== undefined && columnClass(attribute.atttypid, attribute.atttypmod) !== null;
   });
+}
+
+/** What is left of the CPU cost of hashing and probing. */
+export function hashingShare(planner: Planner): number {
+  return planner.columnar ? KERNEL_SHARE : 1;
+}
+
+/** Extra cost of one look-up in an index, beside kernels. */
+export function lookupCost(planner: Planner): number {
+  return planner.columnar ? LOOKUP : 0;
 }
 
 /** Extra cost of taking `rows` rows through an operator that has no kernel. */

@@ -1,6 +1,6 @@
 /** All ways to join two sets of relations by nested loop, hash or merge. After joinpath.c. */
 import type { Expr } from '../analyzer/query-tree.js';
-import { rowOperatorCost } from './column-costs.js';
+import { hashingShare, rowOperatorCost } from './column-costs.js';
 import { exprsCost, makeCost, materialized, sortCost, widthOf } from './cost.js';
 import type { BinaryClause, Clause, JoinProblem, SpecialJoin } from './join-problem.js';
 import { addPath, cheapest, satisfies, type Path, type SameValue } from './path.js';
@@ -125,8 +125,9 @@ function hashJoins(into: Path[], context: JoinContext): void {
     const { cpuOperator, cpuTuple } = planner.cost;
     const penalty = planner.cost.penalty('enable_hashjoin');
     const ofKeys = exprsCost(keys.map((key) => key.outer), planner) * o.rows + exprsCost(keys.map((key) => key.inner), planner) * i.rows;
-    const startup = i.total + (cpuOperator * keys.length + cpuTuple) * i.rows + o.startup + ofKeys + penalty;
-    const total = startup + (o.total - o.startup) + cpuOperator * keys.length * o.rows + rows * (cpuTuple + exprsCost(quals, planner) + exprsCost(filters, planner)) + cpuOperator * keys.length * o.rows * 0.5;
+    const share = hashingShare(planner);
+    const startup = i.total + share * (cpuOperator * keys.length + cpuTuple) * i.rows + o.startup + ofKeys + penalty;
+    const total = startup + (o.total - o.startup) + share * (1.5 * cpuOperator * keys.length * o.rows + rows * (cpuTuple + exprsCost(quals, planner) + exprsCost(filters, planner)));
     const output = outputOf(context, outerPath.node, innerPath.node);
     const node: PlanNode = {
       kind: 'HashJoin', joinType: type, outer: outerPath.node, inner: innerPath.node, keys, joinQuals: quals, filter: filters, innerUnique: false, output,
