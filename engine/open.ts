@@ -113,6 +113,7 @@ export async function openParts(runtime: Runtime, parts: EngineParts, options: O
     prepared,
     replayedBytes,
     replayMs,
+    cleanStart: lead.unclean !== true,
     collected: collectedTo(kv, lead.tail, retentionMs > 0 || batches === 0),
   };
   const group = new GroupCommit(log, lead, runtime.clock, batches + Math.floor(runtime.random.uniform() * 2 ** 30));

@@ -7,6 +7,8 @@ import type { DatabaseError } from './errors.js';
 import type { CommandId, Lsn, RowId, StorageId, SubId, Xid } from './ids.js';
 import type { StateMark } from './mvcc/applier.js';
 import type { Pending } from './pending.js';
+import type { Findings } from './verify/findings.js';
+import type { WalkHooks, WalkTotals } from './verify/state-walk.js';
 
 export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable';
 
@@ -71,6 +73,8 @@ export interface EngineStats {
   /** What the start had to replay of the log, and how long that took. */
   readonly replayedBytes: number;
   readonly replayMs: number;
+  /** The last process ended in order, or there was none. */
+  readonly cleanStart: boolean;
   readonly keyValueBytes: number;
   readonly versionsInHistory: number;
   readonly versionsCollected: number;
@@ -146,6 +150,8 @@ export interface Storage {
   stats(): EngineStats;
   /** What backups and the archive ask of a running engine. */
   readonly maintenance: Maintenance;
+  /** Looks at every entry of the state, in chunks with turns between, and names what is damaged (engine/verify). */
+  walkState(findings: Findings, hooks: WalkHooks): Promise<WalkTotals>;
   /** Called once when the engine cannot go on (log write error, applier death): the process must exit. */
   onFatal(listener: (error: unknown) => void): void;
   close(): Promise<void>;

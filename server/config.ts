@@ -27,6 +27,8 @@ export interface Config {
   readonly archivePolicy: 'drop' | 'refuse';
   readonly backupKeyFile: string | null;
   readonly backupKeyCommand: string | null;
+  /** Milliseconds; 0: off. */
+  readonly scrubEvery: number;
   readonly set: readonly string[];
 }
 
@@ -69,6 +71,7 @@ export const OPTIONS: readonly OptionDefinition[] = [
   { name: 'archivePolicy', flags: '--archive-policy <policy>', environment: 'OXBOW_ARCHIVE_POLICY', doc: 'beyond that: drop the oldest log (the archive gets a gap) or refuse commits', default: 'drop', choices: ['drop', 'refuse'] },
   { name: 'backupKeyFile', flags: '--backup-key-file <file>', environment: 'OXBOW_BACKUP_KEY_FILE', doc: 'key (32 bytes, raw, hexadecimal or base64) that archive and backups are encrypted with', default: null },
   { name: 'backupKeyCommand', flags: '--backup-key-command <command>', environment: 'OXBOW_BACKUP_KEY_COMMAND', doc: 'command that prints that key', default: null },
+  { name: 'scrubEvery', flags: '--scrub-every <time>', environment: 'OXBOW_SCRUB_EVERY', doc: 'the whole state is checked once in this time, and after each crash; 0s: only when asked and after a crash', default: '1d', unit: 'duration' },
   { name: 'set', flags: '--set <name=value>', environment: 'OXBOW_SET', doc: 'default of a setting (GUC) for all sessions; may be repeated', default: null, list: true },
 ];
 

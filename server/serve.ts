@@ -17,6 +17,7 @@ import { ConfigError, type Config } from './config.js';
 import { Listener } from './listener.js';
 import { Metrics } from './ops/metrics.js';
 import { OpsServer } from './ops/ops-server.js';
+import { Scrubber } from './scrubber.js';
 import { ServerState } from './server-state.js';
 import { Spinner } from './spinner.js';
 import { setSuperuserPassword, rolesWithoutPassword } from './superuser-password.js';
@@ -100,12 +101,18 @@ export async function startServer(config: Config, log: Logger, environment: Read
     state.flushArchive = () => archiver.flush();
   }
   cluster.metrics = metrics;
-  if (ops) ops.metrics = metrics;
+  const scrubber = new Scrubber(cluster, runtime, log, config.data, config.scrubEvery);
+  metrics.scrubber = scrubber;
+  if (ops) {
+    ops.metrics = metrics;
+    ops.scrubber = scrubber;
+  }
   const listener = new Listener(state);
   const port = await listener.listen(config.host, config.port);
   settings.set('port', String(port));
   started = true;
   notReady = null;
+  scrubber.start();
   log.info({ port, opsPort, data: config.data, startMs: Math.round(runtime.clock.monotonicMs() - begun) }, 'ready');
 
   let stopping: Promise<void> | null = null;
@@ -115,6 +122,7 @@ export async function startServer(config: Config, log: Logger, environment: Read
     stop: () => (stopping ??= (async () => {
       notReady = 'draining';
       log.info({ sessions: state.sessionCount }, 'draining');
+      await scrubber.stop();
       await listener.drain(config.shutdownGraceMs);
       await storage.checkpoint();
       await archiver?.stop(config.shutdownGraceMs);

@@ -85,13 +85,14 @@ export class FileLogStore implements LogStore {
     this.segments = [];
     this.spares = [];
     this.findSegments();
+    const unclean = this.segments.length > 0 && former.closedAt === 0;
     if (this.segments.length > 0) this.recover();
     if (this.end < former.closedAt)
       throw corrupt(`the log ends at ${this.end}, but was closed at ${former.closedAt}: its last batches are damaged or missing`);
     this.writeTermFile(0);
     if (this.segments.length === 0) await this.beginSegment(1);
     this.prepareSpare();
-    return { term: this.term, tail: this.end, tailHash: this.endHash };
+    return { term: this.term, tail: this.end, tailHash: this.endHash, unclean };
   }
 
   private writeTermFile(closedAt: number): void {

@@ -13,6 +13,8 @@ export interface Lead {
   readonly tail: Lsn;
   /** Hash of that batch; zeros for an empty log. */
   readonly tailHash: Uint8Array;
+  /** The log was not closed by who led before. */
+  readonly unclean?: boolean;
 }
 
 export type AppendResult =

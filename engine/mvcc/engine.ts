@@ -15,6 +15,9 @@ import type { LogStore } from '../log/log-store.js';
 import { LockManager } from '../locks/lock-manager.js';
 import { LockClass, modeName } from '../locks/modes.js';
 import type { Runtime } from '../runtime.js';
+import type { Findings } from '../verify/findings.js';
+import { StateWalk } from '../verify/state-walk.js';
+import type { StatePin, WalkHooks, WalkTotals } from '../verify/state-walk.js';
 import { SerializableTransactions } from '../serializable/serializable.js';
 import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, Maintenance, PreparedTransaction, SequenceStore, Snapshot, Storage, Transaction, TransactionOptions } from '../storage.js';
 import type { StateSums } from './applier.js';
@@ -30,6 +33,7 @@ import { Holds, engineMaintenance } from './maintenance.js';
 import { Flag } from './row-format.js';
 import { Retention } from './retention.js';
 import { Sequences } from './sequences.js';
+import { StorageInfo } from './storage-info.js';
 import { SessionState } from './session.js';
 import { TemporaryStore } from './temporary-store.js';
 import { EngineTransaction } from './transaction.js';
@@ -64,6 +68,8 @@ export interface Recovered {
   readonly prepared: readonly RecoveredPrepared[];
   readonly replayedBytes: number;
   readonly replayMs: number;
+  /** The last process closed the log; or there was none. */
+  readonly cleanStart: boolean;
   /** Snapshots before this may miss versions. */
   readonly collected: Lsn;
 }
@@ -627,6 +633,28 @@ export class Engine implements Storage {
     });
   }
 
+  /** The state at one LSN, held until it is released: what a walk of the state compares with. */
+  private async pinState(): Promise<StatePin> {
+    const transaction = this.begin({ isolation: 'repeatable read', readOnly: true }) as EngineTransaction;
+    const snapshot = transaction.takeSnapshot();
+    await this.log.drain();
+    const mark = await this.applier.mark();
+    return {
+      at: mark.at,
+      storages: new Map(mark.storages.map(({ id, record }) => [id, StorageInfo.decode(id, record)])),
+      dropped: new Set(mark.dropped),
+      valid: () => !transaction.expired,
+      release: () => {
+        snapshot.release();
+        transaction.rollback();
+      },
+    };
+  }
+
+  walkState(findings: Findings, hooks: WalkHooks): Promise<WalkTotals> {
+    return new StateWalk({ kv: this.kv, findings, pin: () => this.pinState(), now: () => this.runtime.clock.monotonicMs(), ...hooks }).run();
+  }
+
   async checkpoint(): Promise<void> {
     await this.log.drain();
     await this.applier.drain();
@@ -742,6 +770,7 @@ export class Engine implements Storage {
       applierLagBytes: this.applier.queuedBytes,
       replayedBytes: this.recovered.replayedBytes,
       replayMs: this.recovered.replayMs,
+      cleanStart: this.recovered.cleanStart,
       keyValueBytes: this.kv.byteSize(),
       versionsInHistory: this.applier.versionsInHistory,
       versionsCollected: this.applier.versionsCollected,

@@ -192,6 +192,10 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     this.tooOld = true;
   }
 
+  get expired(): boolean {
+    return this.tooOld;
+  }
+
   checkAge(): void {
     if (this.tooOld) throw new DatabaseError('72000', 'snapshot too old', { hint: 'It held back more old row versions than the server keeps. Use shorter transactions.' });
   }

@@ -7,7 +7,7 @@ import { KEYSPACES, nextKey } from '../kv/key-value-store.js';
 import type { Capabilities, Chunk, Entry, KeyValueReader, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace } from '../kv/key-value-store.js';
 import { OrderedMap } from '../kv/ordered-map.js';
 
-const LAST = new Uint8Array(2048).fill(0xff);
+const LAST = new Uint8Array(12).fill(0xff);
 
 /** A change over the base; null: deleted. */
 type Change = { readonly value: Uint8Array | null };

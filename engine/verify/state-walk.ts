@@ -41,14 +41,19 @@ export interface StatePin {
   release(): void;
 }
 
-export interface WalkOptions {
+export interface WalkHooks {
+  /** After each chunk. */
+  turn(): Promise<void> | undefined;
+  /** It waited for something else. */
+  resumed?(): void;
+  progress?(what: Keyspace, entries: number): void;
+}
+
+export interface WalkOptions extends WalkHooks {
   readonly kv: KeyValueStore;
   readonly findings: Findings;
   pin(): Promise<StatePin>;
-  /** After each chunk. */
-  turn(): Promise<void> | undefined;
   now(): number;
-  progress?(what: Keyspace, entries: number): void;
   /** Nobody writes meanwhile: the numbers of entries that the store itself keeps must be those that are found. */
   readonly still?: boolean;
 }
@@ -64,7 +69,7 @@ const CHUNK = 128;
 const PIN_MS = 2000;
 const LAST_ROW = 2 ** 48 - 1;
 const LOWEST = Uint8Array.of(0);
-const HIGHEST = new Uint8Array(1978).fill(0xff);
+const HIGHEST = new Uint8Array(12).fill(0xff);
 
 export class StateWalk {
   readonly totals: WalkTotals = { entries: 0, rows: 0, storages: 0 };
@@ -237,6 +242,7 @@ export class StateWalk {
 
   private async pin(): Promise<StatePin> {
     const pin = await this.options.pin();
+    this.options.resumed?.();
     this.kv.refresh();
     this.versions.staged.clear();
     const { keys, values } = this.chunk;

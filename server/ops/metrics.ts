@@ -4,6 +4,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { ArchiveStatus } from '../../engine/backup/archiver.js';
 import type { EngineStats, Storage } from '../../engine/storage.js';
 import type { SessionMetrics } from '../../sql/session/cluster.js';
+import type { Scrubber, ScrubberFigures } from '../scrubber.js';
 import type { ServerState } from '../server-state.js';
 
 const SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
@@ -27,6 +28,16 @@ const ENGINE_GAUGES: readonly (readonly [string, string, (stats: EngineStats) =>
   ['oxbow_locks_held', 'Locks held', (s) => s.locksHeld],
   ['oxbow_locks_waiting', 'Lock requests waiting', (s) => s.locksWaiting],
   ['oxbow_deadlocks_total', 'Deadlocks found', (s) => s.deadlocks],
+];
+
+const SCRUBBER_GAUGES: readonly (readonly [string, string, (figures: ScrubberFigures) => number])[] = [
+  ['oxbow_scrub_last_pass_seconds', 'When the last whole check of the state ended, as a Unix time; 0 for never', (f) => f.lastPassSeconds],
+  ['oxbow_scrub_duration_seconds', 'Work of the last whole check of the state', (f) => f.lastDurationSeconds],
+  ['oxbow_scrub_passes_total', 'Whole checks of the state since the start', (f) => f.passes],
+  ['oxbow_scrub_running', 'Whether a check of the state runs', (f) => Number(f.running)],
+  ['oxbow_scrub_slice_seconds_max', 'Longest stretch of checking without a turn for others', (f) => f.longestSliceSeconds],
+  ['oxbow_damage_findings', 'Damage that the last check of the state found', (f) => f.findings],
+  ['oxbow_damaged_storages', 'Relations and indexes that serve no statements because of damage', (f) => f.damagedStorages],
 ];
 
 /** Figures of one kind of statement. Plain numbers: a label look-up for each statement would cost more than a key read. */
@@ -118,6 +129,11 @@ export class Metrics implements SessionMetrics {
 
   watchArchive(status: () => ArchiveStatus): void {
     for (const [name, help, read] of ARCHIVE_GAUGES) new Gauge({ name, help, registers: [this.registry], collect() { this.set(read(status())); } });
+  }
+
+  set scrubber(scrubber: Scrubber) {
+    const registers = [this.registry];
+    for (const [name, help, read] of SCRUBBER_GAUGES) new Gauge({ name, help, registers, collect() { this.set(read(scrubber.figures)); } });
   }
 
   statement(kind: string, outcome: 'ok' | 'error', durationMs: number): void {

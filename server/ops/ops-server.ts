@@ -1,5 +1,7 @@
-/** The side port: /metrics, and the probes /livez, /readyz, /startupz. */
+/** The side port: /metrics, the probes /livez, /readyz, /startupz, and POST /verify, which checks the whole state now. */
 import { createServer, type Server } from 'node:http';
+import type { ServerResponse } from 'node:http';
+import type { Scrubber } from '../scrubber.js';
 import type { Metrics } from './metrics.js';
 
 export interface Health {
@@ -16,10 +18,17 @@ const text = (status: number, body: string): Answer => ({ status, type: 'text/pl
 export class OpsServer {
   readonly #server: Server;
   #metrics: Metrics | null = null;
+  #scrubber: Scrubber | null = null;
 
   constructor(private readonly health: Health) {
     this.#server = createServer((request, response) => {
       const path = new URL(request.url ?? '/', 'http://localhost').pathname;
+      if (request.method === 'POST' && path === '/verify') {
+        // Not from a page that a browser shows.
+        if (request.headers.origin !== undefined) response.writeHead(403).end();
+        else void this.#verify(response);
+        return;
+      }
       if (request.method !== 'GET' && request.method !== 'HEAD') {
         response.writeHead(405, { allow: 'GET, HEAD' }).end();
         return;
@@ -28,6 +37,29 @@ export class OpsServer {
         response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(request.method === 'HEAD' ? undefined : body);
       }).catch(() => response.writeHead(500).end());
     });
+  }
+
+  set scrubber(scrubber: Scrubber) {
+    this.#scrubber = scrubber;
+  }
+
+  /** Lines of JSON as `oxbow verify` prints them; the last one says how it ended. */
+  async #verify(response: ServerResponse): Promise<void> {
+    const scrubber = this.#scrubber;
+    if (!scrubber) {
+      response.writeHead(503).end('starting\n');
+      return;
+    }
+    response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
+    const say = (message: object): void => void response.write(`${JSON.stringify(message)}\n`);
+    try {
+      const result = await scrubber.pass('asked for', undefined, (what, done) => say({ kind: 'progress', what, done }));
+      for (const text of result.findings) say({ kind: 'finding', text });
+      say({ kind: 'done', findings: result.total, summary: result.summary });
+    } catch (error) {
+      say({ kind: 'refused', text: (error as Error).message });
+    }
+    response.end();
   }
 
   set metrics(metrics: Metrics) {
@@ -45,7 +77,7 @@ export class OpsServer {
       case '/metrics': return this.#metrics
         ? { status: 200, type: this.#metrics.registry.contentType, body: await this.#metrics.registry.metrics() }
         : text(503, 'starting');
-      default: return text(404, 'not found: try /metrics, /livez, /readyz, /startupz');
+      default: return text(404, 'not found: try /metrics, /livez, /readyz, /startupz, POST /verify');
     }
   }
 

@@ -14,6 +14,7 @@ import { LongTextParser } from '../parser/parse-long.js';
 import { loadParser } from '../parser/parse.js';
 import { deriveDataType } from '../types/index.js';
 import { Backends } from './backends.js';
+import { DamagedRelations } from './damage.js';
 import { NotificationHub } from './notifications.js';
 
 /** Counters that the server exports as metrics; the session increments them. */
@@ -29,6 +30,7 @@ const NO_METRICS: SessionMetrics = { statement() {}, transaction() {}, rows() {}
 export class Cluster {
   readonly backends: Backends;
   readonly notifications: NotificationHub;
+  readonly damaged = new DamagedRelations();
   metrics: SessionMetrics = NO_METRICS;
   /** Parses statements of megabytes. */
   readonly longTexts: LongTextParser;

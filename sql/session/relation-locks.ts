@@ -34,10 +34,17 @@ function locksOf(query: Query): readonly NeededLock[] {
   return locks;
 }
 
+/** Relations in which damage was found serve nobody (damage.ts). */
+function refuseDamaged(session: Session, query: Query): void {
+  if (session.settings.get('oxbow.read_damaged') === 'on') return;
+  session.cluster.damaged.refuseAny(session.catalog, query.permissions.map(({ relation }) => relation));
+}
+
 /** undefined when all are held at once; else the wait for the rest. */
 export function lockRelations(session: Session, statement: PreparedStatement): Promise<void> | undefined {
   const transaction = session.engineTransaction;
   session.cluster.catalogs.raiseFloor(transaction);
+  if (session.cluster.damaged.any) refuseDamaged(session, statement.query!);
   for (const { id, mode } of locksOf(statement.query!)) {
     const held = transaction.lockTable(id, mode, 'wait');
     if (held instanceof Pending) return waitForLocks(session, statement, held);
@@ -49,6 +56,7 @@ export function lockRelations(session: Session, statement: PreparedStatement): P
 export function lockRelationsNow(session: Session, statement: PreparedStatement): boolean {
   const transaction = session.engineTransaction;
   session.cluster.catalogs.raiseFloor(transaction);
+  if (session.cluster.damaged.any) refuseDamaged(session, statement.query!);
   for (const { id, mode } of locksOf(statement.query!)) if (transaction.lockTable(id, mode, 'nowait') !== true) return false;
   return true;
 }

@@ -59,6 +59,10 @@ const OWN: readonly SettingDefinition[] = [
     name: 'oxbow.retention', category: 'Resource Usage / Disk', shortDescription: 'Shows how long old row versions are kept for oxbow.as_of.', extraDescription: null,
     context: 'postmaster', type: 'integer', unit: 'ms', min: 0, max: 2147483647, enumValues: null, bootValue: '0', flags: [],
   },
+  {
+    name: 'oxbow.read_damaged', category: 'Developer Options', shortDescription: 'Lets statements read relations in which damage was found.', extraDescription: null,
+    context: 'superuser', type: 'bool', unit: null, min: null, max: null, enumValues: null, bootValue: 'off', flags: [],
+  },
 ];
 
 function load(): ReadonlyMap<string, SettingDefinition> {

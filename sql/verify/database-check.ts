@@ -13,6 +13,8 @@ const BOOTSTRAP_SUPERUSER = 10;
 
 export interface DatabaseCheckHooks {
   turn(): Promise<void> | undefined;
+  /** It waited for something else. */
+  resumed?(): void;
   progress?(relation: string, rows: number): void;
 }
 
@@ -50,6 +52,8 @@ export async function checkRelations(cluster: Cluster, findings: Findings, hooks
     const session = new Session({
       cluster, pid, databaseOid: oid, databaseName: name, userOid: BOOTSTRAP_SUPERUSER, sink: silentSink(), client: { address: null, port: -1 }, settings: new Map(), terminate: () => undefined,
     });
+    // It is no client's.
+    cluster.backends.remove(pid);
     try {
       for (const relation of [...cluster.catalogs.committed(oid).relations()]) {
         if (!isChecked(cluster, relation)) continue;
@@ -74,7 +78,7 @@ async function checkOne(cluster: Cluster, session: Session, relation: Relation, 
   const snapshot = transaction.takeSnapshot();
   const context = Object.create(session.context, { transaction: { value: transaction }, catalog: { value: catalog } }) as typeof session.context;
   try {
-    const check = new RelationCheck(relation, { catalog, transaction, snapshot, eval: context, findings, turn: hooks.turn });
+    const check = new RelationCheck(relation, { catalog, transaction, snapshot, eval: context, findings, turn: hooks.turn, resumed: () => hooks.resumed?.() });
     await check.run();
     return check.rows;
   } catch (error) {

@@ -35,6 +35,7 @@ export interface CheckContext {
   readonly findings: Findings;
   /** After each batch. */
   turn(): Promise<void> | undefined;
+  resumed(): void;
 }
 
 /** Sum over entries, in any order. */
@@ -107,6 +108,11 @@ export class RelationCheck {
     for (const index of this.indexes) if (!index.broken) await this.compareIndex(index);
   }
 
+  private async over(pending: Pending): Promise<void> {
+    await pending.until;
+    this.context.resumed();
+  }
+
   private damage(message: string, rowId?: RowId): void {
     if (++this.named > NAMED) return;
     this.context.findings.add({ part: 'relation', storage: this.relation.storage, message: rowId === undefined ? message : `row ${ctid(rowId)}: ${message}` });
@@ -142,7 +148,7 @@ export class RelationCheck {
       for (;;) {
         const filled = cursor.fill(block, batch);
         if (filled instanceof Pending) {
-          await filled.until;
+          await this.over(filled);
           continue;
         }
         if (filled === 0) return;
@@ -150,7 +156,7 @@ export class RelationCheck {
           const tuple = block.tuples[i]!;
           const rowId = block.rowIds[i]! as RowId;
           passed(rowId - 1);
-          for (let wait = this.access.load(this.columns, [tuple], 1); wait; wait = this.access.load(this.columns, [tuple], 1)) await wait.until;
+          for (let wait = this.access.load(this.columns, [tuple], 1); wait; wait = this.access.load(this.columns, [tuple], 1)) await this.over(wait);
           this.takeRow(rowId, this.access.codec.readAll(tuple));
           this.access.codec.release([tuple], 1);
           passed(rowId);
@@ -230,7 +236,7 @@ export class RelationCheck {
       for (;;) {
         const filled = cursor.fill(block, BATCH);
         if (filled instanceof Pending) {
-          await filled.until;
+          await this.over(filled);
           continue;
         }
         if (filled === 0) return true;
