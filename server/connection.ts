@@ -36,6 +36,9 @@ const TURN_MS = 4;
 const MESSAGES_PER_LOOK = 32;
 /** The socket is paused while this much input waits to be processed. */
 const INPUT_BYTES = 1024 * 1024;
+/** Rows of COPY are handed on in chunks of this size, as far as they have come. */
+const COPY_CHUNK = 64 * 1024;
+const COPY_DATA = 'd'.charCodeAt(0);
 /** A client has this long to authenticate (authentication_timeout). */
 const STARTUP_TIMEOUT_MS = 60_000;
 /** Roles and databases are shared rows: any database shows them. */
@@ -539,14 +542,36 @@ export class Connection {
 
   /** Messages of COPY FROM STDIN, until CopyDone or CopyFail. */
   #copyIn(): CopyInStream {
+    // A message that ended a run of small ones.
+    let held: Frame | null = null;
+    const take = async (): Promise<Frame> => {
+      const frame = held ?? (await this.#nextFrame());
+      held = null;
+      if (!frame) throw new DatabaseError('08006', 'connection to client lost', { severity: 'FATAL' });
+      return frame;
+    };
+    /** Some clients send a message for each row: what has come is handed on together. */
+    const gather = (first: Buffer): Buffer => {
+      const parts = [first];
+      for (let bytes = first.length; bytes < COPY_CHUNK; ) {
+        const frame = this.#framing.next();
+        if (!frame) break;
+        if (frame.code !== COPY_DATA) {
+          held = frame;
+          break;
+        }
+        parts.push(frame.body);
+        bytes += frame.body.length;
+      }
+      return parts.length === 1 ? first : Buffer.concat(parts);
+    };
     return {
       next: async () => {
         for (;;) {
-          const frame = await this.#nextFrame();
-          if (!frame) throw new DatabaseError('08006', 'connection to client lost', { severity: 'FATAL' });
+          const frame = await take();
           const message = decodeFrontend(frame.code, frame.body);
           switch (message.type) {
-            case 'copyData': return message.data;
+            case 'copyData': return gather(message.data);
             case 'copyDone': return null;
             case 'copyFail': throw new DatabaseError('57014', `COPY from stdin failed: ${message.reason}`);
             case 'flush': case 'sync': break;

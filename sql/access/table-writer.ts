@@ -6,7 +6,7 @@
 import { equalBytes } from '../../engine/keycode.js';
 import type { RowId } from '../../engine/ids.js';
 import { Pending } from '../../engine/pending.js';
-import type { LargeValueWriter, Transaction } from '../../engine/storage.js';
+import type { BulkLoader, LargeValueWriter, Transaction } from '../../engine/storage.js';
 import type { Catalog, Index, Relation } from '../catalog/catalog.js';
 import type { EvalContext } from '../functions/context.js';
 import type { Datum } from '../types/datum.js';
@@ -40,6 +40,7 @@ export class TableWriter {
   private readonly indexes: readonly IndexAccess[];
   private readonly entries: (Entry | null)[];
   private inserts = 0;
+  private bulk: BulkLoader | undefined;
   private readonly stager: ValueStager;
   private readonly openValue = (): LargeValueWriter | undefined => this.context.transaction.writeValue(this.relation.storage);
 
@@ -48,6 +49,16 @@ export class TableWriter {
     this.indexes = relation.indexes.filter((index) => index.ready).map((index) => indexAccess(index, context.catalog, context.compileRow));
     this.entries = new Array<Entry | null>(this.indexes.length);
     this.stager = new ValueStager(this.access.codec.variableColumns, this.openValue);
+  }
+
+  /** There are no indexes: a row is all there is to write. */
+  get plain(): boolean {
+    return this.indexes.length === 0;
+  }
+
+  /** From now on inserted rows, and entries of indexes that need no look-up, go to the engine's bulk loader; whoever asks calls its `finish`. */
+  loadInBulk(): BulkLoader | undefined {
+    return (this.bulk ??= this.context.transaction.bulkLoader(this.relation.storage));
   }
 
   /** Attribute numbers that index entries are made of; null: cannot be told. */
@@ -77,7 +88,8 @@ export class TableWriter {
     const refs = this.stager.refs(values);
     if (refs instanceof Pending) return refs;
     const { transaction } = this.context;
-    const rowId = transaction.insert(this.relation.storage, this.access.codec.encode(values, refs, this.openValue));
+    const tuple = this.access.codec.encode(values, refs, this.openValue);
+    const rowId = this.bulk ? this.bulk.insert(this.relation.storage, tuple, tuple.length) : transaction.insert(this.relation.storage, tuple);
     this.stager.done();
     for (let i = 0; i < this.indexes.length; i++) this.put(this.indexes[i]!, this.entries[i]!, rowId, values);
     for (const check of deferred) this.context.deferUnique!({ ...check, rowId });
@@ -174,7 +186,12 @@ export class TableWriter {
   }
 
   private put(access: IndexAccess, entry: Entry | null, rowId: RowId, values: readonly Datum[]): void {
-    if (entry) this.context.transaction.putIndexEntry(access.index.storage, entry.key, rowId, access.payloadOf(values, entry.values));
+    if (!entry) return;
+    const { index } = access;
+    const payload = access.payloadOf(values, entry.values);
+    // Whether a unique key is taken is asked of the write set, too.
+    if (this.bulk && !index.unique) this.bulk.put(index.storage, entry.key, 0, entry.key.length, rowId, payload);
+    else this.context.transaction.putIndexEntry(index.storage, entry.key, rowId, payload);
   }
 }
 

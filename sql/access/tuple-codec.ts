@@ -158,6 +158,20 @@ export class TupleCodec {
     return at + REF_BYTES;
   }
 
+  /** Bytes of all slots. */
+  get slotBytes(): number {
+    return this.slotEnd[this.slots.length]!;
+  }
+
+  slotOffset(column: number): number {
+    return this.slots[column]!.offset;
+  }
+
+  /** The column's values stand in its slot. */
+  hasWidth(column: number): boolean {
+    return this.slots[column]!.fixed;
+  }
+
   /** A column of fixed width can be replaced in place in rows that hold a value there. */
   isFixed(column: number): boolean {
     return this.slots[column]!.fixed && this.slots[column]!.type !== null;

@@ -1,5 +1,8 @@
 /** COPY FROM STDIN: rows from the client's stream into a table. */
+import { isUtf8 } from 'node:buffer';
 import { DatabaseError } from '../../engine/errors.js';
+import type { BulkLoader } from '../../engine/storage.js';
+import type { TupleEncoder } from '../access/tuple-encoder.js';
 import type { Pending } from '../../engine/pending.js';
 import { Pending as PendingClass } from '../../engine/pending.js';
 import type { Attribute, Relation } from '../catalog/catalog.js';
@@ -17,6 +20,7 @@ import { BinaryParser } from './binary-tuples.js';
 import { csvFields, CsvParser } from './csv-records.js';
 import type { CopyOptions } from './options.js';
 import { LineSplitter, splitTextLine, type CopyField } from './text-lines.js';
+import { textRowEncoder, type TextRowEncoder } from './text-row-encoder.js';
 
 export interface CopyInHost {
   readonly context: EvalContext;
@@ -35,6 +39,7 @@ export async function copyIn(relation: Relation, columns: readonly Attribute[], 
     await reader.push(chunk);
   }
   await reader.finish();
+  await loader.finish();
   return loader.count;
 }
 
@@ -45,22 +50,38 @@ interface Reader {
 
 function textReader(loader: RowLoader, columns: readonly Attribute[], options: CopyOptions): Reader {
   const splitter = new LineSplitter();
+  const bytes = loader.bytesWay();
   let headerSeen = options.header === 'none';
-  const take = async (lines: readonly string[]): Promise<void> => {
-    for (const line of lines) {
+  const take = async (): Promise<void> => {
+    const whole = bytes !== null && isUtf8(splitter.data);
+    while (splitter.next()) {
       loader.line++;
-      loader.lineText = line;
-      const fields = loader.located(() => splitTextLine(line, options));
-      if (!headerSeen) {
-        headerSeen = true;
-        if (options.header === 'match') checkHeader(fields, columns);
-        continue;
+      let wait: Promise<void> | undefined;
+      if (whole && headerSeen && bytes.encode(splitter.data, splitter.start, splitter.end)) wait = loader.addEncoded(bytes.row);
+      else {
+        loader.lineText = null;
+        const line = (loader.lineText = loader.located(() => splitter.text()));
+        const fields = loader.located(() => splitTextLine(line, options));
+        if (!headerSeen) {
+          headerSeen = true;
+          if (options.header === 'match') checkHeader(fields, columns);
+          continue;
+        }
+        wait = loader.addText(fields);
       }
-      const wait = loader.addText(fields);
       if (wait) await wait;
     }
   };
-  return { push: (chunk) => take(loader.located(() => splitter.push(chunk))), finish: () => take(splitter.finish()) };
+  return {
+    push: (chunk) => {
+      splitter.push(chunk);
+      return take();
+    },
+    finish: () => {
+      splitter.finish();
+      return take();
+    },
+  };
 }
 
 function csvReader(loader: RowLoader, columns: readonly Attribute[], options: CopyOptions): Reader {
@@ -107,15 +128,23 @@ function checkHeader(fields: readonly CopyField[], columns: readonly Attribute[]
 
 type Input = (text: string) => Datum;
 
+/** From so many rows on they go past the write set. */
+const BULK_FROM = 1024;
+
 class RowLoader {
   count = 0;
   line = 0;
-  lineText = '';
+  /** As error contexts show it; null while it is not known. */
+  lineText: string | null = '';
   readonly #inputs: readonly Input[];
+  /** Checks of a domain, over the row; null for other types. */
+  readonly #domains: readonly (RowExpression | null)[];
   readonly #defaults: readonly (RowExpression | null)[];
   readonly #checks;
   readonly #writer;
   readonly #events: ConstraintEvents;
+  /** Once there are many rows: past the write set. */
+  #bulk: BulkLoader | undefined;
   readonly #width: number;
   readonly #omitted: readonly number[];
 
@@ -124,6 +153,12 @@ class RowLoader {
     this.#inputs = columns.map((column) => {
       const type = context.catalog.dataType(column.atttypid);
       return (text) => type.input(text, column.atttypmod, context);
+    });
+    this.#domains = columns.map(({ atttypid, attnum, attcollation }) => {
+      const type = context.catalog.type(atttypid);
+      if (type?.typtype !== 'd') return null;
+      const base = { typmod: -1, collation: attcollation, location: -1 };
+      return compileExpression({ kind: 'CoerceToDomain', type: atttypid, ...base, form: 'implicit cast', arg: { kind: 'Var', type: type.typbasetype, ...base, varno: 1, attno: attnum, levelsUp: 0 } }, context.catalog);
     });
     const state = new ParseState(makeEnvironment({ catalog: context.catalog, context, source: new SourceText('') }), null);
     this.#defaults = relation.attributes.map((attribute) => {
@@ -146,7 +181,7 @@ class RowLoader {
       if (error instanceof DatabaseError && error.where === undefined) {
         const at = `COPY ${this.relation.relname}, line ${Math.max(1, this.line)}`;
         if (column !== undefined) error.where = `${at}, column ${column}: ${value === null || value === undefined ? 'null input' : `"${shorten(value)}"`}`;
-        else error.where = this.options.format === 'binary' ? at : `${at}: "${shorten(this.lineText)}"`;
+        else error.where = this.options.format === 'binary' || this.lineText === null ? at : `${at}: "${shorten(this.lineText)}"`;
       }
       throw error;
     }
@@ -155,22 +190,53 @@ class RowLoader {
   addText(fields: readonly CopyField[]): Promise<void> | undefined {
     const { columns } = this;
     if (fields.length > columns.length) this.located(() => { throw new DatabaseError('22P04', 'extra data after last expected column'); });
-    if (fields.length < columns.length) this.located(() => { throw new DatabaseError('22P04', `missing data for column "${columns[fields.length].attname}"`); });
     const row = new Array<Datum>(this.#width).fill(null);
     for (let i = 0; i < columns.length; i++) {
+      // Only after what is wrong with the fields before it.
+      if (i === fields.length) this.located(() => { throw new DatabaseError('22P04', `missing data for column "${columns[i].attname}"`); });
       const field = fields[i];
       const { attnum, attname } = columns[i];
-      if (field === null) row[attnum - 1] = null;
-      else if (field === undefined) row[attnum - 1] = this.#default(attnum - 1);
-      else {
+      const domain = this.#domains[i];
+      if (field === undefined) row[attnum - 1] = this.#default(attnum - 1);
+      else if (field !== null || domain) {
         try {
-          row[attnum - 1] = this.#inputs[i](field);
+          row[attnum - 1] = field === null ? null : this.#inputs[i](field);
+          domain?.(row, this.host.context);
         } catch (error) {
           this.located(() => { throw error; }, attname, field);
         }
       }
     }
     return this.#add(row);
+  }
+
+  /** Rows straight from bytes, where nothing needs their values; null where something does. */
+  bytesWay(): TextRowEncoder | null {
+    const { relation, columns, options, where } = this;
+    if (where || !this.#writer.plain || this.#domains.some((domain) => domain !== null) || this.#checks.readsRow || this.#events.any || options.defaultText !== null) return null;
+    if (this.#omitted.some((index) => this.#defaults[index] !== null)) return null;
+    return textRowEncoder(relation, columns, this.#writer.access.codec, options, this.host.context);
+  }
+
+  addEncoded(row: TupleEncoder): Promise<void> | undefined {
+    if (this.#bulk) this.#bulk.insert(this.relation.storage, row.buffer, row.length);
+    else this.host.context.transaction.insert(this.relation.storage, row.buffer.slice(0, row.length));
+    return this.#added();
+  }
+
+  #added(): Promise<void> | undefined {
+    if ((++this.count & 255) !== 0) return undefined;
+    if (!this.#bulk) {
+      if (this.count >= BULK_FROM) this.#bulk = this.#writer.loadInBulk();
+      return this.host.breathe();
+    }
+    const pending = this.#bulk.pending();
+    return pending ? this.host.wait(pending) : this.host.breathe();
+  }
+
+  /** The rows are where the rest of the statement and of the transaction finds them. */
+  async finish(): Promise<void> {
+    await this.#bulk?.finish();
   }
 
   addBinary(fields: readonly (Buffer | null)[]): Promise<void> | undefined {
@@ -180,8 +246,12 @@ class RowLoader {
     const row = new Array<Datum>(this.#width).fill(null);
     columns.forEach((column, i) => {
       const bytes = fields[i];
-      if (bytes === null) return;
-      row[column.attnum - 1] = this.located(() => context.catalog.dataType(column.atttypid).receive(bytes, column.atttypmod, context), column.attname);
+      const domain = this.#domains[i];
+      if (bytes === null && !domain) return;
+      this.located(() => {
+        row[column.attnum - 1] = bytes === null ? null : context.catalog.dataType(column.atttypid).receive(bytes, column.atttypmod, context);
+        domain?.(row, context);
+      }, column.attname);
     });
     return this.#add(row);
   }
@@ -199,8 +269,7 @@ class RowLoader {
       const inserted = this.#writer.insert(row);
       if (inserted instanceof PendingClass) return this.#addLater(row, inserted);
       this.#events.inserted(inserted, row);
-      this.count++;
-      return (this.count & 255) === 0 ? this.host.breathe() : undefined;
+      return this.#added();
     });
   }
 

@@ -8,60 +8,75 @@ import type { CopyOptions } from './options.js';
 /** null: NULL; undefined: the column's default. */
 export type CopyField = string | null | undefined;
 
-/** Cuts chunks of bytes into lines, without their ends. `end` is the \. marker. */
+/**
+ * Cuts chunks of bytes into lines, without their ends:
+ *
+ *     splitter.push(chunk);
+ *     while (splitter.next()) ... bytes [start, end) of data
+ */
 export class LineSplitter {
+  data: Buffer = EMPTY;
+  start = 0;
+  end = 0;
+  #at = 0;
   /** A line without its end so far, chunk by chunk: joined once, when the end has come. */
   #rest: Buffer[] = [];
   #ended = false;
   /** \r\n line ends, judged by the first line. */
   #carriage: boolean | null = null;
 
-  /** Lines completed by the chunk. Bytes after the \. marker are ignored. */
-  push(chunk: Uint8Array): string[] {
-    if (this.#ended) return [];
-    let data = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-    if (this.#rest.length > 0) {
+  /** What is there is done with. Bytes after the \. marker are ignored. */
+  push(chunk: Uint8Array): void {
+    this.data = EMPTY;
+    this.#at = 0;
+    if (this.#ended) return;
+    const data = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    const last = data.lastIndexOf(10);
+    if (last < 0) {
       // the client's buffer may be reused: keep a copy of what is left
-      if (data.indexOf(10) < 0) {
-        this.#rest.push(Buffer.from(data));
-        return [];
-      }
-      data = Buffer.concat([...this.#rest, data]);
-      this.#rest = [];
+      this.#rest.push(Buffer.from(data));
+      return;
     }
-    const lines: string[] = [];
-    let start = 0;
-    for (;;) {
-      const end = data.indexOf(10, start);
-      if (end < 0) break;
-      const line = this.#line(data, start, end);
-      start = end + 1;
-      if (line === '\\.') {
-        this.#ended = true;
-        return lines;
-      }
-      lines.push(line);
-    }
-    if (start < data.length) this.#rest = [Buffer.from(data.subarray(start))];
-    return lines;
+    this.data = this.#rest.length > 0 ? Buffer.concat([...this.#rest, data.subarray(0, last + 1)]) : data.subarray(0, last + 1);
+    this.#rest = last + 1 < data.length ? [Buffer.from(data.subarray(last + 1))] : [];
   }
 
-  /** A last line without its newline. */
-  finish(): string[] {
-    if (this.#ended || this.#rest.length === 0) return [];
-    const rest = Buffer.concat(this.#rest);
-    const line = this.#line(rest, 0, rest.length);
+  next(): boolean {
+    const { data } = this;
+    if (this.#at >= data.length || this.#ended) return false;
+    const found = data.indexOf(10, this.#at);
+    const end = found < 0 ? data.length : found;
+    this.#line(this.#at, end);
+    this.#at = end + 1;
+    return !this.#ended;
+  }
+
+  /** What came last may be a line without its newline: call `next` once more. */
+  finish(): void {
+    this.data = this.#ended ? EMPTY : Buffer.concat(this.#rest);
+    this.#at = 0;
     this.#rest = [];
-    return line === '\\.' ? [] : [line];
   }
 
-  #line(data: Buffer, start: number, end: number): string {
+  /** The line as text, its encoding checked. */
+  text(): string {
+    const { data, start, end } = this;
+    const carriage = data.indexOf(13, start);
+    if (carriage >= 0 && carriage < end) throw new DatabaseError('22P04', 'literal carriage return found in data', { hint: 'Use "\\r" to represent carriage return.' });
+    return decode(data, start, end);
+  }
+
+  #line(start: number, end: number): void {
+    const { data } = this;
     const carriage = end > start && data[end - 1] === 13;
     this.#carriage ??= carriage;
-    return decode(data, start, this.#carriage && carriage ? end - 1 : end);
+    this.start = start;
+    this.end = this.#carriage && carriage ? end - 1 : end;
+    this.#ended = this.end === start + 2 && data[start] === 92 && data[start + 1] === 46;
   }
 }
 
+const EMPTY = Buffer.alloc(0);
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** UTF-8, checked. Short ASCII lines take the fast way. */
@@ -84,7 +99,6 @@ const ESCAPES: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r
 /** Fields of a line. */
 export function splitTextLine(line: string, options: CopyOptions): CopyField[] {
   const { delimiter, nullText, defaultText } = options;
-  if (line.includes('\r')) throw new DatabaseError('22P04', 'literal carriage return found in data', { hint: 'Use "\\r" to represent carriage return.' });
   const raw = splitRaw(line, delimiter);
   return raw.map((field) => {
     if (field === nullText) return null;
