@@ -1,4 +1,5 @@
 /** PostgreSQL 16 and Oxbow, both with fsync on, side by side; pgbench against either; figures in cells. */
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -35,6 +36,11 @@ export async function withServers(work: (pair: Pair) => Promise<void>): Promise<
     await postgres.stop();
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** Pins this process, when it is the client itself, and all of its threads. After the servers have started: they would inherit it. */
+export function pinClient(core: string): void {
+  spawnSync('taskset', ['-a', '-c', '-p', core, String(process.pid)]);
 }
 
 /** Runs pgbench pinned to a core. Answers what it printed. */
