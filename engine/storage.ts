@@ -152,6 +152,11 @@ export interface Storage {
   readonly maintenance: Maintenance;
   /** Looks at every entry of the state, in chunks with turns between, and names what is damaged (engine/verify). */
   walkState(findings: Findings, hooks: WalkHooks): Promise<WalkTotals>;
+  /**
+   * Before the process ends without `close`: brings the engine's threads to where they can end. Node waits for them,
+   * and one that is inside a transaction of the state would wait for that transaction's own lock.
+   */
+  abandon(): Promise<void>;
   /** Called once when the engine cannot go on (log write error, applier death): the process must exit. */
   onFatal(listener: (error: unknown) => void): void;
   close(): Promise<void>;

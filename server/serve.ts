@@ -11,6 +11,7 @@ import type { Storage } from '../engine/storage.js';
 import { nodeRuntime } from '../engine/runtime-node.js';
 import { openEngine } from '../engine/open.js';
 import type { Runtime } from '../engine/runtime.js';
+import type { Storage } from '../engine/storage.js';
 import { Cluster } from '../sql/session/cluster.js';
 import { defaultHostRules, isLoopback, parseHostRules } from './auth/host-rules.js';
 import { ConfigError, type Config } from './config.js';
@@ -29,6 +30,17 @@ export interface RunningServer {
   readonly opsUrl: string | null;
   /** Drains sessions, checkpoints and closes. */
   stop(): Promise<void>;
+  /** Ends the process at once: the next start recovers. */
+  abandon(code: number): void;
+}
+
+/** A process that has not ended by then is killed. */
+const ABANDON_MS = 3000;
+
+/** Ends the process without stopping it. Nothing that is acknowledged is lost: it is in the log. */
+function abandonProcess(storage: Storage, code: number): void {
+  setTimeout(() => process.kill(process.pid, 'SIGKILL'), ABANDON_MS);
+  storage.abandon().then(() => process.exit(code), () => process.exit(code));
 }
 
 function settingsOf(config: Config): Map<string, string> {
@@ -72,7 +84,7 @@ export async function startServer(config: Config, log: Logger, environment: Read
   storage.onFatal((error) => {
     notReady = 'the commit log cannot be written';
     log.fatal({ err: error }, 'the engine cannot go on; the process ends and recovers at its next start');
-    process.exit(70);
+    abandonProcess(storage, 70);
   });
   const { replayedBytes, replayMs } = storage.stats();
   log.info({ replayedBytes, replayMs: Math.round(replayMs) }, 'recovered');
@@ -119,6 +131,7 @@ export async function startServer(config: Config, log: Logger, environment: Read
   const host = config.host.includes(':') ? `[${config.host}]` : config.host;
   return {
     port, opsPort, url: `postgresql://postgres@${host}:${port}/postgres`, opsUrl: opsPort ? `http://${config.opsHost}:${opsPort}` : null,
+    abandon: (code) => abandonProcess(storage, code),
     stop: () => (stopping ??= (async () => {
       notReady = 'draining';
       log.info({ sessions: state.sessionCount }, 'draining');

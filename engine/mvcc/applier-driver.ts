@@ -24,6 +24,8 @@ export interface ApplierDriver {
   hurry(): void;
   /** Resolves when everything fed is applied. */
   drain(): Promise<void>;
+  /** Resolves when at most so much of what was fed is not applied. */
+  drainTo(bytes: number): Promise<void>;
   /** Makes what is applied durable in the key-value store. Resolves with the position from which a restart needs the log. */
   sync(): Promise<Lsn>;
   /** Collects everything below the horizon, in slices; asks for it anew before each. */
@@ -32,6 +34,8 @@ export interface ApplierDriver {
   sweep(xid: Xid): Promise<void>;
   /** The state between two records, once everything fed so far is applied. */
   mark(): Promise<StateMark>;
+  /** Stops between two key-value transactions, whatever waits; nothing is applied afterwards. */
+  halt(): Promise<void>;
   close(): Promise<void>;
 }
 

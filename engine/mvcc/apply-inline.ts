@@ -17,7 +17,7 @@ export class InlineApplier implements ApplierDriver {
   private offset = BATCH_HEADER;
   private scheduled = false;
   private readonly collector: Collector;
-  private waiters: { lsn: Lsn; resolve(): void }[] = [];
+  private waiters: { bytes: number; resolve(): void }[] = [];
   versionsCollected = 0;
   private historyRemoved = 0;
   queuedBytes = 0;
@@ -102,10 +102,11 @@ export class InlineApplier implements ApplierDriver {
     this.kv.refresh();
     this.onApplied(this.applied);
     this.reportSums();
-    if (this.waiters.length > 0 && this.queue.length === 0) {
-      for (const waiter of this.waiters) waiter.resolve();
-      this.waiters = [];
-    }
+    this.waiters = this.waiters.filter((waiter) => {
+      if (this.queuedBytes > waiter.bytes) return true;
+      waiter.resolve();
+      return false;
+    });
   }
 
   hurry(): void {
@@ -114,7 +115,11 @@ export class InlineApplier implements ApplierDriver {
 
   async drain(): Promise<void> {
     if (this.queue.length === 0) return;
-    await new Promise<void>((resolve) => this.waiters.push({ lsn: 0 as Lsn, resolve }));
+    await new Promise<void>((resolve) => this.waiters.push({ bytes: 0, resolve }));
+  }
+
+  async drainTo(bytes: number): Promise<void> {
+    if (this.queuedBytes > bytes) await new Promise<void>((resolve) => this.waiters.push({ bytes, resolve }));
   }
 
   async sync(): Promise<Lsn> {
@@ -141,6 +146,11 @@ export class InlineApplier implements ApplierDriver {
   async sweep(xid: Xid): Promise<void> {
     while (!this.applier.undo.sweep(xid, COLLECT_SLICE)) await new Promise<void>((resolve) => this.clock.after(0, resolve));
     this.kv.refresh();
+  }
+
+  halt(): Promise<void> {
+    this.queue = [];
+    return Promise.resolve();
   }
 
   async close(): Promise<void> {

@@ -17,6 +17,7 @@ export type ToApplier =
   | { readonly kind: 'collect'; readonly id: number; readonly horizon: Lsn }
   | { readonly kind: 'sweep'; readonly id: number; readonly xid: Xid }
   | { readonly kind: 'mark'; readonly id: number }
+  | { readonly kind: 'halt' }
   | { readonly kind: 'stop' };
 
 export type FromApplier =

@@ -29,8 +29,9 @@ export class ThreadedApplier implements ApplierDriver {
   private doneEnd = 0;
   private nextRequest = 1;
   private readonly requests = new Map<number, (message: FromApplier) => void>();
-  private drainers: { end: number; resolve(): void }[] = [];
+  private drainers: { end: number; bytes: number; resolve(): void }[] = [];
   private stopping = false;
+  private gone = false;
   private unseenBytes = 0;
   private cancelWake: (() => void) | null = null;
   private becameReady: () => void = () => undefined;
@@ -65,6 +66,7 @@ export class ThreadedApplier implements ApplierDriver {
     } satisfies ApplyWorkerData);
     this.thread.onMessage((message) => this.receive(message as FromApplier));
     this.thread.onExit((code, error) => {
+      this.gone = true;
       for (const drainer of this.drainers) drainer.resolve();
       if (!this.stopping) this.failed(`its thread ended with code ${code}${error instanceof Error ? `: ${error.stack}` : ''}`);
     });
@@ -117,7 +119,7 @@ export class ThreadedApplier implements ApplierDriver {
     }
     if (this.drainers.length === 0) return;
     this.drainers = this.drainers.filter((drainer) => {
-      if (drainer.end > this.doneEnd) return true;
+      if (drainer.end > this.doneEnd && this.queuedBytes > drainer.bytes) return true;
       drainer.resolve();
       return false;
     });
@@ -158,7 +160,13 @@ export class ThreadedApplier implements ApplierDriver {
   async drain(): Promise<void> {
     if (this.fedEnd <= this.doneEnd) return;
     this.wake();
-    await new Promise<void>((resolve) => this.drainers.push({ end: this.fedEnd, resolve }));
+    await new Promise<void>((resolve) => this.drainers.push({ end: this.fedEnd, bytes: -1, resolve }));
+  }
+
+  async drainTo(bytes: number): Promise<void> {
+    if (this.queuedBytes <= bytes) return;
+    this.wake();
+    await new Promise<void>((resolve) => this.drainers.push({ end: Infinity, bytes, resolve }));
   }
 
   private request(make: (id: number) => ToApplier): Promise<FromApplier> {
@@ -194,6 +202,15 @@ export class ThreadedApplier implements ApplierDriver {
     const answer = await this.request((id) => ({ kind: 'mark', id }));
     if (answer.kind !== 'marked') throw new DatabaseError('57P01', 'the applier has stopped');
     return answer.mark;
+  }
+
+  async halt(): Promise<void> {
+    if (this.gone) return;
+    this.stopping = true;
+    const gone = new Promise<void>((resolve) => this.thread.onExit(() => resolve()));
+    this.thread.post({ kind: 'halt' } satisfies ToApplier);
+    this.ring.wake();
+    await gone;
   }
 
   async close(): Promise<void> {

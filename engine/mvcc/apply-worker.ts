@@ -144,6 +144,9 @@ async function serve(message: ToApplier): Promise<void> {
     case 'mark':
       context.post({ kind: 'marked', id: message.id, mark: applier.mark() });
       return;
+    case 'halt':
+      context.exit();
+      break;
     case 'stop':
       stopping = true;
       ring.wake();

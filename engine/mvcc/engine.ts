@@ -785,6 +785,10 @@ export class Engine implements Storage {
     };
   }
 
+  abandon(): Promise<void> {
+    return this.applier.halt();
+  }
+
   /** Rolls back what is running, makes everything durable and applied, and lets go of the directory. */
   async close(): Promise<void> {
     if (this.closing) return;

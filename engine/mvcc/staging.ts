@@ -32,11 +32,11 @@ import { writeBytes } from './write-set.js';
 import type { Write } from './write-set.js';
 
 /** Log written by one relief, at most: it happens inside a write, in one turn. */
-const RELIEF_MAX = 512 << 10;
-/** Beyond this much unapplied, `pending` asks the writer to wait. */
-const UNAPPLIED_MAX = 4 << 20;
+const RELIEF_MAX = 128 << 10;
+/** Beyond this much unapplied, `pending` asks the writer to wait until the applier has caught up with half of it: a commit waits for all. */
+const UNAPPLIED_MAX = 1 << 20;
 /** Writes let go of in one turn. */
-const SETTLE_SLICE = 2000;
+const SETTLE_SLICE = 500;
 /** What a transaction that writes ahead keeps in memory: little, so that its objects die young. */
 const KEPT_BYTES = 2 << 20;
 
@@ -227,7 +227,7 @@ export class Staging {
   /** The wait that a writer owes the applier before it goes on. */
   pending(transaction: EngineTransaction): Pending | undefined {
     if (!transaction.staged || transaction.staged.streamed.length === 0 || this.applier.queuedBytes + this.engine.log.queuedBytes < UNAPPLIED_MAX) return undefined;
-    const until = this.engine.log.drain().then(() => this.applier.drain());
+    const until = this.engine.log.drain().then(() => this.applier.drainTo(UNAPPLIED_MAX / 2));
     return new Pending(until, 'IO', 'WALWrite');
   }
 

@@ -25,6 +25,11 @@ export function serveCommand(): Command {
           process.exit(1);
         });
       };
+      // Nobody knows what state a statement left that got here: the log is what counts.
+      process.on('uncaughtException', (error) => {
+        log.fatal({ err: error }, 'unexpected error; the process ends and recovers at its next start');
+        server.abandon(70);
+      });
       process.on('SIGTERM', stop);
       process.on('SIGINT', stop);
     } catch (error) {

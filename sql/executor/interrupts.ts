@@ -10,7 +10,7 @@ export const TIME_SLICE = new Pending(Promise.resolve(), 'Timeout', 'TimeSlice')
 
 export interface Interrupts {
   /**
-   * True when the current slice (about 2 ms) is used up. Throws what ends the statement (57014 for a
+   * True when the current slice (about 1 ms) is used up. Throws what ends the statement (57014 for a
    * cancel or timeout, 57P01 for a shutdown) if something has asked for it. Cheap: reads the clock
    * once in many calls.
    */
@@ -18,7 +18,7 @@ export interface Interrupts {
 }
 
 const CALLS_PER_CLOCK_READ = 16;
-const SLICE_MS = 2;
+const SLICE_MS = 1;
 
 /** Slices by a monotonic clock; `check` throws when the statement shall end. */
 export class SliceInterrupts implements Interrupts {

@@ -147,7 +147,10 @@ test(`killed or failing at named points (seed ${SEED})`, async () => {
       await server.command({ ...plan, count: rare ? 1 : 1 + below(60) } satisfies FaultCommand);
       if (plan.at.startsWith('segment')) void fillSegments(server.port);
       let outcome = await Promise.race([exited, new Promise<string>((resolve) => setTimeout(() => resolve('lived'), 2000))]);
+      // A server that says it ends must end: once, its exit waited for the applier, and that for the lock it held itself.
       const stuck = await Promise.race([stop().then(() => false), new Promise<boolean>((resolve) => setTimeout(() => resolve(true), 30_000))]);
+      // On a busy machine the point may be reached only while the load comes to its end.
+      if (outcome === 'lived') outcome = await Promise.race([exited, new Promise<string>((resolve) => setTimeout(() => resolve('lived'), 50))]);
       expect({ ...plan, outcome, stuck }).toEqual({ ...plan, outcome, stuck: false });
       if (outcome === 'lived') {
         // Not reached, or something that the server survives: it must still serve.
