@@ -11,7 +11,6 @@ import type { Storage } from '../engine/storage.js';
 import { nodeRuntime } from '../engine/runtime-node.js';
 import { openEngine } from '../engine/open.js';
 import type { Runtime } from '../engine/runtime.js';
-import type { Storage } from '../engine/storage.js';
 import { Cluster } from '../sql/session/cluster.js';
 import { defaultHostRules, isLoopback, parseHostRules } from './auth/host-rules.js';
 import { ConfigError, type Config } from './config.js';
