@@ -5,7 +5,7 @@ import { backupCommand, backupsCommand } from './backup.js';
 import { inspectCommand } from './inspect.js';
 import { restoreCommand } from './restore.js';
 import { serveCommand } from './serve.js';
-import { plannedCommand } from './planned.js';
+import { rebuildCommand } from './rebuild.js';
 import { verifyCommand } from './verify.js';
 
 const program = new Command('oxbow').description('Oxbow: a PostgreSQL-compatible database server').version('0.1.0').showHelpAfterError();
@@ -15,5 +15,5 @@ program.addCommand(backupCommand());
 program.addCommand(backupsCommand());
 program.addCommand(restoreCommand());
 program.addCommand(verifyCommand());
-program.addCommand(plannedCommand('rebuild', 'makes the state anew from a backup and the log'));
+program.addCommand(rebuildCommand());
 await program.parseAsync();
