@@ -15,11 +15,12 @@ import { Numeric } from '../types/numeric.js';
 import { kernelAggregate, supportsAggregate, type GroupArrays, type KernelAggregate } from './aggregates.js';
 import { GroupTable } from './group-table.js';
 import { GrowableColumn } from './growable.js';
+import type { KeyFilter } from './key-filter.js';
 import type { Kernel } from './kernel.js';
 import type { Lowering } from './lower-expression.js';
 import { Pipeline, type Sink } from './pipeline.js';
 import { PipelineRun } from './pipeline-run.js';
-import { GroupSource, lazyColumn, type NumberColumn } from './group-source.js';
+import { ResultSource, lazyColumn, type NumberColumn } from './result-source.js';
 import type { Source } from './source.js';
 import { StageBuilder, require as requireOf, type AggStage, type Stage } from './stage.js';
 import { intValue, type Value } from './value.js';
@@ -79,18 +80,23 @@ export function aggregateStage(node: AggNode, above: StageBuilder): AggStage | n
   above.scans++;
   return {
     kind: 'agg', node, ...above.shared(node),
-    *source(run, needed) {
-      const sink = yield* fill(plan, run);
+    *source(run, needed, filters) {
+      // A group that nobody above asks for need not be made.
+      const ofGroups = filters.flatMap(({ index, filter }) => {
+        const column = plan.columns[index]!;
+        return 'group' in column ? [{ ...filter, expr: node.groups[column.group]! }] : [];
+      });
+      const sink = yield* fill(plan, run, ofGroups);
       return sink.asSource(needed.map((index) => plan.columns[index]!), needed.map((index) => node.output[index]!.type));
     },
   };
 }
 
-function* fill(plan: AggregatePlan, run: PipelineRun): Generator<Pending, AggregateSink> {
+function* fill(plan: AggregatePlan, run: PipelineRun, filters: readonly KeyFilter[] = []): Generator<Pending, AggregateSink> {
   const { node, stage } = plan;
   yield* run.evaluateConstants(inputs(node), [stage.layout]);
   const sink = new AggregateSink(node, plan.dependent, run, run.compiler.scope(stage.layout.output));
-  yield* new Pipeline(run, stage, sink).execute();
+  yield* new Pipeline(run, stage, sink, { filters }).execute();
   return sink;
 }
 
@@ -186,7 +192,11 @@ class AggregateSink implements Sink {
       parts.push({ code, isNull, k });
     });
     const present = keys.filter((key) => key !== null);
-    if (fresh) this.direct = directGroups(present, lowering.sourceRows);
+    if (fresh) {
+      this.direct = directGroups(present, lowering.sourceRows);
+      const expected = Math.ceil(node.cost.rows * (node.filter.length > 0 ? HAVING_KEEPS : 1));
+      table.reserve(Math.min(expected, lowering.sourceRows, this.direct?.slots.length ?? Infinity));
+    }
     const direct = this.direct;
     if (direct && present.some((key, n) => key.isNull !== 'true' && (key.min < direct.parts[n]!.min || key.max > direct.parts[n]!.max))) throw new NotColumnar();
     let added: string;
@@ -238,7 +248,7 @@ class AggregateSink implements Sink {
   /** The groups as what a kernel reads: numbers where results are, functions where they are computed when asked for. */
   asSource(columns: readonly OutputColumn[], types: readonly number[]): Source {
     const { table, run } = this;
-    return new GroupSource(columns.map((column, c) => {
+    return new ResultSource(columns.map((column, c) => {
       const found = 'group' in column ? this.groupColumn(column.group) : this.aggregates[column.agg]!.column?.(table.count) ?? null;
       const datum = 'group' in column ? (group: number) => this.groupValue(column.group, group) : (group: number) => this.aggregates[column.agg]!.result(group, run.state);
       return found ? { ...found, type: types[c]! } : lazyColumn(datum, types[c]!);
@@ -270,6 +280,8 @@ class AggregateSink implements Sink {
   }
 }
 
+/** What the estimate for HAVING is undone by. */
+const HAVING_KEEPS = 4;
 /** Most slots of a direct look-up for each row of the source. */
 const DIRECT_SLOTS_PER_ROW = 4;
 const FREE_DIRECT_SLOTS = 65536;

@@ -12,7 +12,7 @@ import { coefficient, Numeric } from '../types/numeric.js';
 import { compareText } from '../types/utf8.js';
 import { PairSet, type GroupTable } from './group-table.js';
 import { GrowableColumn } from './growable.js';
-import type { NumberColumn } from './group-source.js';
+import type { NumberColumn } from './result-source.js';
 import type { Kernel } from './kernel.js';
 import type { Lowering } from './lower-expression.js';
 import type { PipelineRun } from './pipeline-run.js';

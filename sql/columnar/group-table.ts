@@ -1,6 +1,9 @@
 /** Groups of an aggregation by open addressing over number columns. Kernels look up in place and call `add` for a new group. */
 import { GrowableColumn } from './growable.js';
 
+/** Most room made before there are groups. */
+const MOST_CAPACITY = 1 << 20;
+
 export class GroupTable {
   count = 0;
   capacity = 1024;
@@ -9,6 +12,19 @@ export class GroupTable {
   slots = new Int32Array(4096);
   readonly hashes: { data: Int32Array } = { data: new Int32Array(1024) };
   readonly columns: GrowableColumn[] = [];
+
+  /** Makes room for groups that are expected; before the first of them. */
+  reserve(groups: number): void {
+    const capacity = Math.min(MOST_CAPACITY, groups);
+    if (capacity <= this.capacity) return;
+    this.capacity = capacity;
+    for (const column of this.columns) column.grow(capacity);
+    const hashes = new Int32Array(capacity);
+    hashes.set(this.hashes.data);
+    this.hashes.data = hashes;
+    while (this.mask < capacity * 2) this.mask = (this.mask + 1) * 4 - 1;
+    this.slots = new Int32Array(this.mask + 1);
+  }
 
   addColumn(column: GrowableColumn): number {
     return this.columns.push(column) - 1;

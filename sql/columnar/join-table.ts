@@ -22,7 +22,7 @@ const MULTIPLIER = 0x9e3779b1;
 const MULTIPLIER_2 = 0x85ebca6b;
 
 export class JoinTable {
-  readonly rows = new ColumnTable();
+  readonly rows: ColumnTable;
   /** Position in `rows` of each needed column of the inner side. */
   readonly columns = new Map<number, number>();
   readonly keys: KeyPart[] = [];
@@ -41,6 +41,10 @@ export class JoinTable {
   mask = 0;
   /** Rows that met a match, where the join keeps the others. */
   matched: Uint8Array | null = null;
+
+  constructor(expectedRows: number) {
+    this.rows = new ColumnTable(expectedRows);
+  }
 
   addKey(value: Value, boxed: boolean): void {
     this.keys.push({ column: this.rows.addColumn(value), boxed, scale: value.kind === 'decimal' ? value.scale : 0, min: 0, span: 1 });

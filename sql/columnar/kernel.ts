@@ -98,7 +98,7 @@ export class Kernel {
     else {
       if (compiledKernels.size >= MAX_KERNELS) compiledKernels.delete(compiledKernels.keys().next().value!);
       // eslint-disable-next-line @typescript-eslint/no-implied-eval
-      compiled = new Function('K', 'V', 'from', 'to', `'use strict';\n${source}`) as KernelFunction;
+      compiled = new Function('K', 'V', 'from', 'to', `'use strict';\n${source}\n//# sourceURL=kernel-${++kernelsMade}`) as KernelFunction;
     }
     compiledKernels.set(source, compiled);
     return compiled;
@@ -129,5 +129,7 @@ export interface KernelView {
 
 export type KernelFunction = (values: readonly unknown[], view: KernelView, from: number, to: number) => void;
 
+/** Number of the last kernel: what a profile shows. */
+let kernelsMade = 0;
 const MAX_KERNELS = 512;
 const compiledKernels = new Map<string, KernelFunction>();

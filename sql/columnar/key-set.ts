@@ -2,6 +2,7 @@
  * The inner side of a semi or anti join that needs no rows: which keys there are, or, with one more condition
  * `inner.x <> outer.y` (or <, <=, >, >=), the smallest and largest x of each key. Slots are found by the key itself.
  */
+import { isNarrow } from './growable.js';
 import type { Kernel } from './kernel.js';
 import { anyOf, type Value } from './value.js';
 
@@ -14,8 +15,8 @@ export interface KeySet {
   readonly bits: Uint8Array;
   readonly parts: readonly Part[];
   /** By key, where there is a condition beside the keys. */
-  readonly least: Float64Array | null;
-  readonly greatest: Float64Array | null;
+  readonly least: Int32Array | Float64Array | null;
+  readonly greatest: Int32Array | Float64Array | null;
 }
 
 /** Most slots for each row, and without regard to rows. */
@@ -26,19 +27,21 @@ const MAX_SLOTS = 1 << 28;
 const EXTREME_SHARE = 8;
 
 /** A set for keys of these ranges; null when they are too wide. */
-export function keySet(keys: readonly Value[], rows: number, extremes: boolean): KeySet | null {
+export function keySet(keys: readonly Value[], rows: number, beside: Value | null): KeySet | null {
   let product = 1;
   const parts = keys.map(({ min, max }) => {
     const span = max - min + 1;
     product *= span;
     return { min, max, span };
   });
-  const share = extremes ? EXTREME_SHARE : 1;
+  const share = beside ? EXTREME_SHARE : 1;
   if (!(product <= Math.min(MAX_SLOTS, Math.max(FREE_SLOTS, rows * SLOTS_PER_ROW)) / share)) return null;
-  return { bits: new Uint8Array(product), parts, least: extremes ? new Float64Array(product) : null, greatest: extremes ? new Float64Array(product) : null };
+  const extremes = (): Int32Array | Float64Array | null => (beside === null ? null : isNarrow(beside.min, beside.max) ? new Int32Array(product) : new Float64Array(product));
+  return { bits: new Uint8Array(product), parts, least: extremes(), greatest: extremes() };
 }
 
-export function fitsSet(set: KeySet, keys: readonly Value[]): boolean {
+export function fitsSet(set: KeySet, keys: readonly Value[], beside: Value | null): boolean {
+  if (set.least instanceof Int32Array && beside && !isNarrow(beside.min, beside.max)) return false;
   return keys.every((key, k) => key.min >= set.parts[k]!.min && key.max <= set.parts[k]!.max);
 }
 

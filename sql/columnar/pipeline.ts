@@ -14,8 +14,10 @@ import type { Datum } from '../types/datum.js';
 import { columnClass } from './column-class.js';
 import type { Interner } from './interner.js';
 import { NUMERIC, besideKeys, isPlainNumber, joinsByNumber, scaledKey } from './join-keys.js';
-import { JoinTable } from './join-table.js';
-import { addToSet, fitsSet, keySet, probeSet } from './key-set.js';
+import { buildInner, computeOuter, type ComputedRows, type Execute } from './join-build.js';
+import type { JoinTable } from './join-table.js';
+import { emitKeyFilter, keyFilter, originOf, worthFiltering, worthFilteringGroups, type KeyFilter } from './key-filter.js';
+import { probeSet } from './key-set.js';
 import { Kernel } from './kernel.js';
 import { Lowering, type Resolve } from './lower-expression.js';
 import type { PipelineRun } from './pipeline-run.js';
@@ -23,14 +25,22 @@ import { columnStore } from './relation-columns.js';
 import { NotColumnar } from './segment.js';
 import { Source } from './source.js';
 import type { BottomStage, JoinStage, Stage } from './stage.js';
-import { appendRow, readTable } from './table.js';
-import { changed, intValue, numbered, type Value } from './value.js';
+import { tableSource } from './result-source.js';
+import { readTable } from './table.js';
+import { changed, intValue, type Value } from './value.js';
 
 /** Takes the rows of a pipeline. `emit` writes into the kernel what happens with a row; it may be called for several kernels. */
 export interface Sink {
   emit(kernel: Kernel, lowering: Lowering): void;
   /** After each slice of the source: may give rows out. */
   drain?(): void;
+}
+
+interface PipelineOptions {
+  /** The top stage's figures are measured by whoever reads its rows. */
+  readonly ownFigures?: boolean;
+  /** Over the top stage's rows: those they leave out may be left out anywhere below. */
+  readonly filters?: readonly KeyFilter[];
 }
 
 const FIRST_SLICE = 1024;
@@ -42,18 +52,33 @@ export class Pipeline {
   private readonly tables = new Map<JoinStage, JoinTable>();
   /** Rows of inner sides without a match, to be emitted at the end. */
   private readonly counters = new Map<Stage, Float64Array>();
+  /** Join filters to be tested on the source's rows, and on the rows of the top stage. */
+  private below: readonly KeyFilter[] = [];
+  private above: readonly KeyFilter[] = [];
   private tails: { stage: JoinStage; table: JoinTable }[] = [];
 
-  constructor(private readonly run: PipelineRun, private readonly stage: Stage, private readonly sink: Sink, /** The top stage's figures are measured by whoever reads its rows. */ private readonly ownFigures = false) {}
+  /** Outer sides of joins that were computed before their inner sides. */
+  private readonly computed = new Map<Stage, ComputedRows>();
+  private readonly isBottom = (stage: Stage): boolean => isBottom(stage) || this.computed.has(stage);
+
+  private readonly nested: Execute = (stage, sink, filters) => new Pipeline(this.run, stage, sink, { filters }).execute();
+
+  constructor(private readonly run: PipelineRun, private readonly stage: Stage, private readonly sink: Sink, private readonly options: PipelineOptions = {}) {}
 
   /** Runs to the end. Throws NotColumnar, before the sink has had any row, when the data do not fit. */
   *execute(): Generator<Pending, void> {
     yield* this.prepare(this.stage);
     const start = this.now();
-    const source = yield* this.source(bottom(this.stage));
+    const { filters = [] } = this.options;
+    const bottom = this.bottom();
+    const origins = filters.map((filter) => ({ filter, origin: originOf(this.stage, filter.expr, this.isBottom) }));
+    const below = [...origins.flatMap(({ filter, origin }) => (origin ? [{ filter, index: origin.index }] : [])), ...this.groupFilters(bottom)];
+    const source = yield* this.source(bottom, below);
+    this.below = bottom.kind === 'agg' && !this.computed.has(bottom) ? [] : below.map(({ filter, index }) => ({ ...filter, expr: bottom.layout.output[index]! }));
+    this.above = origins.flatMap(({ filter, origin }) => (origin ? [] : [filter]));
     const kernel = new Kernel();
     this.write(kernel, source);
-    yield* this.loop(kernel, source.kernelViews.map((view, v) => ({ view, rows: source.views[v]!.rows })));
+    yield* this.loop(kernel, source.kernelViews.map((view, v) => ({ view, first: source.views[v]!.first ?? 0, rows: source.views[v]!.rows })));
     // Tails may have tails of their own: those of joins above, met by rows that a tail sends up.
     for (let tail = this.tails.shift(); tail; tail = this.tails.shift()) yield* this.runTail(tail, source);
     this.report(this.now() - start);
@@ -77,7 +102,7 @@ export class Pipeline {
     const { instrument } = this.run.state;
     if (!instrument) return;
     for (const [stage, counter] of this.counters) {
-      if (stage === this.stage && this.ownFigures) continue;
+      if (stage === this.stage && this.options.ownFigures) continue;
       const figures = instrument(stage.node);
       figures.loops++;
       figures.rows += counter[0]!;
@@ -85,11 +110,11 @@ export class Pipeline {
     }
   }
 
-  private *loop(kernel: Kernel, views: readonly { view: Parameters<ReturnType<Kernel['compile']>>[1]; rows: number }[]): Generator<Pending, void> {
+  private *loop(kernel: Kernel, views: readonly { view: Parameters<ReturnType<Kernel['compile']>>[1]; first: number; rows: number }[]): Generator<Pending, void> {
     let slice = FIRST_SLICE;
-    for (const { view, rows } of views) {
+    for (const { view, first, rows } of views) {
       const run = kernel.compile(view);
-      for (let from = 0; from < rows; from += slice) {
+      for (let from = first; from < rows; from += slice) {
         if (slice < LAST_SLICE) slice *= 2;
         run(kernel.values, view, from, Math.min(rows, from + slice));
         this.sink.drain?.();
@@ -109,12 +134,16 @@ export class Pipeline {
         kernel.before('const skip = V.skip;');
         kernel.late((view) => (view.skip === null ? '' : 'if (skip[i] !== 0) continue;'));
       }
-      this.produce(this.stage, kernel, lowering, (rows) => this.sink.emit(kernel, rows), (stage) => sourceColumns(stage, source, kernel));
+      this.produce(this.stage, kernel, lowering, (rows) => {
+        for (const one of this.above) emitKeyFilter(kernel, rows.value(one.expr), one);
+        this.sink.emit(kernel, rows);
+      }, (stage) => sourceColumns(stage, source, kernel));
     });
   }
 
   /** Most rows above for one of the source. */
   private multiplier(stage: Stage): number {
+    if (this.isBottom(stage)) return 1;
     switch (stage.kind) {
       case 'scan': case 'rows': case 'agg': return 1;
       case 'join': {
@@ -135,7 +164,7 @@ export class Pipeline {
       kernel.line(`if (${kernel.outside(table.matched, 'b')}[i] === 1) continue;`);
       this.climb(stage, kernel, lowering, joined(stage, kernel, table, 'i', null, (index) => missingValue(stage.outer.layout.output[index]!), this.run.interner));
     });
-    yield* this.loop(kernel, [{ view: { data: [], nulls: [], skip: null, refs: [], places: [], dictionaries: [], lifted: [] }, rows: table.rows.count }]);
+    yield* this.loop(kernel, [{ view: { data: [], nulls: [], skip: null, refs: [], places: [], dictionaries: [], lifted: [] }, first: 0, rows: table.rows.count }]);
   }
 
   // ---- inputs
@@ -164,65 +193,49 @@ export class Pipeline {
       case 'join': {
         const { node } = stage;
         yield* run.evaluateConstants([...node.keys.flatMap((key) => [key.outer, key.inner]), ...node.joinQuals, ...node.filter], [stage.outer.layout, stage.inner.layout]);
-        this.tables.set(stage, yield* this.buildInner(stage));
+        if (worthFiltering(stage)) {
+          const { outer, filters } = yield* computeOuter(stage, this.nested);
+          this.computed.set(stage.outer, outer);
+          this.tables.set(stage, yield* buildInner(stage, filters, run, this.nested));
+          return;
+        }
+        this.tables.set(stage, yield* buildInner(stage, [], run, this.nested));
         yield* this.prepare(stage.outer);
         return;
       }
     }
   }
 
-  private *buildInner(stage: JoinStage): Generator<Pending, JoinTable> {
-    const { run } = this;
-    const table = new JoinTable();
-    const wanted = [...stage.inner.needed];
-    let ready = false;
-    const { joinType } = stage.node;
-    const partial = joinType === 'semi' || joinType === 'anti';
-    const condition = partial ? besideKeys(stage, run.state.catalog) : null;
-    const presence = partial && (stage.node.joinQuals.length === 0 || condition !== null);
-    const sink: Sink = {
-      emit(kernel, lowering) {
-        const plain = stage.node.keys.map((key) => lowering.value(key.inner));
-        const boxed = plain.map((value, k) => (ready ? table.keys[k]!.boxed : !joinsByNumber(value) || !run.isKey(value)));
-        const keys = plain.map((value, k) => (boxed[k]! ? run.boxedKey(value, lowering, kernel) : numbered(value)));
-        const fresh = !ready;
-        ready = true;
-        if (presence && (fresh || table.set)) {
-          const beside = condition && lowering.value(condition.inner);
-          const fits = !boxed.includes(true) && (beside === null || isPlainNumber(beside));
-          if (fresh && fits) table.set = keySet(keys, lowering.sourceRows, beside !== null);
-          if (table.set) {
-            if (!fits || !fitsSet(table.set, keys)) throw new NotColumnar();
-            if (fresh) keys.forEach((key, k) => table.addKey(key, boxed[k]!));
-            addToSet(kernel, table.set, keys, beside);
-            return;
-          }
-        }
-        const columns = wanted.map((index) => lowering.value(stage.inner.layout.output[index]!));
-        if (fresh) {
-          wanted.forEach((index, c) => table.columns.set(index, table.rows.addColumn(columns[c]!)));
-          keys.forEach((key, k) => table.addKey(key, boxed[k]!));
-        }
-        appendRow(kernel, table.rows, [
-          ...columns.map((value, c) => (table.rows.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)),
-          ...keys,
-        ]);
-      },
-      drain() {
-        if (table.rows.count > MAX_ROWS_IN_MEMORY) throw tooManyRows('A hash table');
-      },
-    };
-    yield* new Pipeline(run, stage.inner, sink).execute();
-    if (!table.set) yield* table.finish(run.state, stage.node.outer.cost.rows);
-    if (stage.node.joinType === 'right' || stage.node.joinType === 'full') table.matched = new Uint8Array(table.rows.count);
-    return table;
+  /** What the joins above an aggregation say about its groups. */
+  private groupFilters(bottom: Stage): { filter: KeyFilter; index: number }[] {
+    const made: { filter: KeyFilter; index: number }[] = [];
+    for (let at = this.stage; !this.isBottom(at); at = at.kind === 'join' ? at.outer : (at as Exclude<Stage, BottomStage | JoinStage>).child) {
+      if (at.kind !== 'join') continue;
+      const { rows, keys, set } = this.tables.get(at)!;
+      if (set || !worthFilteringGroups(at, rows.count, bottom)) continue;
+      at.node.keys.forEach((key, k) => {
+        const origin = keys[k]!.boxed ? null : originOf((at as JoinStage).outer, key.outer, this.isBottom);
+        const filter = origin && keyFilter(bottom.layout.output[origin.index]!, rows.columns[keys[k]!.column]!, rows.count);
+        if (filter) made.push({ filter, index: origin.index });
+      });
+    }
+    return made;
   }
 
-  private *source(stage: BottomStage): Generator<Pending, Source> {
+  private bottom(): Stage {
+    let at = this.stage;
+    while (!this.isBottom(at)) at = at.kind === 'join' ? at.outer : (at as Exclude<Stage, BottomStage | JoinStage>).child;
+    return at;
+  }
+
+  private *source(stage: Stage, filters: readonly { readonly index: number; readonly filter: KeyFilter }[]): Generator<Pending, Source> {
     const { run } = this;
+    const computed = this.computed.get(stage);
+    if (computed) return tableSource(computed.table, [...stage.needed].map((index) => computed.positions.get(index)!), run.interner);
+    if (!isBottom(stage)) throw new Error('the stage has no source');
     const { state, interner } = run;
     const needed = [...stage.needed];
-    if (stage.kind === 'agg') return yield* stage.source(run, needed);
+    if (stage.kind === 'agg') return yield* stage.source(run, needed, filters);
     const types = needed.map((index) => stage.layout.output[index]!.type);
     if (stage.kind === 'scan') {
       const relation = state.catalog.relation(stage.node.relation)!;
@@ -256,15 +269,24 @@ export class Pipeline {
   // ---- writing the kernel
 
   /** Writes what happens with each row of the source up to `stage`, then `consume` with its columns. */
-  private produce(stage: Stage, kernel: Kernel, lowering: Lowering, consume: Consume, columns: (stage: BottomStage) => Resolve): void {
+  private produce(stage: Stage, kernel: Kernel, lowering: Lowering, consume: Consume, columns: (stage: Stage) => Resolve): void {
+    if (this.computed.has(stage)) {
+      consume(this.filtered(lowering.over(columns(stage)), kernel));
+      return;
+    }
     if (isBottom(stage)) {
       const rows = lowering.over(columns(stage));
       if (stage.kind !== 'rows') filter(stage.node.filter, rows, kernel);
       this.count(stage, kernel);
-      consume(rows);
+      consume(this.filtered(rows, kernel));
       return;
     }
     this.produce(stage.kind === 'join' ? stage.outer : stage.child, kernel, lowering, (rows) => this.apply(stage, kernel, rows, consume), columns);
+  }
+
+  private filtered(rows: Lowering, kernel: Kernel): Lowering {
+    for (const one of this.below) emitKeyFilter(kernel, rows.value(one.expr), one);
+    return rows;
   }
 
   /** From the rows of the stage's (outer) child to its own. */
@@ -413,13 +435,7 @@ function isBottom(stage: Stage): stage is BottomStage {
   return stage.kind === 'scan' || stage.kind === 'rows' || stage.kind === 'agg';
 }
 
-function bottom(stage: Stage): BottomStage {
-  let at = stage;
-  while (!isBottom(at)) at = at.kind === 'join' ? at.outer : at.child;
-  return at;
-}
-
-function sourceColumns(stage: BottomStage, source: Source, kernel: Kernel): Resolve {
+function sourceColumns(stage: Stage, source: Source, kernel: Kernel): Resolve {
   const position = new Map([...stage.needed].map((index, at) => [index, at]));
   return outputs(stage.layout, (index) => source.value(kernel, position.get(index)!));
 }

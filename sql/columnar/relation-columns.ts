@@ -27,7 +27,8 @@ const CHEAP_TEXTS = 256;
 
 /** Rows of one source as columns, in the order the statement asked for. */
 export interface ColumnView {
-  /** Slots 0..rows-1. */
+  /** Slots first..rows-1. */
+  readonly first: number;
   readonly rows: number;
   /** Not 0: the slot does not count. null: all do. */
   readonly skip: Uint8Array | null;
@@ -279,9 +280,9 @@ class ViewBuilder {
   private *useSegment(segment: Segment): Generator<Pending, void> {
     const { state, relation } = this;
     segment.used = this.store.tick();
-    const { skip, changed } = this.summary(segment);
+    const { skip, changed, first } = this.summary(segment);
     const columns = this.attnums.map((attnum) => segment.columns.get(attnum)!);
-    this.views.push({ rows: segment.slots, skip, columns });
+    this.views.push({ first, rows: segment.slots, skip, columns });
     for (const rowId of changed) {
       let version;
       while ((version = state.transaction.get(relation.storage, rowId as RowId, state.snapshot)) instanceof Pending) yield version;
@@ -298,13 +299,16 @@ class ViewBuilder {
     const from = segment.block * SEGMENT_ROWS;
     const changed: number[] = [];
     const { marks } = segment;
-    for (let slot = 0; slot < SEGMENT_ROWS; slot++) {
+    // Row ids begin at 1: one slot without a row would cost every row a test.
+    let first = 0;
+    while (first < segment.slots && marks[first] === ABSENT) first++;
+    for (let slot = first; slot < SEGMENT_ROWS; slot++) {
       const mark = marks[slot]!;
       if (mark === LIVE) continue;
       if (mark === CHANGED) changed.push(from + slot);
       if (slot < segment.slots && skip === null) skip = marks.slice(0, segment.slots);
     }
-    return (segment.summary = { at: lsn, skip, changed });
+    return (segment.summary = { at: lsn, skip, changed, first });
   }
 
   private *readLoose(block: number): Generator<Pending, void> {
@@ -323,7 +327,7 @@ class ViewBuilder {
   }
 
   private flushLoose(): void {
-    if (this.loose) this.views.push({ rows: this.loose.rows, skip: null, columns: this.loose.builders.map((builder) => builder.finish()) });
+    if (this.loose) this.views.push({ first: 0, rows: this.loose.rows, skip: null, columns: this.loose.builders.map((builder) => builder.finish()) });
     this.loose = null;
   }
 }

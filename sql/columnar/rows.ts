@@ -42,7 +42,7 @@ export function* runRows({ node, stage }: RowsPlan, compiler: PlanCompiler, stat
       if (table.count > MAX_ROWS_IN_MEMORY) throw tooManyRows('A result');
     },
   };
-  const pipeline = new Pipeline(run, stage, sink, true);
+  const pipeline = new Pipeline(run, stage, sink, { ownFigures: true });
   const convert = table.columns;
   // A join that adds unmatched inner rows at the end may find then that they do not fit: nothing goes out before.
   const early = !addsRows(stage);

@@ -38,7 +38,7 @@ export class Segment {
   /** Slots up to here may be in use. */
   slots = 0;
   /** What `marks` said when last looked at: good for snapshots that no change of the block came after. */
-  summary: { readonly at: Lsn; readonly skip: Uint8Array | null; readonly changed: readonly number[] } | null = null;
+  summary: { readonly at: Lsn; readonly skip: Uint8Array | null; readonly changed: readonly number[]; /** Nothing stands before it. */ readonly first: number } | null = null;
   /** Ticks of the store's clock when it was last read. */
   used = 0;
 

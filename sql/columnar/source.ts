@@ -30,13 +30,13 @@ const MAX_EAGER_TEXTS = 1024;
 /** One column of one view: typed, or plain datums. */
 export type SourceColumn = ColumnVector | { readonly class: null; readonly data: readonly Datum[] | ColumnData; readonly nulls: Uint8Array | null; readonly dictionary: null };
 
-export interface SourceView { readonly rows: number; readonly skip: Uint8Array | null; readonly columns: readonly SourceColumn[] }
+export interface SourceView { /** Slots before it do not count. */ readonly first?: number; readonly rows: number; readonly skip: Uint8Array | null; readonly columns: readonly SourceColumn[] }
 
 export class Source {
   readonly kernelViews: KernelView[];
   readonly rows: number;
 
-  constructor(readonly views: readonly SourceView[], private readonly types: readonly number[], private readonly interner: Interner) {
+  constructor(readonly views: readonly SourceView[], private readonly types: readonly number[], protected readonly interner: Interner) {
     this.kernelViews = views.map((view) => ({
       data: view.columns.map((column) => column.data),
       nulls: view.columns.map((column) => column.nulls),
@@ -46,7 +46,7 @@ export class Source {
       dictionaries: view.columns.map((column) => column.dictionary),
       lifted: [],
     }));
-    this.rows = views.reduce((sum, view) => sum + view.rows, 0);
+    this.rows = views.reduce((sum, view) => sum + view.rows - (view.first ?? 0), 0);
   }
 
   static ofSegments(views: readonly ColumnView[], types: readonly number[], interner: Interner): Source {

@@ -11,6 +11,7 @@ import { mayWait } from '../executor/expressions/waiting.js';
 import { OutputLayout } from '../executor/layout.js';
 import type { AggNode, FilterNode, HashJoinNode, PlanNode, ProjectNode, SeqScanNode, SubqueryScanNode } from '../planner/plan-node.js';
 import { columnClass } from './column-class.js';
+import type { KeyFilter } from './key-filter.js';
 import { memberOf } from './member-set.js';
 import type { PipelineRun } from './pipeline-run.js';
 import type { Source } from './source.js';
@@ -27,7 +28,7 @@ export interface FilterStage extends StageBase { readonly kind: 'filter'; readon
 export interface RenameStage extends StageBase { readonly kind: 'rename'; readonly node: SubqueryScanNode; readonly child: Stage }
 export interface JoinStage extends StageBase { readonly kind: 'join'; readonly node: HashJoinNode; readonly outer: Stage; readonly inner: Stage }
 /** The groups of an aggregation below: filled by a pipeline of its own, then read like a relation. */
-export interface AggStage extends StageBase { readonly kind: 'agg'; readonly node: AggNode; readonly source: (run: PipelineRun, needed: readonly number[]) => Generator<Pending, Source> }
+export interface AggStage extends StageBase { readonly kind: 'agg'; readonly node: AggNode; readonly source: (run: PipelineRun, needed: readonly number[], filters: readonly { readonly index: number; readonly filter: KeyFilter }[]) => Generator<Pending, Source> }
 /** Stages without a child: what a kernel loops over. */
 export type BottomStage = ScanStage | RowsStage | AggStage;
 export type Stage = BottomStage | ProjectStage | FilterStage | RenameStage | JoinStage;

@@ -12,11 +12,18 @@ import { anyOf, type Value } from './value.js';
 export interface TableColumn { readonly shape: Omit<Value, 'code' | 'isNull'>; readonly nullable: boolean; /** Texts by their places (interner.ts), not their numbers. */ readonly places: boolean; readonly data: GrowableColumn }
 
 const FIRST_CAPACITY = 1024;
+/** Most room made before there are rows. */
+const MOST_CAPACITY = 1 << 20;
 
 export class ColumnTable {
   count = 0;
-  capacity = FIRST_CAPACITY;
+  capacity: number;
   readonly columns: TableColumn[] = [];
+
+  /** `expected` rows: an estimate, so that growing is the exception. */
+  constructor(expected = FIRST_CAPACITY) {
+    this.capacity = Math.max(FIRST_CAPACITY, Math.min(MOST_CAPACITY, Math.ceil(expected * 1.1)));
+  }
 
   /** A column for values like this one; its position. */
   addColumn(value: Value): number {

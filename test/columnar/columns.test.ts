@@ -100,6 +100,11 @@ const QUERIES = [
   'select n, count(*), min(total) from (select dim, count(small) as n, sum(rate) as total from facts group by dim) s group by n order by n',
   'select f.note, d.name, max(f.id) from facts f join dims d on d.id = f.dim where f.small = 17 group by f.note, d.name order by 1, 2 limit 15',
   'select d.id, f.note, f.label from dims d left join facts f on f.id = d.id and f.flag where d.id between 100 and 130 order by d.id',
+  'select d.name, count(*), sum(s.total) from dims d join (select dim, sum(price) as total, max(day) as last from facts group by dim) s on s.dim = d.id where d.id < 12 group by 1 order by 1',
+  'select count(*) from (select * from facts where id < 60) a left join (select small, label, count(*) as n from facts group by small, label) b on a.small = b.small and a.label = b.label',
+  'select a.id, a.note from facts a where a.id < 40 and not exists (select from facts b where b.dim = a.dim and b.kind = a.kind and b.id > 500) order by 1',
+  'select a.id, b.note from (select id, dim, label from facts where id < 25) a join facts b on b.dim = a.dim and b.label = a.label where b.id > 60000 order by 1, 2',
+  'select a.id, count(b.id) from (select id, small from facts where id between 100 and 140) a left join facts b on b.small = a.small and b.flag group by 1 order by 1',
   'select count(*) from facts where 1000 / nullif(small, 0) > 10',
   'select count(*) from facts where small <> 0 and case when small = 0 then false else 1000 / small > 10 end',
 ];

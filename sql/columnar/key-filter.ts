@@ -1,0 +1,82 @@
+/**
+ * Join filters: where the outer side of a join is far smaller than the work behind its inner side, the outer
+ * side is computed first, and the inner side's scan or aggregation leaves out rows whose key it does not have.
+ */
+import type { Expr } from '../analyzer/query-tree.js';
+import type { Kernel } from './kernel.js';
+import type { BottomStage, JoinStage, Stage } from './stage.js';
+import type { TableColumn } from './table.js';
+import type { Value } from './value.js';
+
+/** Rows whose `expr` is not in the set have no partner. */
+export interface KeyFilter { readonly expr: Expr; readonly min: number; readonly bits: Uint8Array }
+
+const MAX_SPAN = 1 << 26;
+/** Estimated rows of the inner side's source for one of the outer side, and at least. */
+const WORTH = 8;
+const MIN_WORK = 16384;
+
+export function worthFiltering({ node, inner }: JoinStage): boolean {
+  if (node.joinType === 'right' || node.joinType === 'full') return false;
+  const work = workOf(inner);
+  return work >= MIN_WORK && node.outer.cost.rows * WORTH < work;
+}
+
+function workOf(stage: Stage): number {
+  switch (stage.kind) {
+    case 'rows': return 0;
+    case 'scan': return stage.node.cost.rows;
+    case 'agg': return stage.node.child.cost.rows;
+    case 'join': return workOf(stage.outer);
+    default: return workOf(stage.child);
+  }
+}
+
+/** Whether the groups of an aggregation that a join reads are worth leaving out where the inner side does not have them. */
+export function worthFilteringGroups({ node }: JoinStage, innerRows: number, bottom: Stage): boolean {
+  const { joinType } = node;
+  return bottom.kind === 'agg' && (joinType === 'inner' || joinType === 'semi' || joinType === 'right') && innerRows * 2 < bottom.node.cost.rows;
+}
+
+/** The numbers of a column as a set; null when they are too far apart. */
+export function keyFilter(expr: Expr, { shape, data }: TableColumn, count: number): KeyFilter | null {
+  if (shape.kind !== 'int') return null;
+  const numbers = data.data as Float64Array;
+  let min = Infinity;
+  let max = -Infinity;
+  for (let row = 0; row < count; row++) {
+    if (data.nulls && data.nulls[row] === 1) continue;
+    const value = numbers[row]!;
+    if (value < min) min = value;
+    if (value > max) max = value;
+  }
+  if (min > max) return { expr, min: 0, bits: new Uint8Array(1) };
+  if (max - min >= MAX_SPAN) return null;
+  const bits = new Uint8Array(max - min + 1);
+  for (let row = 0; row < count; row++) if (!(data.nulls && data.nulls[row] === 1)) bits[numbers[row]! - min] = 1;
+  return { expr, min, bits };
+}
+
+/** Writes the test; values that are not plain integers pass. */
+export function emitKeyFilter(kernel: Kernel, value: Value, { min, bits }: KeyFilter): void {
+  if (value.kind !== 'int') return;
+  const code = kernel.name('q');
+  kernel.line(`const ${code} = ${value.code} - ${kernel.outside(min)};`);
+  const tests = value.isNull ? [`!(${value.isNull})`] : [];
+  if (!(value.min >= min && value.max < min + bits.length)) tests.push(`${code} >= 0 && ${code} < ${kernel.outside(bits.length)}`);
+  tests.push(`${kernel.outside(bits, 'b')}[${code}] === 1`);
+  kernel.line(`if (!(${tests.join(' && ')})) continue;`);
+}
+
+/** Where the expression over a stage's rows comes from, if a row without it at the source never counts above. */
+export function originOf(stage: Stage, expr: Expr, isBottom: (stage: Stage) => boolean): { stage: Stage; index: number } | null {
+  const index = stage.layout.indexOf(expr);
+  if (index < 0) return null;
+  if (isBottom(stage)) return { stage, index };
+  switch (stage.kind) {
+    case 'filter': case 'project': return originOf(stage.child, stage.node.output[index]!, isBottom);
+    case 'rename': return originOf(stage.child, stage.child.layout.output[stage.node.columns[index]!]!, isBottom);
+    case 'join': return stage.node.joinType === 'right' || stage.node.joinType === 'full' ? null : originOf(stage.outer, expr, isBottom);
+    default: return { stage: stage as BottomStage, index };
+  }
+}

@@ -1,0 +1,80 @@
+/** Results of an earlier kernel, groups or rows, as what the next one loops over. */
+import type { Datum } from '../types/datum.js';
+import type { Interner } from './interner.js';
+import type { Kernel } from './kernel.js';
+import { Source } from './source.js';
+import type { ColumnTable } from './table.js';
+import { anyValue, type Value } from './value.js';
+
+/** Results as numbers: the first `count` of `data` count. Refs are numbers of the execution's texts. */
+export interface NumberColumn extends Pick<Value, 'kind' | 'scale' | 'min' | 'max' | 'padded'> {
+  readonly data: Float64Array | Int32Array | Uint8Array;
+  readonly nulls: Uint8Array | null;
+}
+
+/** Results that are computed when a kernel asks for them. */
+interface LazyColumn { readonly kind: 'lazy'; readonly datum: (group: number) => Datum }
+
+/** Datums, as an earlier kernel left them. */
+interface AnyColumn { readonly kind: 'datums'; readonly data: readonly Datum[] }
+
+/** Texts by their places (interner.ts). */
+interface PlaceColumn { readonly kind: 'places'; readonly data: Int32Array; readonly nulls: Uint8Array | null; readonly padded?: boolean }
+
+type ResultColumn = (NumberColumn | LazyColumn | AnyColumn | PlaceColumn) & { readonly type: number };
+
+export function lazyColumn(datum: (group: number) => Datum, type: number): ResultColumn {
+  return { kind: 'lazy', datum, type };
+}
+
+export class ResultSource extends Source {
+  constructor(private readonly columns: readonly ResultColumn[], count: number, interner: Interner) {
+    super([{
+      rows: count, skip: null,
+      columns: columns.map((column) => ({ class: null, data: column.kind === 'lazy' ? [] : column.data, nulls: 'nulls' in column ? column.nulls : null, dictionary: null })),
+    }], columns.map((column) => column.type), interner);
+  }
+
+  override value(kernel: Kernel, column: number): Value {
+    const found = this.columns[column]!;
+    const key = `column${column}`;
+    if (found.kind === 'lazy') {
+      const read = kernel.outside(found.datum, 'f');
+      return anyValue(kernel.once(key, 'v', () => `${read}(i)`), found.type);
+    }
+    if (found.kind === 'datums') {
+      const data = kernel.viewArray('data', column);
+      return anyValue(kernel.once(key, 'v', () => `${data}[i]`), found.type);
+    }
+    const nulls = found.nulls ? kernel.viewArray('nulls', column) : null;
+    const data = kernel.viewArray('data', column);
+    const isNull = nulls && kernel.once(`null${column}`, 'u', () => `${nulls}[i] === 1`);
+    if (found.kind === 'places') {
+      const { interner } = this;
+      const place = kernel.once(key, 'v', () => `${data}[i]`);
+      const number = (): string => kernel.once(`${place}:text`, 'r', () => `${isNull ? `${isNull} ? -1 : ` : ''}${kernel.outside(interner.idAt, 'f')}(${place})`);
+      return {
+        kind: 'ref', scale: 0, min: 0, max: Infinity, type: found.type, ...(found.padded ? { padded: true } : {}), isNull, place,
+        get code() {
+          return number();
+        },
+      };
+    }
+    const { kind, scale, min, max, padded, type } = found;
+    return {
+      kind, scale, min, max, type, ...(padded ? { padded } : {}),
+      code: kernel.once(key, 'v', () => `${data}[i]`),
+      isNull,
+    };
+  }
+}
+
+/** A table's columns, in the given order. */
+export function tableSource(table: ColumnTable, positions: readonly number[], interner: Interner): Source {
+  return new ResultSource(positions.map((position): ResultColumn => {
+    const { shape, data, places } = table.columns[position]!;
+    if (shape.kind === 'any') return { kind: 'datums', data: data.data as Datum[], type: shape.type };
+    if (places) return { kind: 'places', data: data.data as Int32Array, nulls: data.nulls, type: shape.type, ...(shape.padded ? { padded: true } : {}) };
+    return { ...shape, data: data.data as Float64Array, nulls: data.nulls };
+  }), table.count, interner);
+}
