@@ -24,6 +24,7 @@ export interface BackupOptions {
 }
 
 const IN_FLIGHT = 4;
+const NOTHING = new Uint8Array(0);
 
 export class BackupWriter {
   readonly objects: ManifestObject[] = [];
@@ -44,7 +45,8 @@ export class BackupWriter {
 
   private async put(name: string, raw: Uint8Array, entries: number, at: number): Promise<void> {
     const object = await seal(name, raw, { random: this.runtime.random, key: this.key });
-    if ((await this.target.putIfAbsent(name, object)) === 'exists') throw new DatabaseError('55000', `object "${name}" exists: another backup writes there`);
+    // It may be there from a try whose answer was lost.
+    if ((await this.target.putIfAbsent(name, object)) === 'exists' && Buffer.compare((await this.target.get(name)) ?? NOTHING, object) !== 0) throw new DatabaseError('55000', `object "${name}" exists: another backup writes there`);
     this.objects[at] = describe(name, object, raw.length, entries);
   }
 

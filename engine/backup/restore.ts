@@ -117,9 +117,9 @@ async function restoreFrom(runtime: Runtime, target: Target, history: History, c
       history.log.read(from, (ended) => (chainEnd = ended)), finder, (manifest.lsn + 1) as Lsn,
       (lsn) => progress('log', Math.max(0, lsn - from), Math.max(1, logEnd - from)),
     );
-    if (!finder.reached && chainEnd?.problem)
+    if (!finder.reached && chainEnd?.problem && !covers(manifest, chainEnd.lsn, recoveryTarget))
       throw new DatabaseError('XX001', chainEnd.problem.message, { detail: `The newest point that can be restored is --to-lsn ${formatLsn(chainEnd.lsn)}${finder.lastMicros > 0 ? ` (last commit ${formatTime(finder.lastMicros)})` : ''}.` });
-    finder.atEnd(replayed.end);
+    finder.atEnd(Math.max(replayed.end, chainEnd?.lsn ?? 0) as Lsn);
     const lineage = newLineage(runtime, { id: lineageAt(history, replayed.end, manifest), lsn: replayed.end });
     const { applier } = replay;
     kv.write((writer) => writeProgress(writer, Math.max(applier.applied, manifest.lsn) as Lsn, replayed.preparedFrom ?? replayed.end, Math.max(applier.lastCommitMicros, manifest.mark.lastCommitMicros)));
@@ -132,6 +132,13 @@ async function restoreFrom(runtime: Runtime, target: Target, history: History, c
   } finally {
     kv.close();
   }
+}
+
+/** Whether everything up to an LSN is there though the log ends, damaged, at `end`. */
+function covers({ mark, lsn }: Manifest, end: Lsn, target: RecoveryTarget): boolean {
+  // What open transactions wrote before the backup comes from the log.
+  if (target.kind !== 'lsn' || (mark.open.length > 0 && end <= lsn)) return false;
+  return target.lsn <= Math.max(end, lsn);
 }
 
 /** Which of the history's lineages the end lies in. */

@@ -9,6 +9,8 @@ import { AwsClient } from 'aws4fetch';
 import { DatabaseError } from '../errors.js';
 import type { Target, TargetObject } from './target.js';
 
+const ATTEMPTS = 4;
+
 export class S3Target implements Target {
   private constructor(
     readonly description: string,
@@ -40,6 +42,18 @@ export class S3Target implements Target {
     return `${this.bucketUrl}/${(this.prefix + name).split('/').map(encodeURIComponent).join('/')}`;
   }
 
+  /** Statuses that ask for another try are the client's; here a connection that fails gets some. */
+  private async fetch(url: string, init?: RequestInit): Promise<Response> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.client.fetch(url, init);
+      } catch (error) {
+        if (attempt === ATTEMPTS) throw new DatabaseError('58030', `could not reach ${this.description}: ${((error as { cause?: Error }).cause ?? (error as Error)).message}`);
+        await new Promise<void>((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
+      }
+    }
+  }
+
   private async failed(what: string, response: Response): Promise<DatabaseError> {
     const text = await response.text().catch(() => '');
     const code = /<Code>([^<]*)<\/Code>/.exec(text)?.[1];
@@ -47,7 +61,7 @@ export class S3Target implements Target {
   }
 
   async putIfAbsent(name: string, bytes: Uint8Array): Promise<'stored' | 'exists'> {
-    const response = await this.client.fetch(this.url(name), { method: 'PUT', body: bytes as Uint8Array<ArrayBuffer>, headers: { 'if-none-match': '*' } });
+    const response = await this.fetch(this.url(name), { method: 'PUT', body: bytes as Uint8Array<ArrayBuffer>, headers: { 'if-none-match': '*' } });
     if (response.ok) {
       await response.arrayBuffer();
       return 'stored';
@@ -60,7 +74,7 @@ export class S3Target implements Target {
   }
 
   async get(name: string): Promise<Uint8Array | undefined> {
-    const response = await this.client.fetch(this.url(name));
+    const response = await this.fetch(this.url(name));
     if (response.ok) return new Uint8Array(await response.arrayBuffer());
     if (response.status === 404) {
       await response.arrayBuffer();
@@ -75,7 +89,7 @@ export class S3Target implements Target {
     do {
       const query = new URLSearchParams({ 'list-type': '2', prefix: this.prefix + prefix });
       if (token !== undefined) query.set('continuation-token', token);
-      const response = await this.client.fetch(`${this.bucketUrl}/?${query.toString().replaceAll('+', '%20')}`);
+      const response = await this.fetch(`${this.bucketUrl}/?${query.toString().replaceAll('+', '%20')}`);
       if (!response.ok) throw await this.failed(`list "${prefix}"`, response);
       const text = await response.text();
       for (const [, entry] of text.matchAll(/<Contents>([\s\S]*?)<\/Contents>/g)) {
@@ -88,7 +102,7 @@ export class S3Target implements Target {
   }
 
   async delete(name: string): Promise<void> {
-    const response = await this.client.fetch(this.url(name), { method: 'DELETE' });
+    const response = await this.fetch(this.url(name), { method: 'DELETE' });
     if (!response.ok && response.status !== 404) throw await this.failed(`remove "${name}"`, response);
     await response.arrayBuffer();
   }
