@@ -13,7 +13,7 @@ import { oxbow, runOxbow } from './oxbow.js';
 import { Workload, seeded, stateOf } from './workload.js';
 
 const seed = Number(process.env.OXBOW_SEED ?? Math.floor(Math.random() * 1e8));
-const rounds = Number(process.env.OXBOW_DAMAGES ?? 8);
+const rounds = Number(process.env.OXBOW_DAMAGES ?? 5);
 const random = seeded(seed);
 const scratch = mkdtempSync(join(tmpdir(), 'oxbow-damage-'));
 const target = join(scratch, 'target');
