@@ -13,6 +13,14 @@ export class PowerCutKeyValueStore extends MemoryKeyValueStore {
     return Promise.resolve();
   }
 
+  /** What a restart finds after kill -9: everything that was written. */
+  killed(): PowerCutKeyValueStore {
+    const after = new PowerCutKeyValueStore();
+    fill(after, this);
+    after.synced = this.synced;
+    return after;
+  }
+
   /** What a restart finds: the synced state, or (random < 0.3) one that happened to be written back whole. */
   powerCut(random: () => number): PowerCutKeyValueStore {
     const after = new PowerCutKeyValueStore();

@@ -31,6 +31,15 @@ export class SimulatedClock implements Clock {
     return Math.floor(this.ms * 1000) + 1_700_000_000_000_000;
   }
 
+  get currentMs(): number {
+    return this.ms;
+  }
+
+  /** A process that starts later than another finds the clock where that one left it. */
+  advanceTo(ms: number): void {
+    this.ms = Math.max(this.ms, ms);
+  }
+
   monotonicMs(): number {
     // Time passes by being looked at, so that slices end.
     this.ms += 0.05;

@@ -86,7 +86,7 @@ export async function runWorkload(options: WorkloadOptions): Promise<History> {
       } catch (error) {
         const { code } = error as { code?: string };
         // An error from the server means that it is undone; a lost connection only says so before COMMIT was sent.
-        if (code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !/^(08|57P)/.test(code)) transaction.outcome = 'aborted';
+        if (code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !/^(08|57P|E)/.test(code)) transaction.outcome = 'aborted';
         else if (!committing) transaction.outcome = 'aborted';
         if (!/^(40001|40P01|23505)$/.test(code ?? '')) {
           await client.end().catch(() => undefined);

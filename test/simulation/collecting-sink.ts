@@ -1,0 +1,61 @@
+/** A Sink that keeps a statement's answer as text. */
+import type { DatabaseError } from '../../engine/errors.js';
+import type { CopyInStream, RowWriter, Sink } from '../../sql/session/sink.js';
+
+export interface Answer {
+  readonly rows: readonly (readonly (string | null)[])[];
+  readonly tag: string;
+  readonly error: DatabaseError | undefined;
+}
+
+export class CollectingSink implements Sink {
+  private collected: (string | null)[][] = [];
+  private tag = '';
+  private failed: DatabaseError | undefined;
+
+  readonly rows: RowWriter = {
+    beginRow: () => void this.collected.push([]),
+    textField: (value) => void this.collected.at(-1)!.push(value),
+    bytesField: (value) => void this.collected.at(-1)!.push(Buffer.from(value).toString()),
+    nullField: () => void this.collected.at(-1)!.push(null),
+    endRow: () => undefined,
+  };
+
+  take(): Answer {
+    const answer = { rows: this.collected, tag: this.tag, error: this.failed };
+    this.collected = [];
+    this.tag = '';
+    this.failed = undefined;
+    return answer;
+  }
+
+  commandComplete(tag: string): void {
+    this.tag = tag;
+  }
+
+  error(error: DatabaseError): void {
+    this.failed = error;
+  }
+
+  rowDescription(): void {}
+  emptyQuery(): void {}
+  portalSuspended(): void {}
+  notice(): void {}
+  copyOutResponse(): void {}
+  copyData(): void {}
+  copyDone(): void {}
+  parameterStatus(): void {}
+  notification(): void {}
+
+  copyInResponse(): CopyInStream {
+    throw new Error('the simulation copies nothing');
+  }
+
+  flush(): undefined {
+    return undefined;
+  }
+
+  backPressure(): undefined {
+    return undefined;
+  }
+}
