@@ -15,29 +15,30 @@ import type { Catalog } from '../catalog/catalog.js';
 import { endTemporarySchema } from '../catalog/temporary-objects.js';
 import { lookupRelation, temporaryNamespaceName } from '../analyzer/names.js';
 import { startDeferredConstraints } from '../executor/execute.js';
-import { SliceInterrupts } from '../executor/interrupts.js';
+import type { SliceInterrupts } from '../executor/interrupts.js';
 import type { RowSource } from '../executor/row-source.js';
 import type { BackendInfo } from '../functions/context.js';
 import { LONG_SQL, type ValuesInPortions } from '../parser/parse-long.js';
 import { parse, parserReady, type ParsedText } from '../parser/parse.js';
 import type { Datum } from '../types/datum.js';
-import { LARGE_TEXT, TextAssembler } from '../types/large-text.js';
 import { POSTGRES_EPOCH_MICROS } from './backends.js';
 import type { Cluster } from './cluster.js';
 import { drain, settleWait, type Drained, type DriverHooks } from './driver.js';
 import { startQuery } from './execute-query.js';
-import { liftConstants, type LiftedText } from './lift-constants.js';
 import { lockRelations } from './relation-locks.js';
 import { toDatabaseError } from './internal-error.js';
 import { NOTIFY_PREFIX, SessionNotifications, type Notification, type NotifyingSession } from './notifications.js';
+import { decodeLarge, decodeParameters, largeTexts } from './parameter-decoding.js';
 import { closePortal, type Portal } from './portal.js';
 import { canonicalMoment } from './as-of.js';
-import { ensureAnalyzed, isValid, prepareStatement, queryTag, type PreparedStatement } from './prepared.js';
+import { ensureAnalyzed, prepareStatement, queryTag, type PreparedStatement } from './prepared.js';
 import { checkFormats, expandFormats } from './row-encoder.js';
-import { encoderOf, liftedHasShortPath, NOT_SHORT, runShort, type ShortOutcome } from './short-statement.js';
+import { encoderOf, NOT_SHORT, runShort, type ShortOutcome } from './short-statement.js';
+import { SessionActivity } from './session-activity.js';
 import { SessionContext } from './session-context.js';
 import { SessionSettings } from './session-settings.js';
 import type { NoticeFields, Sink } from './sink.js';
+import { StatementCache } from './statement-cache.js';
 import { timeZoneName } from './time-zone-name.js';
 import { SessionTransaction } from './transaction.js';
 import { endsFailedBlock, runTransactionStatement } from './transaction-statement.js';
@@ -63,9 +64,6 @@ export interface SessionOptions {
   readonly onError?: (sqlstate: string, durationMs: number) => void;
 }
 
-/** A backend's role: what pg_stat_activity calls its state. */
-type Activity = BackendInfo['state'];
-
 export class Session {
   readonly cluster: Cluster;
   readonly pid: number;
@@ -89,20 +87,8 @@ export class Session {
   readonly beforeCommit = new Map<string, () => Promise<void> | void>();
   readonly onTransactionEnd = new Set<(committed: boolean) => void>();
 
-  #interrupt: DatabaseError | null = null;
-  #onInterrupt: (() => void) | null = null;
-  #activity: Activity = 'idle';
-  #query = '';
-  #queryStart = 0;
-  #stateChange: number;
-  #backendStart: number;
-  #waiting: Pending | null = null;
-  #statementTimer: (() => void) | null = null;
-  readonly #slices: SliceInterrupts;
-  /** Plans of simple queries by text. */
-  readonly #textCache = new Map<string, PreparedStatement>();
-  /** Statements with their constants lifted out, by key; without a statement: seen once, or not to be lifted at this catalog version. */
-  readonly #lifted = new Map<string, { statement: PreparedStatement | null; triedAt: number }>();
+  readonly #activity: SessionActivity;
+  readonly #statements = new StatementCache(this);
   #skipToSync = false;
   #closed = false;
 
@@ -119,8 +105,6 @@ export class Session {
     this.authenticatedUser = role.oid;
     this.sessionUser = { oid: role.oid, name: role.rolname };
     this.currentUser = { oid: role.oid, name: role.rolname, superuser: role.rolsuper };
-    this.#backendStart = this.#now();
-    this.#stateChange = this.#backendStart;
     this.settings = new SessionSettings(
       {
         timeZone: timeZoneName,
@@ -143,10 +127,9 @@ export class Session {
     this.notifications = new SessionNotifications(this.cluster.notifications, new NotifyingClient(this));
     this.context = new SessionContext(this);
     for (const [name, value] of options.settings) this.settings.setStartup(name, value);
-    this.#slices = new SliceInterrupts(() => this.cluster.runtime.clock.monotonicMs(), () => this.checkInterrupt());
+    this.#activity = new SessionActivity(this, options.terminate);
     this.cluster.backends.add({
-      pid: this.pid, info: () => this.info(), cancel: () => this.cancel(),
-      terminate: () => this.#terminate(),
+      pid: this.pid, info: () => this.info(), cancel: () => this.cancel(), terminate: () => this.#activity.terminate(),
     });
   }
 
@@ -161,12 +144,12 @@ export class Session {
   }
 
   get interrupts(): SliceInterrupts {
-    return this.#slices;
+    return this.#activity.slices;
   }
 
   /** Between messages, outside a transaction. */
   get idle(): boolean {
-    return this.#activity === 'idle' && this.transaction.status === 'idle' && !this.#closed;
+    return this.#activity.state === 'idle' && this.transaction.status === 'idle' && !this.#closed;
   }
 
   notice(notice: NoticeFields): void {
@@ -178,19 +161,15 @@ export class Session {
 
   readonly driver: DriverHooks = {
     check: () => this.checkInterrupt(),
-    beginSlice: () => this.#slices.beginSlice(),
-    interrupted: () => (this.#interrupt ? Promise.resolve() : new Promise((resolve) => (this.#onInterrupt = resolve))),
-    waiting: (event) => this.#setWaiting(event),
+    beginSlice: () => this.#activity.slices.beginSlice(),
+    interrupted: () => this.#activity.interrupted(),
+    waiting: (event) => this.#activity.setWaiting(event),
     backPressure: () => this.sink.backPressure(),
     floor: () => this.transaction.current?.transaction.state === 'active' ? this.transaction.current.transaction.floorPending() : undefined,
   };
 
   checkInterrupt(): void {
-    if (this.#interrupt) {
-      const error = this.#interrupt;
-      this.#interrupt = null;
-      throw error;
-    }
+    this.#activity.check();
   }
 
   /** Runs a source that yields no rows of interest (constraint checks). */
@@ -210,92 +189,16 @@ export class Session {
 
   /** For long loops outside operators: checks for cancel, and now and then gives others a turn. */
   breathe(): Promise<void> | undefined {
-    this.checkInterrupt();
-    const now = this.cluster.runtime.clock.monotonicMs();
-    if (now - this.#lastBreath < 5) return undefined;
-    return new Promise((resolve) => setImmediate(() => {
-      this.#lastBreath = this.cluster.runtime.clock.monotonicMs();
-      resolve();
-    }));
+    return this.#activity.breathe();
   }
-  #lastBreath = 0;
-
-  #setWaiting(event: Pending | null): void {
-    this.#waiting = event;
-    this.#lockTimer?.();
-    this.#lockTimer = null;
-    if (event?.waitEventType !== 'Lock') return;
-    const timeoutMs = this.settings.number('lock_timeout');
-    if (timeoutMs > 0) {
-      this.#lockTimer = this.cluster.runtime.clock.after(timeoutMs, () =>
-        this.#interruptWith(new DatabaseError('55P03', 'canceling statement due to lock timeout')));
-    }
-  }
-  #lockTimer: (() => void) | null = null;
-
-  // ---- cancel, terminate ----
 
   /** CancelRequest or pg_cancel_backend: only while a statement runs. */
   cancel(): void {
-    if (this.#activity === 'active') this.#interruptWith(new DatabaseError('57014', 'canceling statement due to user request'));
-  }
-
-  #interruptWith(error: DatabaseError): void {
-    this.#interrupt = error;
-    const current = this.transaction.current?.transaction;
-    if (current?.state === 'active' && current.cancelWaits(error)) this.#interrupt = null;
-    else this.#onInterrupt?.();
-  }
-
-  #terminate(): void {
-    const error = new DatabaseError('57P01', 'terminating connection due to administrator command', { severity: 'FATAL' });
-    if (this.#activity === 'active') this.#interruptWith(error);
-    else this.options.terminate(error);
-  }
-
-  // ---- activity ----
-
-  #now(): number {
-    return this.cluster.runtime.clock.nowMicros() - POSTGRES_EPOCH_MICROS;
-  }
-
-  #setActivity(state: Activity, now: number): void {
-    this.#activity = state;
-    this.#stateChange = now;
+    this.#activity.cancel();
   }
 
   info(): BackendInfo {
-    return {
-      pid: this.pid, databaseOid: this.databaseOid, databaseName: this.databaseName, userOid: this.sessionUser.oid, userName: this.sessionUser.name,
-      applicationName: this.settings.stored('application_name') ?? '', clientAddress: this.client.address, clientPort: this.client.port,
-      backendStart: this.#backendStart, transactionStart: this.transaction.active ? this.transaction.startMicros - POSTGRES_EPOCH_MICROS : null,
-      queryStart: this.#queryStart || null, stateChange: this.#stateChange, state: this.#activity, query: this.#query,
-      waitEventType: this.#waiting?.waitEventType ?? (this.#activity === 'active' ? null : 'Client'), waitEvent: this.#waiting?.waitEvent ?? (this.#activity === 'active' ? null : 'ClientRead'),
-      xid: this.transaction.current?.transaction.xid ?? 0, virtualId: this.transaction.current?.transaction.virtualId ?? 0,
-    };
-  }
-
-  /** Begins a statement: timestamps, timeout, pg_stat_activity. */
-  #beginStatement(text: string): void {
-    this.#query = text;
-    this.#queryStart = this.#now();
-    this.context.statementTimestamp = this.#queryStart;
-    this.#setActivity('active', this.#queryStart);
-    if (this.#statementTimer === null) {
-      const timeoutMs = this.settings.statement.statementTimeoutMs;
-      if (timeoutMs > 0) {
-        this.#statementTimer = this.cluster.runtime.clock.after(timeoutMs, () =>
-          this.#interruptWith(new DatabaseError('57014', 'canceling statement due to statement timeout')));
-      }
-    }
-  }
-
-  #endStatement(): void {
-    this.#statementTimer?.();
-    this.#statementTimer = null;
-    this.#interrupt = null;
-    const { status } = this.transaction;
-    this.#setActivity(status === 'block' ? 'idle in transaction' : status === 'failed' ? 'idle in transaction (aborted)' : 'idle', this.#now());
+    return this.#activity.info();
   }
 
   // ---- simple protocol ----
@@ -307,7 +210,7 @@ export class Session {
     const started = this.cluster.runtime.clock.monotonicMs();
     let kind = '';
     try {
-      this.#beginStatement(text);
+      this.#activity.begin(text);
       const lifted = this.#liftedStatement(text);
       if (lifted) {
         kind = lifted.statement.tag;
@@ -319,7 +222,7 @@ export class Session {
           return undefined;
         }
       }
-      const cached = this.#cachedStatement(text);
+      const cached = this.#statements.find(text);
       if (!cached) return this.#simpleText(text, started);
       kind = cached.tag;
       const running = this.#runSimple(cached, true, false);
@@ -346,51 +249,13 @@ export class Session {
 
   /** A text whose constants are parameters, where that has a short path; null: it is run as it is. */
   #liftedStatement(text: string): Portal | null {
-    if (this.transaction.status === 'failed') return null;
-    const lifted = liftConstants(text);
-    if (!lifted) return null;
-    let entry = this.#lifted.get(lifted.key);
-    if (!entry) {
-      // made when it comes a second time
-      if (this.#lifted.size >= 256) this.#lifted.delete(this.#lifted.keys().next().value!);
-      this.#lifted.set(lifted.key, { statement: null, triedAt: -1 });
-      return null;
-    }
-    if (!entry.statement || !isValid(entry.statement, this.context)) {
-      const { version } = this.catalog;
-      if (!entry.statement && entry.triedAt === version) return null;
-      entry.triedAt = version;
-      entry.statement = this.#prepareLifted(lifted);
-      if (!entry.statement) return null;
-    }
-    const { statement } = entry;
-    const types = (statement.inputTypes ??= statement.parameterTypes.map((oid) => this.catalog.dataType(oid)));
-    const params = new Array<Datum>(types.length);
-    try {
-      for (let i = 0; i < params.length; i++) params[i] = types[i].input(lifted.values[i], -1, this.context);
-    } catch {
-      // the text as it is gives the error, with its position
-      return null;
-    }
-    return this.#makePortal('', statement, params, []);
-  }
-
-  #prepareLifted(lifted: LiftedText): PreparedStatement | null {
-    if (parserReady()) return null;
-    try {
-      const parsed = parse(lifted.text);
-      if (parsed.statements.length !== 1) return null;
-      const statement = prepareStatement(parsed, 0, lifted.types, true);
-      this.#ensureTransaction();
-      return liftedHasShortPath(this, statement) ? statement : null;
-    } catch {
-      return null;
-    }
+    const lifted = this.transaction.status === 'failed' ? null : this.#statements.findLifted(text);
+    return lifted && this.#makePortal('', lifted.statement, lifted.params, []);
   }
 
   /** Undefined with the portal unfinished: it has no short way now, and nothing was done. */
   #runLifted(portal: Portal, text: string, started: number): Promise<void> | undefined {
-    this.#ensureTransaction();
+    this.ensureTransaction();
     const outcome = runShort(this, portal);
     if (outcome instanceof Promise) return this.#finishSimple(this.#runLiftedWaiting(portal, outcome, text), portal.statement.tag, started);
     if (outcome.count < 0) return undefined;
@@ -405,7 +270,7 @@ export class Session {
   }
 
   #endSimple(): void {
-    this.#endStatement();
+    this.#activity.end();
     this.settings.report();
     if (this.transaction.status === 'idle') this.notifications.passOn();
   }
@@ -437,25 +302,11 @@ export class Session {
     this.cluster.metrics.statement(kind, outcome, this.cluster.runtime.clock.monotonicMs() - started);
   }
 
-  #cachedStatement(text: string): PreparedStatement | undefined {
-    const cached = this.#textCache.get(text);
-    // Other than a named statement, a text may give other columns after DDL.
-    if (cached && !isValid(cached, this.context)) {
-      cached.query = null;
-      cached.plan = null;
-      cached.short = undefined;
-    }
-    return cached;
-  }
-
   async #parsedStatements(text: string): Promise<PreparedStatement[]> {
     await parserReady();
     const parsed = parse(text);
     const statements = parsed.statements.map((_, i) => prepareStatement(parsed, i, [], false));
-    if (statements.length === 1 && text.length < 10_000 && CACHEABLE.has(statements[0].tag)) {
-      if (this.#textCache.size >= 256) this.#textCache.delete(this.#textCache.keys().next().value!);
-      this.#textCache.set(text, statements[0]);
-    }
+    if (statements.length === 1) this.#statements.keep(text, statements[0]);
     return statements;
   }
 
@@ -465,7 +316,7 @@ export class Session {
    */
   async #runPortions(statement: PreparedStatement, portions: ValuesInPortions, isLast: boolean, several: boolean): Promise<void> {
     this.#refuseInFailedBlock(statement);
-    this.#ensureTransaction(several);
+    this.ensureTransaction(several);
     if (!portions.plain || !insertsIndependently(statement, this.catalog, this.context)) {
       await this.#runSimple({ ...statement, node: await portions.rest() }, isLast, several);
       return;
@@ -495,7 +346,7 @@ export class Session {
       this.sink.commandComplete(tag);
       return undefined;
     }
-    this.#ensureTransaction(several);
+    this.ensureTransaction(several);
     const portal = this.#makePortal('', statement, [], []);
     let waits = false;
     try {
@@ -580,7 +431,8 @@ export class Session {
   /** True while several statements of one message share the implicit transaction. */
   inMultiStatementMessage = false;
 
-  #ensureTransaction(several = false): void {
+  /** Begins the implicit transaction when there is none. */
+  ensureTransaction(several = false): void {
     this.inMultiStatementMessage = several;
     if (!this.transaction.active) this.transaction.begin('implicit');
     if (this.context.transactionTimestamp === 0) this.context.transactionTimestamp = this.transaction.startMicros - POSTGRES_EPOCH_MICROS;
@@ -590,7 +442,7 @@ export class Session {
   reject(error: unknown): void {
     this.#skipToSync = false;
     this.#failed(error);
-    this.#endStatement();
+    this.#activity.end();
     this.settings.report();
   }
 
@@ -621,7 +473,7 @@ export class Session {
   }
 
   parse(name: string, text: string, parameterTypes: readonly number[]): Promise<void> | undefined {
-    this.#beginStatement(text);
+    this.#activity.begin(text);
     if (text.length > LONG_SQL) return this.#parseLong(name, text, parameterTypes);
     const wait = parserReady();
     if (wait) return wait.then(() => this.#parse(name, text, parameterTypes));
@@ -647,7 +499,7 @@ export class Session {
     const statement = prepareStatement(parsed, 0, parameterTypes, true);
     this.#refuseInFailedBlock(statement);
     if (statement.tag !== 'TransactionStmt' && statement.node) {
-      this.#ensureTransaction();
+      this.ensureTransaction();
       ensureAnalyzed(statement, this.context);
     }
     this.prepared.set(name, statement);
@@ -663,14 +515,10 @@ export class Session {
     if (portalName === '') this.closePortal('');
     else if (this.portals.has(portalName)) throw new DatabaseError('42P03', `portal "${portalName}" already exists`);
     if (statement.tag !== 'TransactionStmt' && statement.node) {
-      this.#ensureTransaction();
+      this.ensureTransaction();
       ensureAnalyzed(statement, this.context);
     }
-    let large: number[] | null = null;
-    for (let i = 0; i < count; i++) {
-      const bytes = parameters[i];
-      if (bytes !== null && bytes.length > LARGE_TEXT && formatOf(parameterFormats, i) === 0) (large ??= []).push(i);
-    }
+    const large = largeTexts(parameters, parameterFormats);
     if (large) return decodeLarge(parameters, large).then((texts) => this.#bindParameters(portalName, statement, parameters, parameterFormats, texts, resultFormats));
     this.#bindParameters(portalName, statement, parameters, parameterFormats, null, resultFormats);
   }
@@ -678,16 +526,8 @@ export class Session {
   #bindParameters(
     portalName: string, statement: PreparedStatement, parameters: readonly (Uint8Array | null)[], formats: readonly number[], texts: ReadonlyMap<number, string> | null, resultFormats: readonly number[],
   ): void {
-    const params = new Array<Datum>(parameters.length);
-    if (params.length > 0) {
-      const types = (statement.inputTypes ??= statement.parameterTypes.map((oid) => this.catalog.dataType(oid)));
-      for (let i = 0; i < params.length; i++) {
-        const bytes = parameters[i];
-        if (bytes === null) params[i] = null;
-        else if (formatOf(formats, i) === 1) params[i] = types[i].receive(bytes, -1, this.context);
-        else params[i] = types[i].input(texts?.get(i) ?? decodeParameter(bytes), -1, this.context);
-      }
-    }
+    const types = parameters.length === 0 ? [] : (statement.inputTypes ??= statement.parameterTypes.map((oid) => this.catalog.dataType(oid)));
+    const params = decodeParameters(parameters, formats, types, texts, this.context);
     if (statement.columns) checkFormats(resultFormats, statement.columns.length);
     this.portals.set(portalName, this.#makePortal(portalName, statement, params, resultFormats));
   }
@@ -708,7 +548,7 @@ export class Session {
   describeStatement(name: string): { parameterTypes: readonly number[]; columns: PreparedStatement['columns'] } {
     const statement = this.statement(name);
     if (statement.node && statement.tag !== 'TransactionStmt' && this.transaction.status !== 'failed') {
-      this.#ensureTransaction();
+      this.ensureTransaction();
       ensureAnalyzed(statement, this.context);
       this.#describeUtility(statement);
     }
@@ -730,7 +570,7 @@ export class Session {
   execute(name: string, maxRows: number): Promise<void> | undefined {
     const portal = this.portal(name);
     const { statement } = portal;
-    this.#beginStatement(statement.text);
+    this.#activity.begin(statement.text);
     if (statement.node === null) {
       this.sink.emptyQuery();
       return undefined;
@@ -745,7 +585,7 @@ export class Session {
       this.sink.commandComplete(tag);
       return undefined;
     }
-    this.#ensureTransaction();
+    this.ensureTransaction();
     if (portal.finished) {
       // a portal that ran to its end answers again with nothing
       if (portal.columns === null && portal.source === null) throw new DatabaseError('55000', `portal "${name}" cannot be run`);
@@ -935,7 +775,7 @@ export class Session {
 
   #runBeforeCommit(): Promise<void> | undefined {
     const transaction = this.transaction.current?.transaction;
-    const constraints = transaction && startDeferredConstraints(transaction, this.context, this.#slices);
+    const constraints = transaction && startDeferredConstraints(transaction, this.context, this.#activity.slices);
     return constraints || this.beforeCommit.size > 0 || this.notifications.pending ? this.#workBeforeCommit(constraints) : undefined;
   }
 
@@ -962,7 +802,7 @@ export class Session {
     for (const portal of this.portals.values()) if (!portal.finished && portal.source && portal.cursor === null) closePortal(portal);
     this.transaction.fail();
     if (this.transaction.status !== 'failed') this.#dropPortals((portal) => !(portal.cursor?.hold && portal.source === null));
-    this.options.onError?.(shown.sqlstate, (this.#now() - this.#queryStart) / 1000);
+    this.options.onError?.(shown.sqlstate, this.#activity.statementMs);
     if (shown.severity === 'FATAL') this.options.terminate(shown);
     else this.sink.error(shown);
   }
@@ -971,11 +811,9 @@ export class Session {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#statementTimer?.();
-    this.#lockTimer?.();
     this.#dropPortals(() => true);
     const gone = new DatabaseError('08006', 'connection to client lost', { severity: 'FATAL' });
-    this.#interrupt = gone;
+    this.#activity.close(gone);
     this.transaction.current?.transaction.cancelWaits(gone);
     if (this.transaction.active) this.transaction.rollback();
     void endTemporarySchema(this.cluster.catalogs, this.databaseOid, temporaryNamespaceName(this.pid)).catch((error: unknown) => this.options.onFault?.(error));
@@ -1008,56 +846,10 @@ class NotifyingClient implements NotifyingSession {
 /** Utility statements that take no snapshot: the isolation level may still change after them (PlannedStmtRequiresSnapshot). */
 const WITHOUT_SNAPSHOT = new Set(['TransactionStmt', 'LockStmt', 'VariableSetStmt', 'VariableShowStmt', 'ConstraintsSetStmt', 'FetchStmt', 'ListenStmt', 'NotifyStmt', 'UnlistenStmt', 'CheckPointStmt']);
 const READS_BY_SNAPSHOT = new Set(['DeclareCursorStmt', 'ExplainStmt', 'CopyStmt', 'ExecuteStmt', 'CreateTableAsStmt']);
-const CACHEABLE = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'TransactionStmt']);
-
 /** An INSERT whose rows may be written in several goes: no RETURNING, no conflicts to judge, no foreign key from row to row. */
 function insertsIndependently(statement: PreparedStatement, catalog: Catalog, context: SessionContext): boolean {
   const { InsertStmt: insert } = statement.node as { InsertStmt: InsertStmt };
   if (insert.onConflictClause || insert.returningList?.length || insert.withClause) return false;
   const relation = lookupRelation({ catalog, context, source: statement.source }, insert.relation!);
   return relation.relkind === 'r' && !relation.constraints.some((constraint) => constraint.contype === 'f' && constraint.confrelid === relation.oid);
-}
-
-/** Texts of many megabytes, decoded in slices with turns between. */
-async function decodeLarge(parameters: readonly (Uint8Array | null)[], which: readonly number[]): Promise<Map<number, string>> {
-  const texts = new Map<number, string>();
-  for (const i of which) {
-    const bytes = parameters[i]!;
-    const assembler = new TextAssembler(decodeParameter);
-    for (let at = 0; at < bytes.length; at += DECODE_SLICE) {
-      assembler.add(bytes.subarray(at, at + DECODE_SLICE));
-      await new Promise<void>((resolve) => setImmediate(resolve));
-    }
-    texts.set(i, assembler.finish());
-  }
-  return texts;
-}
-
-/** One format for all, or one per parameter; none: text. */
-function formatOf(formats: readonly number[], i: number): number {
-  return formats.length === 0 ? 0 : formats.length === 1 ? formats[0] : formats[i];
-}
-
-const DECODE_SLICE = 1 << 20;
-/** Parameters below this are decoded by hand. */
-const SHORT_BYTES = 24;
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-function decodeParameter(bytes: Uint8Array): string {
-  if (bytes.length < SHORT_BYTES) {
-    let short = '';
-    for (let i = 0; ; i++) {
-      if (i === bytes.length) return short;
-      const byte = bytes[i];
-      if (byte === 0 || byte > 127) break;
-      short += String.fromCharCode(byte);
-    }
-  }
-  let text: string;
-  try {
-    text = utf8.decode(bytes);
-  } catch {
-    throw new DatabaseError('22021', 'invalid byte sequence for encoding "UTF8"');
-  }
-  if (text.includes('\0')) throw new DatabaseError('22021', 'invalid byte sequence for encoding "UTF8": 0x00');
-  return text;
 }
