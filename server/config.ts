@@ -27,6 +27,12 @@ export interface Config {
   readonly archivePolicy: 'drop' | 'refuse';
   readonly backupKeyFile: string | null;
   readonly backupKeyCommand: string | null;
+  readonly backupEveryMs: number;
+  readonly backupFullEveryMs: number;
+  readonly backupKeepFull: number | null;
+  readonly backupKeepDays: number | null;
+  readonly selfCheckEveryMs: number;
+  readonly selfCheckDir: string | null;
   /** Milliseconds; 0: off. */
   readonly scrubEvery: number;
   readonly set: readonly string[];
@@ -72,6 +78,12 @@ export const OPTIONS: readonly OptionDefinition[] = [
   { name: 'backupKeyFile', flags: '--backup-key-file <file>', environment: 'OXBOW_BACKUP_KEY_FILE', doc: 'key (32 bytes, raw, hexadecimal or base64) that archive and backups are encrypted with', default: null },
   { name: 'backupKeyCommand', flags: '--backup-key-command <command>', environment: 'OXBOW_BACKUP_KEY_COMMAND', doc: 'command that prints that key', default: null },
   { name: 'scrubEvery', flags: '--scrub-every <time>', environment: 'OXBOW_SCRUB_EVERY', doc: 'the whole state is checked once in this time, and after each crash; 0s: only when asked and after a crash', default: '1d', unit: 'duration' },
+  { name: 'backupEveryMs', flags: '--backup-every <time>', environment: 'OXBOW_BACKUP_EVERY', doc: 'takes a backup into --archive this often, incremental but for the first and --backup-full-every; 0s: never', default: '0s', unit: 'duration' },
+  { name: 'backupFullEveryMs', flags: '--backup-full-every <time>', environment: 'OXBOW_BACKUP_FULL_EVERY', doc: 'how often a scheduled backup is a full one', default: '7d', unit: 'duration' },
+  { name: 'backupKeepFull', flags: '--backup-keep-full <number>', environment: 'OXBOW_BACKUP_KEEP_FULL', doc: 'after a scheduled backup, removes what is older than so many full ones', default: null, integer: { min: 1, max: 100_000 } },
+  { name: 'backupKeepDays', flags: '--backup-keep-days <number>', environment: 'OXBOW_BACKUP_KEEP_DAYS', doc: 'after a scheduled backup, removes what no point of so many days needs', default: null, integer: { min: 0, max: 100_000 } },
+  { name: 'selfCheckEveryMs', flags: '--self-check-every <time>', environment: 'OXBOW_SELF_CHECK_EVERY', doc: 'restores the newest backup and log into a scratch directory this often and compares every relation; 0s: never', default: '0s', unit: 'duration' },
+  { name: 'selfCheckDir', flags: '--self-check-dir <dir>', environment: 'OXBOW_SELF_CHECK_DIR', doc: 'where the scratch directory is made; by default the temporary directory', default: null },
   { name: 'set', flags: '--set <name=value>', environment: 'OXBOW_SET', doc: 'default of a setting (GUC) for all sessions; may be repeated', default: null, list: true },
 ];
 
@@ -120,5 +132,6 @@ export function makeConfig(given: Readonly<Record<string, unknown>>, environment
   }
   const config = out as unknown as Config;
   if ((config.tlsCert === null) !== (config.tlsKey === null)) throw new ConfigError('--tls-cert and --tls-key go together');
+  if (config.archive === null && (config.backupEveryMs > 0 || config.selfCheckEveryMs > 0)) throw new ConfigError('--backup-every and --self-check-every need --archive');
   return config;
 }

@@ -1,7 +1,7 @@
 /** Starts a server from its configuration, and stops it. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { createSecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import { Archiver } from '../engine/backup/archiver.js';
@@ -11,6 +11,7 @@ import type { Storage } from '../engine/storage.js';
 import { nodeRuntime } from '../engine/runtime-node.js';
 import { openEngine } from '../engine/open.js';
 import type { Runtime } from '../engine/runtime.js';
+import { BackupSchedule } from './backup-schedule.js';
 import { Cluster } from '../sql/session/cluster.js';
 import { defaultHostRules, isLoopback, parseHostRules } from './auth/host-rules.js';
 import { ConfigError, type Config } from './config.js';
@@ -72,6 +73,16 @@ function startArchive(config: Config, runtime: Runtime, storage: Storage, log: L
   return archiver;
 }
 
+/** Scheduled backups and self-checks of what is in `--archive`. */
+function startSchedule(config: Config, runtime: Runtime, backups: BackupService, log: Logger): BackupSchedule | undefined {
+  if (config.archive === null || (config.backupEveryMs === 0 && config.selfCheckEveryMs === 0)) return undefined;
+  return new BackupSchedule(runtime, backups, {
+    target: config.archive, key: loadKey({ keyFile: config.backupKeyFile, keyCommand: config.backupKeyCommand }),
+    backupEveryMs: config.backupEveryMs, fullEveryMs: config.backupFullEveryMs, checkEveryMs: config.selfCheckEveryMs,
+    keepFull: config.backupKeepFull ?? undefined, keepDays: config.backupKeepDays ?? undefined, scratch: config.selfCheckDir ?? tmpdir(),
+  }, log);
+}
+
 export async function startServer(config: Config, log: Logger, environment: Readonly<Record<string, string | undefined>>, runtime: Runtime = nodeRuntime()): Promise<RunningServer> {
   let notReady: string | null = 'recovering';
   let started = false;
@@ -111,6 +122,8 @@ export async function startServer(config: Config, log: Logger, environment: Read
     metrics.watchArchive(() => archiver.status());
     state.flushArchive = () => archiver.flush();
   }
+  const schedule = startSchedule(config, runtime, backups, log);
+  if (schedule) metrics.watchSchedule(() => schedule.status());
   cluster.metrics = metrics;
   const scrubber = new Scrubber(cluster, runtime, log, config.data, config.scrubEvery);
   metrics.scrubber = scrubber;
@@ -137,6 +150,7 @@ export async function startServer(config: Config, log: Logger, environment: Read
       await scrubber.stop();
       await listener.drain(config.shutdownGraceMs);
       await storage.checkpoint();
+      schedule?.close();
       await archiver?.stop(config.shutdownGraceMs);
       await backups.close();
       await storage.close();

@@ -1,5 +1,6 @@
 /** What a backup says about itself: written last, so a backup that has one is complete. */
 import type { Lsn, StorageId, Xid } from '../ids.js';
+import type { StateMark } from '../mvcc/applier.js';
 import { StorageInfo } from '../mvcc/storage-info.js';
 import { manifestName, provenName } from './layout.js';
 import type { Lineage } from './lineage.js';
@@ -26,6 +27,16 @@ export interface StoredMark {
   readonly dropped: readonly StorageId[];
   readonly open: readonly Xid[];
   readonly ahead: readonly Xid[];
+}
+
+export function storedMark({ storages, sequences, reserve, ...mark }: StateMark): StoredMark {
+  const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+  return {
+    ...mark,
+    storages: storages.map(({ id, record }) => ({ id, record: base64(record) })),
+    sequences: sequences.map(({ key, value }) => ({ key: base64(key), value: base64(value) })),
+    ...(reserve ? { reserve: base64(reserve) } : {}),
+  };
 }
 
 export interface Manifest {

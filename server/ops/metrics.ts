@@ -1,6 +1,7 @@
 /** Prometheus metrics. Counters are incremented by the session; engine figures are read when scraped. */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { ScheduleStatus } from '../backup-schedule.js';
 import type { ArchiveStatus } from '../../engine/backup/archiver.js';
 import type { EngineStats, Storage } from '../../engine/storage.js';
 import type { SessionMetrics } from '../../sql/session/cluster.js';
@@ -81,6 +82,13 @@ const ARCHIVE_GAUGES: readonly (readonly [string, string, (status: ArchiveStatus
   ['oxbow_archive_alert', '1: the lag is beyond half its bound, log was dropped, or another server archives', (s) => Number(s.alert)],
 ];
 
+const SCHEDULE_GAUGES: readonly (readonly [string, string, (status: ScheduleStatus) => number])[] = [
+  ['oxbow_backup_last_seconds', 'Unix time of the newest complete backup in the archive; 0: none', (s) => s.lastBackupSeconds],
+  ['oxbow_backup_last_proven_restorable_seconds', 'Unix time when a restore of the archive was last compared with the server, relation by relation; 0: never', (s) => s.lastProvenSeconds],
+  ['oxbow_backup_failures_total', 'Scheduled backups and self-checks that failed', (s) => s.failures],
+  ['oxbow_backup_running', '1 while a scheduled backup or self-check runs', (s) => Number(s.running)],
+];
+
 export class Metrics implements SessionMetrics {
   readonly registry = new Registry();
   readonly #kinds = new Map<string, KindFigures>();
@@ -125,6 +133,10 @@ export class Metrics implements SessionMetrics {
         fsync.set({ le: String(bucket.leMs / 1000) }, sum);
       }
     } });
+  }
+
+  watchSchedule(status: () => ScheduleStatus): void {
+    for (const [name, help, read] of SCHEDULE_GAUGES) new Gauge({ name, help, registers: [this.registry], collect() { this.set(read(status())); } });
   }
 
   watchArchive(status: () => ArchiveStatus): void {

@@ -214,3 +214,21 @@ test.each(['drop', 'refuse'] as const)('an archive that is away: the log is boun
   await server.stop();
   expect(await restoredValue(target, 'SELECT count(*) FROM t')).toBe(count);
 }, 120_000);
+
+test('a schedule takes full and incremental backups, removes old ones, and proves that they restore', async () => {
+  const target = join(scratch, 'scheduled');
+  const server = await startTestServer({
+    args: ['--archive', target, '--archive-timeout', '200ms', '--backup-every', '1s', '--backup-full-every', '4s', '--backup-keep-full', '2', '--self-check-every', '2s', '--self-check-dir', scratch, ...(await opsPort())],
+  });
+  await query(server, 'CREATE TABLE t (i int)');
+  const listed = async (): Promise<{ kind: string; state: string; proven: string | null }[]> => JSON.parse(await oxbow('backups', '--from', target, '--json')) as { kind: string; state: string; proven: string | null }[];
+  await until('a proof', async () => (await query(server, 'INSERT INTO t VALUES (1)')) === '' && (await metric(server, 'oxbow_backup_last_proven_restorable_seconds')) > Date.now() / 1000 - 60);
+  await until('both kinds', async () => (await query(server, 'INSERT INTO t VALUES (1)')) === '' && new Set((await listed()).map(({ kind }) => kind)).size >= 2);
+  await until('retention', () => server.log().includes('old backups removed'));
+  expect(await metric(server, 'oxbow_backup_failures_total')).toBe(0);
+  expect(await metric(server, 'oxbow_backup_last_seconds')).toBeGreaterThan(Date.now() / 1000 - 60);
+  const count = await query(server, 'SELECT count(*) FROM t');
+  await server.stop();
+  expect(await restoredValue(target, 'SELECT count(*) FROM t')).toBe(count);
+  expect((await listed()).some(({ proven }) => proven !== null)).toBe(true);
+}, 90_000);
