@@ -36,6 +36,7 @@
  *     3 delete  u48 row, u16 n, key
  *     4 storage u48
  */
+import * as crypto from 'node:crypto';
 import { createHash } from 'node:crypto';
 import { assert } from '../errors.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
@@ -61,6 +62,8 @@ export const IndexOp = { put: 1, replace: 2, delete: 3, storage: 4 } as const;
 export const COMMIT_HAS_PARTS = 1;
 export const COMMIT_HAS_PROVISIONAL = 2;
 
+/** Without a Hash object, where Node has it (20.12, 21.7): half the time for a small batch. */
+const hashAtOnce = (crypto as { hash?: (algorithm: string, data: Uint8Array, encoding: 'buffer') => Buffer }).hash;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -296,7 +299,7 @@ export function readBatchHeader(bytes: Uint8Array, offset = 0): BatchHeader | un
 
 /** What the next batch's header carries. */
 export function batchHash(batch: Uint8Array): Uint8Array {
-  return createHash('sha256').update(batch).digest().subarray(0, 16);
+  return (hashAtOnce ? hashAtOnce('sha256', batch, 'buffer') : createHash('sha256').update(batch).digest()).subarray(0, 16);
 }
 
 export function batchFirstLsn(batch: Uint8Array): Lsn {

@@ -183,6 +183,7 @@ export class BulkLoad implements BulkLoader {
     if (!last) return;
     await this.engine.whenApplied(last.lsn);
     this.trim();
+    for (const storage of this.storages) this.engine.ceilings.forget(storage);
     this.command = this.transaction.currentCommand;
   }
 }

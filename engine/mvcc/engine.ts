@@ -25,6 +25,7 @@ import type { ApplierDriver } from './applier-driver.js';
 import { BulkLoad } from './bulk-load.js';
 import { ChangeWatches } from './change-watch.js';
 import { SINGLE_RECORD_MAX, writeCommit, writeParts } from './commit-encoder.js';
+import { KeyCeilings } from './key-ceilings.js';
 import { LargeValues } from './large-values.js';
 import { Staging } from './staging.js';
 import { PreparedTransactions } from './prepared.js';
@@ -38,7 +39,7 @@ import { SessionState } from './session.js';
 import { TemporaryStore } from './temporary-store.js';
 import { EngineTransaction } from './transaction.js';
 import { VersionStore } from './version-store.js';
-import type { Write } from './write-set.js';
+import type { StorageWrites, Write } from './write-set.js';
 
 export interface EngineOptions {
   /** Where the state lies, to watch the free space; undefined in memory. */
@@ -100,6 +101,7 @@ export class Engine implements Storage {
   readonly staging: Staging;
   readonly prepared: PreparedTransactions;
   readonly largeValues: LargeValues;
+  readonly ceilings: KeyCeilings;
   readonly past: Retention;
   readonly serializable = new SerializableTransactions(() => this.visible);
   readonly maintenance: Maintenance;
@@ -164,6 +166,7 @@ export class Engine implements Storage {
     this.prepared = new PreparedTransactions(this);
     this.durableCell[0] = log.durable;
     this.maintenance = engineMaintenance(this, applier, this.durableCell.buffer as SharedArrayBuffer);
+    this.ceilings = new KeyCeilings(kv, (index) => this.writesOf(index));
     this.largeValues = new LargeValues(kv, log, applier);
     this.past = new Retention(kv, runtime.clock, options.retentionMs, recovered.collected, () => this.watermarks);
     log.activeCount = () => (this.sameCommitter < LONE_AFTER ? Infinity : this.active.size - this.prepared.size);
@@ -500,6 +503,17 @@ export class Engine implements Storage {
     this.watches.unwatch(storage);
     this.rowCounters.delete(storage);
     (this.sequences as Sequences).forget(storage);
+    this.ceilings.forget(storage);
+  }
+
+  /** What running transactions and the overlay have of an index. */
+  private *writesOf(index: StorageId): Iterable<StorageWrites> {
+    const committed = this.store.overlay.find(index);
+    if (committed) yield committed;
+    for (const transaction of this.active) {
+      const own = transaction.writes.find(index);
+      if (own) yield own;
+    }
   }
 
   /** Says that what was loaded ahead under `xid` will never be true. */

@@ -5,7 +5,8 @@
 import { DatabaseError, assert } from '../errors.js';
 import type { CommandId, Lsn, RowId, StorageId, SubId, Xid } from '../ids.js';
 import { FIXED_STORAGE_START, NO_XID } from '../ids.js';
-import { LONG_KEY, prefixSuccessor, readUint48 } from '../keycode.js';
+import { LONG_KEY, compareBytes, prefixSuccessor, readUint48 } from '../keycode.js';
+import type { Entry } from '../kv/key-value-store.js';
 import { NONE } from '../locks/lock-table.js';
 import type { LockOwner, Upgrade, Wait } from '../locks/lock-manager.js';
 import { EXCLUSIVE, LockClass, ROW_MODE, SHARED, TABLE_MODE } from '../locks/modes.js';
@@ -33,6 +34,7 @@ const LOCKED: RowLockResult = { kind: 'locked' };
 const DELETED: RowLockResult = { kind: 'deleted' };
 const SELF_MODIFIED: RowLockResult = { kind: 'self-modified' };
 const SKIPPED: RowLockResult = { kind: 'skipped' };
+const NO_BYTES = new Uint8Array(0);
 const ALL_COMMANDS = Number.MAX_SAFE_INTEGER as CommandId;
 
 interface Savepoint {
@@ -99,6 +101,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   private readonly importedLsn: Lsn | undefined;
   private tooOld = false;
   private readonly hit = new Hit();
+  private readonly sought: Entry = { key: NO_BYTES, value: NO_BYTES };
 
   constructor(
     private readonly engine: Engine,
@@ -414,6 +417,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     this.beforeWrite();
     const entry = entryKey(key, rowId);
     if (this.serializable && this.tracksWrites(index)) this.engine.serializable.wroteEntry(this.serializable, index, entry);
+    this.engine.ceilings.note(index, key);
     this.writes.entry(index, entry, rowId, payload, this.command, this.currentSub);
   }
 
@@ -541,12 +545,15 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   probeUnique(index: StorageId, key: Uint8Array, except?: RowId): 'free' | { rowId: RowId } | Pending {
     if (this.xid === NO_XID) this.assignXid();
     // Nobody else can see a temporary index, or one that this transaction made.
-    if (this.engine.isTemporary(index) || this.created.includes(index)) return this.findLive(index, key, except) ?? 'free';
+    const { ceilings } = this.engine;
+    if (this.engine.isTemporary(index)) return this.findLive(index, key, except) ?? 'free';
+    if (this.created.includes(index)) return ceilings.isBeyond(index, key) ? 'free' : (this.findLive(index, key, except) ?? 'free');
     const owner = this.lockOwner();
     const tagA = index * 8 + LockClass.uniqueKey;
     const tagB = hashKey(key);
     const held = this.engine.locks.acquire(owner, tagA, tagB, EXCLUSIVE, true);
     if (held instanceof Pending) return held;
+    if (ceilings.isBeyond(index, key)) return 'free';
     const found = this.findLive(index, key, except);
     if (!found) return 'free';
     // Only who inserted the key keeps it locked: whoever waits for a rival, or failed, must not block it.
@@ -595,7 +602,9 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     const prefix = storagePrefix(index);
     const chunk = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
     const end = upper ? Buffer.concat([prefix, upper]) : storagePrefix(index + 1);
-    store.kv.scan('index', Buffer.concat([prefix, key]), end, false, 64, chunk);
+    const from = Buffer.concat([prefix, key]);
+    // Mostly there is none: a seek costs less than a scan.
+    if (store.kv.seek('index', from, this.sought) && compareBytes(this.sought.key, end) < 0) store.kv.scan('index', from, end, false, 64, chunk);
     for (let i = 0; i < chunk.keys.length; i++) {
       const rival = this.engine.undecidedLoader(chunk.values[i]!, this);
       if (rival) {

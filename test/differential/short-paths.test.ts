@@ -71,6 +71,10 @@ function statement(pick: (below: number) => number): Statement {
     `UPDATE indexed SET t = ${word} WHERE id = ${id}`,
     `DELETE FROM indexed WHERE id = ${id} AND n < 500`,
     `SELECT n FROM plain WHERE id = 99999999999`,
+    `SELECT id, n, upper(t) FROM plain WHERE id = ${id} FOR UPDATE`,
+    `SELECT * FROM plain WHERE id = ${id} AND n > 3 FOR SHARE NOWAIT`,
+    `SELECT n + ${n}, t FROM indexed WHERE id = ${id} FOR NO KEY UPDATE SKIP LOCKED`,
+    `SELECT v FROM pairs WHERE a = ${pick(4)} AND b = ${word} FOR KEY SHARE`,
     'BEGIN', 'COMMIT', 'ROLLBACK', 'SAVEPOINT s', 'ROLLBACK TO s',
   ];
   const text = choices[pick(choices.length)];

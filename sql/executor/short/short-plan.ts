@@ -14,6 +14,7 @@ import { newWriter } from '../constraints/row-writer.js';
 import type { ExecState } from '../exec-state.js';
 import { shortChange } from './short-change.js';
 import { shortInsert } from './short-insert.js';
+import { shortLock } from './short-lock.js';
 import { shortRead } from './short-read.js';
 
 /** The plan cannot be run the short way this time; nothing was done. */
@@ -50,7 +51,7 @@ export function shortPlanOf(plan: PhysicalPlan, catalog: Catalog, context: EvalC
     if (!relation || !root.canSetTag || root.onConflict || !isPlain(relation)) return null;
     return root.operation === 'insert' ? shortInsert(root, relation, catalog, context) : root.operation === 'merge' ? null : shortChange(root, relation, catalog, context);
   }
-  return plan.modifies ? null : shortRead(root, catalog, context);
+  return shortLock(root, catalog, context) ?? (plan.modifies ? null : shortRead(root, catalog, context));
 }
 
 /** No foreign keys either way and no unique key that may be checked later: nothing is left to do at the statement's end. */
