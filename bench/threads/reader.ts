@@ -4,7 +4,7 @@ import type { Lsn, RowId, StorageId, Xid } from '../../engine/ids.js';
 import { KeyWriter, readUint48 } from '../../engine/keycode.js';
 import type { Chunk } from '../../engine/kv/key-value-store.js';
 import { LmdbKeyValueStore } from '../../engine/kv/lmdb.js';
-import { metaKey } from '../../engine/mvcc/applier.js';
+import { metaKey } from '../../engine/mvcc/meta.js';
 import { FOREVER, Hit, VersionStore } from '../../engine/mvcc/version-store.js';
 
 export interface ReaderData {

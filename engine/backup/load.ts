@@ -9,7 +9,7 @@ import { DatabaseError } from '../errors.js';
 import { compareBytes, readUint48, writeUint48 } from '../keycode.js';
 import type { Lsn, RowId, StorageId } from '../ids.js';
 import type { Chunk, KeyValueStore, KeyValueWriter, Keyspace } from '../kv/key-value-store.js';
-import { META } from '../mvcc/applier.js';
+import { META } from '../mvcc/meta.js';
 import { ROW_HEADER, addHash, hasLarge, hashRow, largeIds, storagePrefix } from '../mvcc/row-format.js';
 import { StorageInfo } from '../mvcc/storage-info.js';
 import { decodePart } from './data-part.js';

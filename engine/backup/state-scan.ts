@@ -10,7 +10,7 @@
 import { compareBytes, readUint48 } from '../keycode.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 import type { Chunk, KeyValueStore } from '../kv/key-value-store.js';
-import { metaKey } from '../mvcc/applier.js';
+import { metaKey } from '../mvcc/meta.js';
 import { Flag, ROW_HEADER, VALUE_KEY, readUint32, stampOf, undoomed, valueKey, verifyChunk, verifyRow, writeEntryValue, writeRowValue, xidOf } from '../mvcc/row-format.js';
 import { Hit, NEVER, VersionStore } from '../mvcc/version-store.js';
 import { ENTRY_HEAD, EntryWriter, readEntries } from './entries.js';

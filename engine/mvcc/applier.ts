@@ -3,19 +3,6 @@
  * random numbers, and remembers how far it came in the same key-value transaction as the rows, so
  * applying again, or going on after a crash in the middle, gives the same state.
  *
- * meta keyspace
- *     "applied"            u48 LSN of the last record applied, u48 replay from, f64 last commit time
- *     "reserve"            u48 xids below it may have been handed out, u48 storage ids likewise
- *     "s" u48 sequence     i64 last value, u8 is called, u32 logged ahead, u48 LSN; what it superseded is in history
- *                          as a row with id 0
- *     "d" u48 LSN u48 id   a storage dropped at LSN, waiting for the horizon
- *     "c" time             when each commit was (commit-times.ts)
- *     "horizon"            u48 LSN: older snapshots may miss versions
- *     "x" u48 xid          a transaction that wrote ahead: u48 commit LSN (0: in progress or aborted), u48 first LSN, then
- *                          per storage touched u48 id, f64 rows, f64 bytes, 16B hash sum added so far
- *
- *     "v" u48 xid          large values of a transaction still open: u48 storage, u48 value id each
- *
  * Parts of a transaction that had more to say than one record holds are kept until its commit
  * record comes; "replay from" stays at the oldest such part. Provisional records (bulk loads) are
  * applied at once with a mark that readers resolve by the xid's fate.
@@ -28,33 +15,20 @@ import { COMMIT_HAS_PARTS, COMMIT_HAS_PROVISIONAL, BATCH_HEADER, IndexOp, Op, Re
 import type { IndexVisitor, RowVisitor } from '../log/batch.js';
 import {
   ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, SEQUENCE_ROW, SEQUENCE_STATE, VALUE_CHUNK, VALUE_HEADER, VALUE_KEY, addHash, doomed, hasLarge, hashRow, heapKey, historyKey, indexKey, largeIds, markDeath,
-  sealChunk, sealDeadList, sequenceStamp, stageOf, stampOf, storagePrefix, valueKey,
+  sealChunk, sequenceStamp, stageOf, stampOf, storagePrefix, valueKey,
   writeEntryValue, writeRowValue,
 } from './row-format.js';
 import { CommitTimes } from './commit-times.js';
+import { DeadList } from './dead-list.js';
+import { Fates } from './fates.js';
+import { META, metaKey } from './meta.js';
+import { OpenValues } from './open-values.js';
 import { Undo } from './undo.js';
 import { ReplayCache } from './replay-cache.js';
 import type { ReplayedRow } from './replay-cache.js';
 import { StorageInfo } from './storage-info.js';
 
 const NO_TUPLE = new Uint8Array(0);
-const DEAD_LIST_MAX = 32 << 10;
-
-export const META = {
-  applied: Uint8Array.from(Buffer.from('applied')),
-  reserve: Uint8Array.from(Buffer.from('reserve')),
-  horizon: Uint8Array.from(Buffer.from('horizon')),
-} as const;
-
-/** A key in meta: a letter and up to two numbers. */
-export function metaKey(letter: string, first: number, second?: number): Uint8Array {
-  const out = new Uint8Array(second === undefined ? 7 : 13);
-  out[0] = letter.charCodeAt(0);
-  writeUint48(out, 1, first);
-  if (second !== undefined) writeUint48(out, 7, second);
-  return out;
-}
-
 /** A record of a transaction whose end has not come. */
 export interface StagedPart {
   readonly batch: Uint8Array;
@@ -92,30 +66,6 @@ export interface StateMark {
   readonly ahead: readonly Xid[];
 }
 
-/** Live rows that a provisional transaction adds once it commits. */
-interface Tally {
-  count: number;
-  bytes: number;
-  readonly hash: Uint32Array;
-}
-
-interface Provisional {
-  /** LSN of its first record. */
-  readonly first: Lsn;
-  readonly tallies: Map<StorageId, Tally>;
-  changed: boolean;
-}
-
-/** In a dead list, in place of a length: storage and id of a large value follow. */
-export const DEAD_VALUE = 0x8000;
-
-/** In a dead list, first: what follows counts only if the xid committed. */
-export const DEAD_IF_COMMITTED = 0x8001;
-
-/** Bytes of a fate record before its storages, and per storage. */
-export const FATE_HEADER = 12;
-export const FATE_STORAGE = 38;
-
 export class Applier implements RowVisitor, IndexVisitor {
   readonly infos = new Map<StorageId, StorageInfo>();
   /** LSN of the last record applied. */
@@ -131,12 +81,10 @@ export class Applier implements RowVisitor, IndexVisitor {
   private parts = new Map<Xid, StagedPart[]>();
   /** Transactions whose prepare record came: their parts outlive a restart. */
   private prepared = new Set<Xid>();
-  private provisional = new Map<Xid, Provisional>();
-  /** Large values (id -> storage) of transactions whose end has not come. */
-  private values = new Map<Xid, Map<number, StorageId>>();
-  private readonly valuesChanged = new Set<Xid>();
+  private readonly fates: Fates;
+  private readonly values = new OpenValues();
   /** What `restore` goes back to. */
-  private before: { values: Map<Xid, Map<number, StorageId>>; parts: Map<Xid, StagedPart[]>; prepared: Set<Xid>; provisional: Map<Xid, Provisional>; history: number } | undefined;
+  private before: { parts: Map<Xid, StagedPart[]>; prepared: Set<Xid>; history: number; restoreFates(): void; restoreValues(): void } | undefined;
   private readonly reader = new RecordReader();
   private readonly partReader = new RecordReader();
   private writer!: KeyValueWriter;
@@ -152,13 +100,7 @@ export class Applier implements RowVisitor, IndexVisitor {
   private xid = 0 as Xid;
   private flags = 0;
   private pieces: Uint8Array[] = [];
-  private deadKeys: Uint8Array[] = [];
-  /** Beside `deadKeys`: what the list has in place of the length. */
-  private deadMarks: number[] = [];
-  private deadBytes = 0;
-  private deadLists = 0;
-  /** Of a provisional record: where its last row or entry counted. */
-  private lastTally: { readonly storage: StorageId; readonly tally: Tally } | undefined;
+  private readonly dead = new DeadList();
   /** Rows and entries come behind all others, as far as the record has shown. */
   private appendsRows = false;
   private appendsEntries = false;
@@ -183,6 +125,7 @@ export class Applier implements RowVisitor, IndexVisitor {
 
   constructor(private readonly kv: KeyValueStore) {
     this.undo = new Undo(kv);
+    this.fates = new Fates(this.undo.aborted);
     this.historyCount = kv.entryCount('history');
   }
 
@@ -198,8 +141,8 @@ export class Applier implements RowVisitor, IndexVisitor {
       const id = readUint48(key, 0) as StorageId;
       this.infos.set(id, StorageInfo.decode(id, chunk.values[i]!));
     });
-    this.loadProvisional();
-    this.loadValues();
+    this.fates.load(this.kv);
+    this.values.load(this.kv);
     const applied = this.kv.get('meta', META.applied);
     if (!applied) return { replayFrom: 0 as Lsn };
     this.applied = readUint48(applied, 0) as Lsn;
@@ -208,51 +151,14 @@ export class Applier implements RowVisitor, IndexVisitor {
     return { replayFrom: this.replayFrom };
   }
 
-  private loadValues(): void {
-    this.values.clear();
-    this.valuesChanged.clear();
-    const chunk = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
-    this.kv.scan('meta', metaKey('v', 0), metaKey('w', 0), false, Infinity, chunk);
-    chunk.keys.forEach((key, n) => {
-      const list = chunk.values[n]!;
-      const values = new Map<number, StorageId>();
-      for (let at = 0; at < list.length; at += 12) values.set(readUint48(list, at + 6), readUint48(list, at) as StorageId);
-      this.values.set(readUint48(key, 1) as Xid, values);
-    });
-  }
-
-  private loadProvisional(): void {
-    this.provisional.clear();
-    this.undo.aborted.clear();
-    const chunk = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
-    this.kv.scan('meta', metaKey('x', 0), metaKey('y', 0), false, Infinity, chunk);
-    chunk.keys.forEach((key, n) => {
-      const fate = chunk.values[n]!;
-      if (readUint48(fate, 0) !== 0) return;
-      const view = new DataView(fate.buffer, fate.byteOffset, fate.length);
-      const tallies = new Map<StorageId, Tally>();
-      for (let at = FATE_HEADER; at < fate.length; at += FATE_STORAGE)
-        tallies.set(readUint48(fate, at) as StorageId, {
-          count: view.getFloat64(at + 6),
-          bytes: view.getFloat64(at + 14),
-          hash: Uint32Array.from({ length: 4 }, (_, i) => view.getUint32(at + 22 + i * 4)),
-        });
-      const xid = readUint48(key, 1) as Xid;
-      const first = readUint48(fate, 6) as Lsn;
-      if (first === 0) this.undo.aborted.set(xid, [...tallies.keys()]);
-      else this.provisional.set(xid, { first, tallies, changed: false });
-    });
-  }
-
   /** The storages that `xid` wrote ahead to, and its first record. */
   stagedBy(xid: Xid): { first: Lsn; storages: StorageId[] } {
-    const known = this.provisional.get(xid);
-    return { first: known?.first ?? (0 as Lsn), storages: known ? [...known.tallies.keys()] : [...(this.undo.aborted.get(xid) ?? [])] };
+    return this.fates.of(xid);
   }
 
   /** Transactions that wrote ahead (rows, large values) and whose end the log has not shown. */
   unfinished(): Xid[] {
-    return [...new Set([...this.provisional.keys(), ...this.values.keys(), ...this.undo.aborted.keys()])];
+    return [...new Set([...this.fates.inProgress(), ...this.values.xids(), ...this.undo.aborted.keys()])];
   }
 
   /**
@@ -268,11 +174,11 @@ export class Applier implements RowVisitor, IndexVisitor {
     let index = 0;
     let at = offset;
     this.before = {
-      values: new Map([...this.values].map(([xid, values]) => [xid, new Map(values)])),
       parts: new Map([...this.parts].map(([xid, parts]) => [xid, [...parts]])),
       prepared: new Set(this.prepared),
-      provisional: new Map([...this.provisional].map(([xid, known]) => [xid, copyProvisional(known)])),
       history: this.historyCount,
+      restoreFates: this.fates.checkpoint(),
+      restoreValues: this.values.checkpoint(),
     };
     this.replayed = replay ? new ReplayCache((storage, old, next) => this.freeReplaced(storage, old, next)) : undefined;
     this.kv.write((writer) => {
@@ -305,12 +211,8 @@ export class Applier implements RowVisitor, IndexVisitor {
     this.times.clear();
     this.dirty.clear();
     this.pieces = [];
-    this.deadKeys = [];
-    this.deadMarks = [];
-    this.deadBytes = 0;
-    this.deadLists = 0;
+    this.dead.clear();
     this.flags = 0;
-    this.lastTally = undefined;
     this.appendsRows = false;
     this.appendsEntries = false;
     this.kv.refresh();
@@ -319,8 +221,8 @@ export class Applier implements RowVisitor, IndexVisitor {
     if (!before) return;
     this.parts = before.parts;
     this.prepared = before.prepared;
-    this.values = before.values;
-    this.provisional = before.provisional;
+    before.restoreValues();
+    before.restoreFates();
     this.historyCount = before.history;
   }
 
@@ -355,7 +257,7 @@ export class Applier implements RowVisitor, IndexVisitor {
       sequences: chunk.keys.map((key, i) => ({ key, value: chunk.values[i]! })),
       reserve: this.kv.get('meta', META.reserve)?.slice(),
       dropped: dropped.keys.map((key) => readUint48(key, 7) as StorageId),
-      open: [...new Set([...this.parts.keys(), ...this.provisional.keys(), ...this.values.keys()])],
+      open: [...new Set([...this.parts.keys(), ...this.fates.inProgress(), ...this.values.xids()])],
       ahead: this.unfinished(),
     };
   }
@@ -387,14 +289,13 @@ export class Applier implements RowVisitor, IndexVisitor {
         break;
       case RecordKind.provisional:
         this.flags = Flag.provisional;
-        this.lastTally = undefined;
+        this.fates.beginRecord();
         this.appendsRows = true;
         this.appendsEntries = true;
         this.applySections(reader);
         this.appendsRows = false;
         this.appendsEntries = false;
-        this.flushDeadList();
-        this.deadLists = 0;
+        this.endDeadList();
         this.flags = 0;
         break;
       case RecordKind.commit:
@@ -403,11 +304,10 @@ export class Applier implements RowVisitor, IndexVisitor {
       case RecordKind.abort:
         this.forgetParts(this.xid);
         this.applySections(reader);
-        for (const [id, storage] of this.values.get(this.xid) ?? []) this.freeLater(storage, id);
-        this.settleValues();
-        this.flushDeadList();
-        this.deadLists = 0;
-        this.abortProvisional();
+        for (const [id, storage] of this.values.of(this.xid)) this.freeLater(storage, id);
+        this.values.settle(this.writer, this.xid);
+        this.endDeadList();
+        this.fates.abort(this.writer, this.xid);
         break;
       case RecordKind.system:
         this.applySections(reader);
@@ -450,9 +350,8 @@ export class Applier implements RowVisitor, IndexVisitor {
       this.forgetParts(this.xid);
     }
     this.applySections(this.reader);
-    this.settleValues();
-    this.flushDeadList();
-    this.deadLists = 0;
+    this.values.settle(this.writer, this.xid);
+    this.endDeadList();
     assert(this.pieces.length === 0, 'pieces of a value without the value');
   }
 
@@ -516,7 +415,7 @@ export class Applier implements RowVisitor, IndexVisitor {
     this.flags = 0;
     // Dead lists of this place are apart from those of the records, under whatever LSN they come to stand.
     this.flushDeadList();
-    this.deadLists = this.replayLists;
+    this.dead.piece = this.replayLists;
     const ascending = (a: number, b: number): number => a - b;
     for (const storage of [...replayed.rows.keys()].sort(ascending)) {
       const rows = replayed.rows.get(storage)!;
@@ -539,8 +438,8 @@ export class Applier implements RowVisitor, IndexVisitor {
     this.xid = xid;
     this.flags = flags;
     this.flushDeadList();
-    this.replayLists = this.deadLists;
-    this.deadLists = 0;
+    this.replayLists = this.dead.piece;
+    this.dead.piece = 0;
   }
 
   private putReplayed(storage: StorageId, rowId: RowId, row: ReplayedRow): void {
@@ -579,12 +478,7 @@ export class Applier implements RowVisitor, IndexVisitor {
   }
 
   private putValue(storage: StorageId, id: number, firstChunk: number, bytes: Uint8Array): void {
-    let values = this.values.get(this.xid);
-    if (!values) this.values.set(this.xid, (values = new Map()));
-    if (!values.has(id)) {
-      values.set(id, storage);
-      this.valuesChanged.add(this.xid);
-    }
+    this.values.add(this.xid, storage, id);
     const key = new Uint8Array(VALUE_KEY);
     for (let at = 0, chunk = firstChunk; at < bytes.length; at += VALUE_CHUNK, chunk++) {
       const part = bytes.subarray(at, at + VALUE_CHUNK);
@@ -596,27 +490,10 @@ export class Applier implements RowVisitor, IndexVisitor {
     }
   }
 
-  /** The transaction's end came: what its rows refer to lives as long as they do. */
-  private settleValues(): void {
-    if (!this.values.delete(this.xid)) return;
-    this.valuesChanged.delete(this.xid);
-    this.writer.delete('meta', metaKey('v', this.xid));
-  }
-
   /** Has the collector free a value once the horizon has passed this record. */
   private freeLater(storage: StorageId, id: number): void {
-    const entry = new Uint8Array(12);
-    writeUint48(entry, 0, storage);
-    writeUint48(entry, 6, id);
-    this.killLater(entry, DEAD_VALUE);
-  }
-
-  /** Puts a key into the record's dead list; `mark` stands in place of its length. */
-  private killLater(key: Uint8Array, mark: number): void {
-    this.deadKeys.push(key);
-    this.deadMarks.push(mark);
-    this.deadBytes += key.length + 2;
-    if (this.deadBytes > DEAD_LIST_MAX) this.flushDeadList();
+    this.dead.addValue(storage, id);
+    if (this.dead.full) this.flushDeadList();
   }
 
   info(storage: StorageId): StorageInfo {
@@ -691,7 +568,7 @@ export class Applier implements RowVisitor, IndexVisitor {
 
   index(op: number, index: StorageId, key: Uint8Array, rowId: RowId, payload: Uint8Array | undefined): void {
     const full = indexKey(this.keyScratch, index, key, rowId);
-    if (this.flags & Flag.provisional) this.provisionalTally(index);
+    if (this.flags & Flag.provisional) this.fates.tally(this.xid, index, this.lsn);
     if (op !== IndexOp.put) this.killEntry(index, full);
     if (!payload) return;
     this.putEntry(full, this.flags & Flag.provisional ? this.xid : this.lsn, payload);
@@ -715,83 +592,36 @@ export class Applier implements RowVisitor, IndexVisitor {
     writeUint48(this.deadScratch, full.length, this.lsn);
     const dead = this.deadScratch.slice(0, full.length + 6);
     this.writer.put('dead', dead, this.flags & Flag.provisional ? doomed(value, this.xid, full) : value.slice());
-    this.killLater(dead, dead.length);
+    this.dead.addEntry(dead);
+    if (this.dead.full) this.flushDeadList();
     const info = this.info(index);
     info.lastDeath = this.lsn;
     this.dirty.add(info);
     this.writer.delete('index', full);
   }
 
-  /** Which keys in `dead` go when the horizon passes this record. */
+  /** What goes when the horizon passes this record. */
   private flushDeadList(): void {
-    if (this.deadKeys.length === 0) return;
-    const conditional = (this.flags & Flag.provisional) !== 0;
-    const list = new Uint8Array(this.deadBytes + (conditional ? 8 : 0));
-    let at = 0;
-    if (conditional) {
-      list[0] = DEAD_IF_COMMITTED >>> 8;
-      list[1] = DEAD_IF_COMMITTED & 0xff;
-      writeUint48(list, 2, this.xid);
-      at = 8;
-    }
-    for (let i = 0; i < this.deadKeys.length; i++) {
-      const key = this.deadKeys[i]!;
-      list[at] = this.deadMarks[i]! >>> 8;
-      list[at + 1] = this.deadMarks[i]!;
-      list.set(key, at + 2);
-      at += 2 + key.length;
-    }
-    const key = historyKey(this.oldKey, this.lsn, 0, this.deadLists++);
-    this.writer.put('history', key, sealDeadList(list, key));
-    this.historyCount++;
-    this.deadKeys = [];
-    this.deadMarks = [];
-    this.deadBytes = 0;
+    if (this.dead.flush(this.writer, this.lsn, this.flags & Flag.provisional ? this.xid : 0)) this.historyCount++;
+  }
+
+  /** The record is over. */
+  private endDeadList(): void {
+    this.flushDeadList();
+    this.dead.piece = 0;
   }
 
   private tally(info: StorageInfo, rowId: RowId, tuple: Uint8Array, sign: 1 | -1): void {
     hashRow(this.hash, rowId, tuple);
     let into: { count: number; bytes: number; readonly hash: Uint32Array } = info;
-    if (this.flags & Flag.provisional) into = this.provisionalTally(info.id);
+    if (this.flags & Flag.provisional) into = this.fates.tally(this.xid, info.id, this.lsn);
     into.count += sign;
     into.bytes += sign * tuple.length;
     addHash(into.hash, this.hash, sign);
   }
 
-  private provisionalTally(storage: StorageId): Tally {
-    if (this.lastTally?.storage === storage) return this.lastTally.tally;
-    let known = this.provisional.get(this.xid);
-    if (!known) this.provisional.set(this.xid, (known = { first: this.lsn, tallies: new Map(), changed: true }));
-    known.changed = true;
-    let tally = known.tallies.get(storage);
-    if (!tally) known.tallies.set(storage, (tally = { count: 0, bytes: 0, hash: new Uint32Array(4) }));
-    this.lastTally = { storage, tally };
-    return tally;
-  }
-
-  private saveFate(xid: Xid, commitLsn: Lsn, known: Provisional): void {
-    const value = new Uint8Array(FATE_HEADER + known.tallies.size * FATE_STORAGE);
-    const view = new DataView(value.buffer);
-    writeUint48(value, 0, commitLsn);
-    writeUint48(value, 6, known.first);
-    let at = FATE_HEADER;
-    for (const [storage, tally] of known.tallies) {
-      writeUint48(value, at, storage);
-      view.setFloat64(at + 6, tally.count);
-      view.setFloat64(at + 14, tally.bytes);
-      tally.hash.forEach((word, i) => view.setUint32(at + 22 + i * 4, word));
-      at += FATE_STORAGE;
-    }
-    known.changed = false;
-    this.writer.put('meta', metaKey('x', xid), value);
-  }
-
   private commitProvisional(xid: Xid): void {
-    const known = this.provisional.get(xid);
-    if (!known) return;
-    this.provisional.delete(xid);
-    this.saveFate(xid, this.lsn, known);
-    for (const [storage, tally] of known.tallies) {
+    for (const [storage, tally] of this.fates.commit(this.writer, xid, this.lsn)) {
       const info = this.info(storage);
       if (info.lastDeath > 0) info.lastDeath = this.lsn;
       info.count += tally.count;
@@ -801,22 +631,11 @@ export class Applier implements RowVisitor, IndexVisitor {
     }
   }
 
-  /** The fate record stays, as the sweeper's list of what to visit. */
-  private abortProvisional(): void {
-    const known = this.provisional.get(this.xid);
-    if (!known) return;
-    // No first record: how an abort is told from a transaction in progress.
-    const aborted = { ...known, first: 0 as Lsn };
-    this.saveFate(this.xid, 0 as Lsn, aborted);
-    this.provisional.delete(this.xid);
-    this.undo.aborted.set(this.xid, [...known.tallies.keys()]);
-  }
-
   private dropLater(storage: StorageId): void {
     this.replayed?.forget(storage);
     this.writer.put('meta', metaKey('d', this.lsn, storage), NO_TUPLE);
     this.writer.delete('storages', storagePrefix(storage));
-    for (const known of this.provisional.values()) known.tallies.delete(storage);
+    this.fates.forgetStorage(storage);
     const info = this.infos.get(storage);
     if (info) this.dirty.delete(info);
     this.infos.delete(storage);
@@ -830,20 +649,9 @@ export class Applier implements RowVisitor, IndexVisitor {
       this.unsummed.add(info);
     }
     this.dirty.clear();
-    for (const xid of this.valuesChanged) {
-      const values = this.values.get(xid)!;
-      const list = new Uint8Array(values.size * 12);
-      let at = 0;
-      for (const [id, storage] of values) {
-        writeUint48(list, at, storage);
-        writeUint48(list, at + 6, id);
-        at += 12;
-      }
-      this.writer.put('meta', metaKey('v', xid), list);
-    }
-    this.valuesChanged.clear();
+    this.values.save(this.writer);
     this.times.flush(this.writer);
-    for (const [xid, known] of this.provisional) if (known.changed) this.saveFate(xid, 0 as Lsn, known);
+    this.fates.save(this.writer);
     let replayFrom = this.applied;
     for (const parts of this.parts.values()) if (parts[0]!.lsn < replayFrom) replayFrom = parts[0]!.lsn;
     this.replayFrom = replayFrom;
@@ -853,9 +661,4 @@ export class Applier implements RowVisitor, IndexVisitor {
     new DataView(value.buffer).setFloat64(12, this.lastCommitMicros);
     this.writer.put('meta', META.applied, value);
   }
-}
-
-function copyProvisional(known: Provisional): Provisional {
-  const tallies = new Map([...known.tallies].map(([storage, tally]): [StorageId, Tally] => [storage, { ...tally, hash: tally.hash.slice() }]));
-  return { first: known.first, tallies, changed: known.changed };
 }

@@ -6,7 +6,8 @@
 import type { Lsn, StorageId } from '../ids.js';
 import { compareBytes, readUint48, writeUint48 } from '../keycode.js';
 import type { Chunk, KeyValueStore, KeyValueWriter, Keyspace } from '../kv/key-value-store.js';
-import { DEAD_IF_COMMITTED, DEAD_VALUE, META, metaKey } from './applier.js';
+import { DEAD_IF_COMMITTED, DEAD_VALUE } from './dead-list.js';
+import { META, metaKey } from './meta.js';
 import { outdatedTimes } from './commit-times.js';
 import { Flag, HISTORY_KEY, VALUE_KEY, historyKey, storagePrefix, unsealDeadList, writeUint32 } from './row-format.js';
 

@@ -4,7 +4,7 @@ import type { KeyValueStore } from '../kv/key-value-store.js';
 import { RecordKind, Section } from '../log/batch.js';
 import type { GroupCommit } from '../log/group-commit.js';
 import type { SequenceState, SequenceStore } from '../storage.js';
-import { metaKey } from './applier.js';
+import { metaKey } from './meta.js';
 import { HEAP_KEY, HISTORY_KEY, ROW_HEADER, SEQUENCE_ROW, heapKey, historyKey, sequenceStamp, stampOf, verifyRow } from './row-format.js';
 
 function decodeState(bytes: Uint8Array, at: number): SequenceState {

@@ -7,7 +7,8 @@
 import type { RowId, StorageId, Xid } from '../ids.js';
 import { readUint48 } from '../keycode.js';
 import type { Chunk, KeyValueStore, KeyValueWriter, Keyspace } from '../kv/key-value-store.js';
-import { FATE_HEADER, FATE_STORAGE, metaKey } from './applier.js';
+import { FATE_HEADER, FATE_STORAGE } from './fates.js';
+import { metaKey } from './meta.js';
 import {
   Flag, HEAP_KEY, HISTORY_KEY, clearDeath, heapKey, historyKey, isProvisionalDeath, killerOf, stampOf, storagePrefix, undoomed, xidOf,
 } from './row-format.js';
