@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { DatabaseError } from '../errors.js';
 import { compareBytes, readUint48, writeUint48 } from '../keycode.js';
 import type { Lsn, RowId, StorageId } from '../ids.js';
-import type { Chunk, KeyValueStore, KeyValueWriter, Keyspace } from '../kv/key-value-store.js';
+import type { Chunk, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace } from '../kv/key-value-store.js';
 import { META } from '../mvcc/meta.js';
 import { ROW_HEADER, addHash, hasLarge, hashRow, largeIds, storagePrefix } from '../mvcc/row-format.js';
 import { StorageInfo } from '../mvcc/storage-info.js';
@@ -72,12 +72,15 @@ export async function loadBackup(kv: KeyValueStore, target: Target, chain: reado
 class Loader {
   private readonly sums = new Map<StorageId, Sum>();
   private readonly hash = new Uint32Array(4);
+  private last: { readonly storage: number; readonly sum: Sum } = { storage: -1, sum: { count: 0, hash: this.hash } };
 
   constructor(private readonly kv: KeyValueStore) {}
 
   private sum(storage: StorageId): Sum {
+    if (storage === this.last.storage) return this.last.sum;
     let sum = this.sums.get(storage);
     if (!sum) this.sums.set(storage, (sum = { count: 0, hash: new Uint32Array(4) }));
+    this.last = { storage, sum };
     return sum;
   }
 
@@ -96,8 +99,8 @@ class Loader {
         at = readEntries(bytes, at, (space, key, value) => {
           entries++;
           if (space === 'heap') this.row(writer, key, value, over);
-          if (value) writer.put(space, key, value);
-          else writer.delete(space, key);
+          if (!value) writer.delete(space, key);
+          else if (over || space === 'values' || !writer.append(space as RowKeyspace, key, value)) writer.put(space, key, value);
         }, at + WRITE_BYTES);
       });
     }
@@ -114,6 +117,7 @@ class Loader {
   drop(storages: readonly StorageId[]): void {
     for (const storage of storages) {
       this.sums.delete(storage);
+      this.last = { storage: -1, sum: this.last.sum };
       for (const space of SPACES) deleteRange(this.kv, space, storagePrefix(storage), storagePrefix(storage + 1));
     }
   }

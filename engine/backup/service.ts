@@ -47,6 +47,8 @@ const OPEN_WAIT_MS = 200;
 const OPEN_WAIT_MAX_MS = 30 * 60_000;
 const IDLE_MS = 30_000;
 
+const sameCursor = (a: ScanCursor, b: ScanCursor): boolean => a.space === b.space && Buffer.compare(a.key, b.key) === 0;
+
 type Unnumbered<T> = T extends unknown ? Omit<T, 'id'> : never;
 
 export class BackupService {
@@ -55,6 +57,8 @@ export class BackupService {
   private readonly waiting = new Map<number, { resolve(message: FromScanner): void; reject(error: unknown): void }>();
   private nextId = 1;
   private usedMs = 0;
+  /** The part that comes after the last one that was asked for. */
+  private ahead: { readonly id: string; readonly cursor: ScanCursor; readonly maxBytes: number; readonly part: Promise<ScanPart> } | undefined;
   private readonly directory: string;
   private cancel: () => void = () => undefined;
   private closed = false;
@@ -140,6 +144,19 @@ export class BackupService {
   async read(id: string, cursor: ScanCursor, maxBytes: number): Promise<ScanPart> {
     const lease = this.lease(id);
     this.renew(id);
+    const { ahead } = this;
+    this.ahead = undefined;
+    const part = await (ahead?.id === id && ahead.maxBytes === maxBytes && sameCursor(ahead.cursor, cursor) ? ahead.part : this.readNow(lease, cursor, maxBytes));
+    // While it is on its way, the next one is read.
+    if (part.next) {
+      const next = this.readNow(lease, part.next, maxBytes);
+      next.catch(() => undefined);
+      this.ahead = { id, cursor: part.next, maxBytes, part: next };
+    }
+    return part;
+  }
+
+  private async readNow(lease: Lease, cursor: ScanCursor, maxBytes: number): Promise<ScanPart> {
     const answer = await this.ask({ kind: 'read', s: lease.lsn as Lsn, dropped: lease.dropped as StorageId[], cursor, maxBytes });
     return (answer as Extract<FromScanner, { kind: 'part' }>).part;
   }
@@ -164,6 +181,7 @@ export class BackupService {
     if (!lease) return;
     lease.pin.release();
     lease.log.release();
+    if (this.ahead?.id === id) this.ahead = undefined;
     this.leases.delete(id);
     this.save();
   }
