@@ -4,7 +4,7 @@
  */
 import { prefixSuccessor, readUint48, writeUint48 } from '../keycode.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
-import type { Entry, KeyValueStore } from '../kv/key-value-store.js';
+import type { Chunk, Entry, KeyValueStore } from '../kv/key-value-store.js';
 import type { OrderedMap } from '../kv/ordered-map.js';
 import { Overlay } from './overlay.js';
 import { RowCache } from './row-cache.js';
@@ -35,6 +35,10 @@ export interface OwnVersions {
 }
 
 const EMPTY = new Uint8Array(0);
+/** Versions that a read steps over before it looks for a shortcut, and entries of history looked at at once. */
+const CHAIN_STEPS = 64;
+const CHAIN_CHUNK = 128;
+const HISTORY_END = new Uint8Array(HISTORY_KEY).fill(0xff);
 
 export class VersionStore {
   readonly cache: RowCache;
@@ -107,6 +111,8 @@ export class VersionStore {
   readChain(storage: StorageId, rowId: RowId, newest: Uint8Array, s: Lsn, own: OwnVersions | undefined, hit: Hit): boolean {
     let value: Uint8Array | undefined = newest;
     const key = heapKey(this.rowKey, storage, rowId);
+    let steps = 0;
+    let patience = CHAIN_STEPS;
     while (value) {
       verifyRow(value, key);
       const flags = value[0]!;
@@ -121,9 +127,37 @@ export class VersionStore {
       }
       if (stamp === NEVER && !mine && hit.undecided === 0) hit.undecided = xidOf(value);
       if (!(flags & Flag.hasPrevious)) return false;
-      value = this.kv.get('history', historyKey(this.oldKey, stampOf(value), storage, rowId));
+      // The value is lent until the next read.
+      const supersededBy = stampOf(value);
+      if (++steps === patience && !own && s !== FOREVER) {
+        const from = this.firstSuperseded(key, s, patience * 2);
+        patience *= 4;
+        if (from) {
+          value = from;
+          continue;
+        }
+      }
+      value = this.kv.get('history', historyKey(this.oldKey, supersededBy, storage, rowId));
     }
     return false;
+  }
+
+  /**
+   * A shortcut down a long chain: the row's version that was superseded first after `s`, which is the one that `s` sees
+   * or newer. History is in the order of LSNs, so of a row that changes all the time it stands not far behind `s`, however
+   * many versions there are since. Undefined when it is not among the next `max` entries.
+   */
+  private firstSuperseded(key: Uint8Array, s: Lsn, max: number): Uint8Array | undefined {
+    let from = historyKey(new Uint8Array(HISTORY_KEY), (s + 1) as Lsn, 0, 0);
+    for (let looked = 0; looked < max; looked += CHAIN_CHUNK) {
+      const chunk: Chunk = { keys: [], values: [] };
+      const count = this.kv.scan('history', from, HISTORY_END, false, CHAIN_CHUNK, chunk);
+      for (let i = 0; i < count; i++) if (endsWith(chunk.keys[i]!, key)) return chunk.values[i]!;
+      if (count < CHAIN_CHUNK) return undefined;
+      from = chunk.keys[count - 1]!;
+      from = Uint8Array.of(...from, 0);
+    }
+    return undefined;
   }
 
   /** A row that is no longer in the heap, for snapshots from before its death. */
@@ -237,6 +271,12 @@ function lookupRecent(entries: OrderedMap<IndexWrite>, key: Uint8Array, s: Lsn):
   if (entries.collect(key, prefixSuccessor(key), false, 2, [], found) !== 1) return -1;
   const [write] = found;
   return write!.lsn <= s && write!.payload ? write!.rowId : -1;
+}
+
+function endsWith(bytes: Uint8Array, end: Uint8Array): boolean {
+  const from = bytes.length - end.length;
+  for (let i = 0; i < end.length; i++) if (bytes[from + i] !== end[i]) return false;
+  return true;
 }
 
 function startsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {

@@ -8,16 +8,16 @@ import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { SimulationFailure, World } from './world.js';
 
-const FAILED = (JSON.parse(readFileSync(new URL('failed-seeds.json', import.meta.url), 'utf8')) as { seed: number }[]).map(({ seed }) => seed);
+const FAILED = JSON.parse(readFileSync(new URL('failed-seeds.json', import.meta.url), 'utf8')) as { seed: number; steps: number; what: string }[];
 const COUNT = Number(process.env.OXBOW_SIMULATIONS ?? 300);
 const STEPS = Number(process.env.OXBOW_SIMULATION_STEPS ?? 12);
 const FIRST = process.env.OXBOW_SEED === undefined ? 1 + Math.floor(Math.random() * 1e9) : Number(process.env.OXBOW_SEED);
 
-async function play(seeds: readonly number[]): Promise<string> {
+async function play(seeds: readonly number[], steps = STEPS): Promise<string> {
   const totals = { transactions: 0, committed: 0, crashes: 0, faults: 0 };
   for (const seed of seeds) {
     try {
-      const { transactions, committed, crashes, faults } = await new World(seed).run(STEPS);
+      const { transactions, committed, crashes, faults } = await new World(seed).run(steps);
       totals.transactions += transactions;
       totals.committed += committed;
       totals.crashes += crashes;
@@ -48,7 +48,7 @@ if (process.env.OXBOW_SEED === undefined) {
   }, 120_000);
 
   it(`seeds that failed once (${FAILED.length})`, async () => {
-    await play(FAILED);
+    for (const { seed, steps } of FAILED) await play([seed], steps);
   }, 120_000);
 }
 

@@ -88,6 +88,10 @@ export class World {
       await this.step(this.chance(0.5));
       if (this.failure) throw this.failure;
     }
+    this.disk.failNextSync = false;
+    this.disk.free = Infinity;
+    // What the engine could not log, and gave up over, is known after a restart only.
+    if (this.process.fatal !== undefined) await this.crash('exit after an error');
     const before = await this.lists();
     this.checkHistory(before);
     await this.verify();
