@@ -7,6 +7,7 @@ import type { DatabaseError } from './errors.js';
 import type { CommandId, Lsn, RowId, StorageId, SubId, Xid } from './ids.js';
 import type { StateMark } from './mvcc/applier.js';
 import type { Pending } from './pending.js';
+import type { Runtime } from './runtime.js';
 import type { Findings } from './verify/findings.js';
 import type { WalkHooks, WalkTotals } from './verify/state-walk.js';
 
@@ -135,6 +136,8 @@ export interface Storage {
   xidBounds(): { next: Xid; oldestActive: Xid; active: Xid[] };
   /** Undefined when `lsn` is durable already. */
   whenDurable(lsn: Lsn): Promise<void> | undefined;
+  /** Where other threads may read the state for themselves; undefined where only this process' memory has it. */
+  readonly stateReader: StateReader | undefined;
   /** Watches which rows of a storage commits change (engine/mvcc/change-watch.ts); the same watch for all who ask. */
   watchChanges(storage: StorageId): ChangeWatch;
   unwatchChanges(storage: StorageId): void;
@@ -195,6 +198,14 @@ export interface Maintenance {
   createRestorePoint(name: string): Promise<Lsn>;
   /** While set, commits that write are refused with it. */
   refuseCommits: DatabaseError | undefined;
+}
+
+/** What a thread of its own needs to read committed rows (engine/mvcc/block-reader.ts). */
+export interface StateReader {
+  readonly path: string;
+  readonly runtime: Runtime;
+  /** Undefined: all that commits did to the storage so far can be read there. */
+  whenApplied(storage: StorageId): Promise<void> | undefined;
 }
 
 /** Rows per block of a ChangeWatch. */

@@ -12,6 +12,7 @@ import { nodeRuntime } from '../engine/runtime-node.js';
 import { openEngine } from '../engine/open.js';
 import type { Runtime } from '../engine/runtime.js';
 import { BackupSchedule } from './backup-schedule.js';
+import { columnStore } from '../sql/columnar/relation-columns.js';
 import { Cluster } from '../sql/session/cluster.js';
 import { defaultHostRules, isLoopback, parseHostRules } from './auth/host-rules.js';
 import { ConfigError, type Config } from './config.js';
@@ -153,6 +154,7 @@ export async function startServer(config: Config, log: Logger, environment: Read
       schedule?.close();
       await archiver?.stop(config.shutdownGraceMs);
       await backups.close();
+      columnStore(storage).close();
       await storage.close();
       ops?.close();
       log.info('stopped');

@@ -19,7 +19,7 @@ import type { Findings } from '../verify/findings.js';
 import { StateWalk } from '../verify/state-walk.js';
 import type { StatePin, WalkHooks, WalkTotals } from '../verify/state-walk.js';
 import { SerializableTransactions } from '../serializable/serializable.js';
-import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, Maintenance, PreparedTransaction, SequenceStore, Snapshot, Storage, Transaction, TransactionOptions } from '../storage.js';
+import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, Maintenance, PreparedTransaction, SequenceStore, Snapshot, StateReader, Storage, Transaction, TransactionOptions } from '../storage.js';
 import type { StateSums } from './applier.js';
 import type { ApplierDriver } from './applier-driver.js';
 import { BulkLoad } from './bulk-load.js';
@@ -317,6 +317,17 @@ export class Engine implements Storage {
 
   byteSize(storage: StorageId): number {
     return storage >= TEMPORARY_BASE ? this.temporary.byteSize(storage) : this.applier.byteSize(storage);
+  }
+
+  get stateReader(): StateReader | undefined {
+    const { directory } = this.options;
+    if (directory === undefined) return undefined;
+    return { path: `${directory}/state.mdb`, runtime: this.runtime, whenApplied: (storage) => this.whenStorageApplied(storage) };
+  }
+
+  private whenStorageApplied(storage: StorageId): Promise<void> | undefined {
+    if (this.lastProvisional <= this.applier.applied && !this.store.overlay.find(storage)) return undefined;
+    return this.log.drain().then(() => this.applier.drain());
   }
 
   watchChanges(storage: StorageId): ChangeWatch {

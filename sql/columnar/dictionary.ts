@@ -10,13 +10,21 @@ export interface Dictionary {
   get(code: number): string;
   /** Which texts match, by code; null when it is as quick to ask for each. */
   like(pattern: LikePattern): Uint8Array | null;
+  pack(): PackedDictionary;
 }
 
 /** Most texts kept as strings. */
 const MAX_STRINGS = 4096;
 
+/** A dictionary as it travels between threads: texts, or bytes in shared memory. */
+export type PackedDictionary = { readonly texts: readonly string[] } | { readonly offsets: Uint32Array; readonly data: Uint8Array; readonly characters: number };
+
+export function unpackDictionary(packed: PackedDictionary): Dictionary {
+  return 'texts' in packed ? new Strings(packed.texts) : Blob.of(packed.offsets, Buffer.from(packed.data.buffer, packed.data.byteOffset, packed.data.length), packed.characters);
+}
+
 export function makeDictionary(texts: readonly string[]): Dictionary {
-  return texts.length <= MAX_STRINGS ? new Strings(texts) : new Blob(texts);
+  return texts.length <= MAX_STRINGS ? new Strings(texts) : Blob.from(texts);
 }
 
 function commonLength(texts: readonly string[]): number {
@@ -49,20 +57,30 @@ class Strings implements Dictionary {
   like(): null {
     return null;
   }
+
+  pack(): PackedDictionary {
+    return { texts: this.texts };
+  }
 }
 
 class Blob implements Dictionary {
-  private readonly offsets: Uint32Array;
-  private readonly data: Buffer;
-  readonly characters: number;
+  private constructor(private readonly offsets: Uint32Array, private readonly data: Buffer, readonly characters: number) {}
 
-  constructor(texts: readonly string[]) {
-    this.characters = commonLength(texts);
-    this.offsets = new Uint32Array(texts.length + 1);
+  static of(offsets: Uint32Array, data: Buffer, characters: number): Blob {
+    return new Blob(offsets, data, characters);
+  }
+
+  static from(texts: readonly string[]): Blob {
+    const offsets = new Uint32Array(new SharedArrayBuffer(4 * (texts.length + 1)));
     let size = 0;
-    texts.forEach((text, code) => (this.offsets[code + 1] = size += Buffer.byteLength(text)));
-    this.data = Buffer.allocUnsafeSlow(size);
-    texts.forEach((text, code) => this.data.write(text, this.offsets[code]));
+    texts.forEach((text, code) => (offsets[code + 1] = size += Buffer.byteLength(text)));
+    const data = Buffer.from(new SharedArrayBuffer(size));
+    texts.forEach((text, code) => data.write(text, offsets[code]));
+    return new Blob(offsets, data, commonLength(texts));
+  }
+
+  pack(): PackedDictionary {
+    return { offsets: this.offsets, data: new Uint8Array(this.data.buffer, this.data.byteOffset, this.data.length), characters: this.characters };
   }
 
   get length(): number {

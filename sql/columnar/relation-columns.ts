@@ -12,16 +12,21 @@ import type { ChangeWatch, RowBlock, Storage } from '../../engine/storage.js';
 import { tableAccess, type TableAccess } from '../access/table-access.js';
 
 import type { Relation } from '../catalog/catalog.js';
-import type { ExecState } from '../executor/exec-state.js';
+import { ExecState } from '../executor/exec-state.js';
+import type { EvalContext } from '../functions/context.js';
 import { TIME_SLICE } from '../executor/interrupts.js';
 import { columnClass, type ColumnClass } from './column-class.js';
-import { ABSENT, CHANGED, ColumnBuilder, LIVE, NotColumnar, SEGMENT_ROWS, Segment, type ColumnVector } from './segment.js';
+import type { BuildAnswer, RowColumn } from './build-protocol.js';
+import { BuildThread } from './build-thread.js';
+import { ABSENT, CHANGED, ColumnBuilder, LIVE, NotColumnar, SEGMENT_ROWS, Segment, unpackColumn, type ColumnVector } from './segment.js';
 
 /** Bytes of segments kept; what is read right now may go beyond it. */
 const MEMORY_BOUND = 1 << 30;
 /** A segment with more changed rows than this is built anew when it can be. */
 const REBUILD_CHANGED = 2048;
 const FILL_ROWS = 1024;
+const WARM_AFTER_MS = 50;
+const WARM_TRIES = 8;
 /** Texts of a column that come along unasked: up to so many different ones in a segment. */
 const CHEAP_TEXTS = 256;
 
@@ -54,8 +59,14 @@ export function columnStore(storage: Storage): ColumnStore {
 export class ColumnStore {
   private readonly relations = new Map<StorageId, RelationSegments>();
   private clock = 0;
+  private readonly warming = new Set<StorageId>();
+  /** Builds segments beside the sessions; null where the state is only here. */
+  readonly thread: BuildThread | null;
 
-  constructor(private readonly storage: Storage) {}
+  constructor(private readonly storage: Storage) {
+    const reader = storage.stateReader;
+    this.thread = reader ? new BuildThread(reader) : null;
+  }
 
   /** Whether the relation's columns can serve this execution at all. */
   serves(relation: Relation, attnums: readonly number[], state: ExecState): boolean {
@@ -76,6 +87,44 @@ export class ColumnStore {
     } finally {
       this.evict(relation.storage);
     }
+  }
+
+  /**
+   * After many rows came in: has their columns built in the background, once they are committed. Only by the thread;
+   * without it the first statement that needs them does.
+   */
+  loaded(relation: Relation, context: EvalContext): void {
+    if (!this.thread || this.warming.has(relation.storage) || relation.isCatalog || this.storage.isTemporary(relation.storage)) return;
+    this.warming.add(relation.storage);
+    let tries = 0;
+    const attempt = (): void => void this.warm(relation, context).then((done) => {
+      if (done || ++tries >= WARM_TRIES) this.warming.delete(relation.storage);
+      else context.runtime.clock.after(WARM_AFTER_MS * 2 ** tries, attempt);
+    });
+    context.runtime.clock.after(WARM_AFTER_MS, attempt);
+  }
+
+  /** Whether there were rows to build of. */
+  private async warm(relation: Relation, context: EvalContext): Promise<boolean> {
+    const transaction = this.storage.begin({ readOnly: true });
+    const snapshot = transaction.takeSnapshot();
+    try {
+      const state = new ExecState(context, [], transaction, snapshot);
+      const views = new ViewBuilder(this, relation, [], state, this.known(relation), true);
+      for (const step of views.run()) await step.until;
+      return this.known(relation).segments.length > 0;
+    } catch {
+      // A cache that could not be filled: who reads the relation will say what is wrong.
+      return true;
+    } finally {
+      snapshot.release();
+      void transaction.rollback();
+      this.evict(relation.storage);
+    }
+  }
+
+  close(): void {
+    this.thread?.end();
   }
 
   tick(): number {
@@ -122,6 +171,17 @@ export function classOf(relation: Relation, attnum: number): ColumnClass | null 
   return attribute && !attribute.attisdropped ? columnClass(attribute.atttypid, attribute.atttypmod) : null;
 }
 
+/** The row format for another thread: types by name, as far as columns have them. */
+function rowColumns(relation: Relation, { types }: TableAccess): RowColumn[] {
+  return relation.attributes.map((attribute, i) => {
+    const type = types[i]!;
+    const { missingValue: missing = null } = attribute;
+    const plain = missing === null || typeof missing !== 'object';
+    if (!type) return { type: null, width: Math.max(attribute.attlen, 0), missing: null };
+    return { type: plain && classOf(relation, attribute.attnum) !== null ? type.name : null, width: type.row.width, missing: plain ? missing : null };
+  });
+}
+
 class ViewBuilder {
   private readonly access: TableAccess;
   private readonly classes: readonly ColumnClass[];
@@ -137,6 +197,8 @@ class ViewBuilder {
     private readonly attnums: readonly number[],
     private readonly state: ExecState,
     private readonly known: RelationSegments,
+    /** Nobody waits for the rows: segments are all that is wanted. */
+    private readonly buildOnly = false,
   ) {
     this.access = tableAccess(relation, state.catalog);
     this.classes = attnums.map((attnum) => classOf(relation, attnum)!);
@@ -192,7 +254,17 @@ class ViewBuilder {
       return;
     }
     const missing = this.attnums.filter((attnum) => !segment.columns.has(attnum));
-    if (missing.length > 0) yield* this.fill(segment, missing, null);
+    if (missing.length > 0) {
+      const { slots } = segment;
+      const built = known.watch.unlistedAt <= segment.lsn && (yield* this.buildElsewhere(segment, missing, false));
+      if (built && known.watch.unlistedAt > segment.lsn) {
+        for (const attnum of missing) segment.columns.delete(attnum);
+        yield* this.readLoose(block);
+        return;
+      }
+      if (!built) yield* this.fill(segment, missing, null);
+      if (segment.slots !== slots) throw new Error('a standing segment has grown');
+    }
     yield* this.useSegment(segment);
   }
 
@@ -207,19 +279,60 @@ class ViewBuilder {
     const { known, relation } = this;
     const segment = new Segment(block, this.state.snapshot.lsn);
     known.watch.addMarks(block, segment.marks);
-    // The scan costs more than the decoding: numbers and texts of few values come along for later.
-    const others = relation.attributes.map((attribute) => attribute.attnum).filter((attnum) => !this.attnums.includes(attnum) && !known.refused.has(attnum) && classOf(relation, attnum) !== null);
+    let kept = false;
     try {
-      yield* this.fill(segment, this.attnums, others);
-    } catch (error) {
-      known.watch.removeMarks(block, segment.marks);
-      throw error;
+      if (!(yield* this.buildElsewhere(segment, this.attnums, true))) {
+        // The scan costs more than the decoding: numbers and texts of few values come along for later.
+        const others = relation.attributes.map((attribute) => attribute.attnum).filter((attnum) => !this.attnums.includes(attnum) && !known.refused.has(attnum) && classOf(relation, attnum) !== null);
+        yield* this.fill(segment, this.attnums, others);
+      } else if (known.watch.unlistedAt > segment.lsn) {
+        // A commit that does not say what it changed came in between.
+        yield* this.readLoose(block);
+        return;
+      }
+      this.keep(segment);
+      kept = true;
+    } finally {
+      if (!kept) known.watch.removeMarks(block, segment.marks);
     }
-    // Another statement may have built it meanwhile.
-    const rival = known.segments[block];
-    if (rival) known.watch.removeMarks(block, rival.marks);
-    known.segments[block] = segment;
     yield* this.useSegment(segment);
+  }
+
+  private keep(segment: Segment): void {
+    const { known } = this;
+    // Another statement may have built it meanwhile.
+    const rival = known.segments[segment.block];
+    if (rival) known.watch.removeMarks(segment.block, rival.marks);
+    known.segments[segment.block] = segment;
+  }
+
+  /** Has the builder's thread read columns of a block into a segment. False: it is to be done here. */
+  private *buildElsewhere(segment: Segment, attnums: readonly number[], fresh: boolean): Generator<Pending, boolean> {
+    const { relation, known } = this;
+    const thread = this.store.thread;
+    if (!thread || !this.state.canWait) return false;
+    const row = rowColumns(relation, this.access);
+    if (attnums.some((attnum) => row[attnum - 1]!.type === null)) return false;
+    const others = fresh ? relation.attributes.map((attribute) => attribute.attnum).filter((attnum) => !attnums.includes(attnum) && !known.refused.has(attnum) && classOf(relation, attnum) !== null && row[attnum - 1]!.type !== null) : [];
+    const wanted = [...attnums, ...others].map((attnum, c) => ({ attnum, class: classOf(relation, attnum)!, maxTexts: c < attnums.length ? Infinity : CHEAP_TEXTS }));
+    let answer: BuildAnswer | undefined;
+    yield new Pending(
+      thread.build({ storage: relation.storage, block: segment.block, s: this.state.snapshot.lsn, row, wanted }).then((found) => void (answer = found), () => undefined),
+      'IO', 'DataFileRead',
+    );
+    if (!answer) return false;
+    const refused = answer.refused.find((attnum) => attnums.includes(attnum));
+    if (refused !== undefined) {
+      this.refusedAttnum = refused;
+      throw new NotColumnar();
+    }
+    if (fresh) {
+      // What commits marked meanwhile stays marked.
+      for (let slot = 0; slot < SEGMENT_ROWS; slot++) if (segment.marks[slot] !== CHANGED) segment.marks[slot] = answer.marks[slot]!;
+      segment.slots = answer.slots;
+    }
+    for (const column of answer.columns) segment.columns.set(column.attnum, unpackColumn(column));
+    return true;
   }
 
   /** Reads columns of a block into a segment: a new one, with the others that prove cheap, or a standing one (`others` null). */
@@ -238,7 +351,7 @@ class ViewBuilder {
       for (let c = 0; c < attnums.length; c++) if (!builders[c]!.abandoned) this.set(builders[c]!, slot, tuple, attnums[c]!);
     });
     attnums.forEach((attnum, c) => {
-      if (!builders[c]!.abandoned) segment.columns.set(attnum, builders[c]!.finish());
+      if (!builders[c]!.abandoned) segment.columns.set(attnum, builders[c]!.finish(segment.slots));
     });
   }
 
@@ -278,6 +391,7 @@ class ViewBuilder {
   }
 
   private *useSegment(segment: Segment): Generator<Pending, void> {
+    if (this.buildOnly) return;
     const { state, relation } = this;
     segment.used = this.store.tick();
     const { skip, changed, first } = this.summary(segment);
@@ -312,6 +426,7 @@ class ViewBuilder {
   }
 
   private *readLoose(block: number): Generator<Pending, void> {
+    if (this.buildOnly) return;
     const from = block * SEGMENT_ROWS;
     yield* this.scan(from, from + SEGMENT_ROWS - 1, (_rowId, tuple) => this.addLoose(tuple));
   }

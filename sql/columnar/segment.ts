@@ -8,7 +8,8 @@
 import type { Lsn } from '../../engine/ids.js';
 import type { Datum } from '../types/datum.js';
 import { Numeric } from '../types/numeric.js';
-import { makeDictionary, type Dictionary } from './dictionary.js';
+import type { PackedColumn } from './build-protocol.js';
+import { makeDictionary, unpackDictionary, type Dictionary } from './dictionary.js';
 import type { ColumnClass } from './column-class.js';
 
 export const SEGMENT_ROWS = 65536;
@@ -119,9 +120,11 @@ export class ColumnBuilder {
     if (value > this.max) this.max = value;
   }
 
-  finish(): ColumnVector {
+  /** `slots`: those that may be in use, where there are fewer than were asked for. */
+  finish(slots = this.slots): ColumnVector {
     const { columnClass, texts } = this;
-    let data: ColumnData = this.data;
+    let data: ColumnData = slots < this.slots ? this.data.slice(0, slots) : this.data;
+    const nulls = this.nulls && slots < this.slots ? this.nulls.slice(0, slots) : this.nulls;
     if (columnClass.kind === 'decimal' && this.min >= -2147483648 && this.max <= 2147483647) data = Int32Array.from(data);
     if (columnClass.kind === 'text') {
       if (texts.length <= 256) data = Uint8Array.from(data);
@@ -132,7 +135,22 @@ export class ColumnBuilder {
       this.max = Math.max(texts.length - 1, 1);
     }
     const dictionary = columnClass.kind === 'text' ? makeDictionary(texts) : null;
-    const bytes = data.byteLength + (this.nulls?.byteLength ?? 0) + (dictionary?.bytes ?? 0);
-    return { class: columnClass, data, nulls: this.nulls, min: this.min, max: this.max, dictionary, bytes };
+    const bytes = data.byteLength + (nulls?.byteLength ?? 0) + (dictionary?.bytes ?? 0);
+    return { class: columnClass, data, nulls, min: this.min, max: this.max, dictionary, bytes };
   }
+}
+
+/** In memory that threads share, so that handing it over copies nothing. */
+function shared<T extends ColumnData>(data: T): T {
+  const copy = new (data.constructor as new (buffer: SharedArrayBuffer) => T)(new SharedArrayBuffer(data.byteLength));
+  copy.set(data as never);
+  return copy;
+}
+
+export function packColumn(attnum: number, { class: of, data, nulls, min, max, dictionary, bytes }: ColumnVector): PackedColumn {
+  return { attnum, class: of, data: shared(data), nulls: nulls && shared(nulls), min, max, dictionary: dictionary && dictionary.pack(), bytes };
+}
+
+export function unpackColumn({ class: of, data, nulls, min, max, dictionary, bytes }: PackedColumn): ColumnVector {
+  return { class: of, data, nulls, min, max, dictionary: dictionary && unpackDictionary(dictionary), bytes };
 }

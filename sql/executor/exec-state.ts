@@ -40,6 +40,11 @@ export class ExecState {
     return this.interrupts.shouldYield() && this.uninterruptible === 0;
   }
 
+  /** Whether an operator may answer Pending now. */
+  get canWait(): boolean {
+    return this.uninterruptible === 0;
+  }
+
   /** Runs `work` so that nothing in it answers TIME_SLICE. */
   withoutYield<T>(work: () => T): T {
     this.uninterruptible++;

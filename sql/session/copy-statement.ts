@@ -8,6 +8,8 @@ import { itemFor, relationEntry } from '../analyzer/from-clause.js';
 import { lookupRelation, namesOf } from '../analyzer/names.js';
 import { ParseState } from '../analyzer/parse-state.js';
 import type { Attribute, Relation } from '../catalog/catalog.js';
+import { columnStore } from '../columnar/relation-columns.js';
+import { MIN_ROWS } from '../columnar/stage.js';
 import { binaryHeader, binaryTrailer } from '../copy/binary-tuples.js';
 import { copyIn } from '../copy/copy-in.js';
 import { headerLine, rowFormatter } from '../copy/copy-out.js';
@@ -76,6 +78,7 @@ async function copyFrom(session: Session, node: CopyStmt, options: CopyOptions, 
     breathe: () => session.breathe(),
   });
   await session.drainQuietly(startDueConstraints(transaction, session.context, session.interrupts));
+  if (count >= MIN_ROWS) columnStore(session.context.storage).loaded(relation, session.context);
   return count;
 }
 

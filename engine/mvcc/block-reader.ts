@@ -1,0 +1,51 @@
+/**
+ * Committed rows of a range of row ids, read by another thread from the state alone. The state must have
+ * applied everything up to `s`. What it cannot decide (a row that changed after `s`, or whose transaction is open) it
+ * says so, and the asker reads that row through the engine. Rows deleted after `s` are not among them: the asker
+ * knows from a ChangeWatch that was there before.
+ */
+import { readUint48 } from '../keycode.js';
+import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
+import type { Chunk, KeyValueStore } from '../kv/key-value-store.js';
+import { metaKey } from './applier.js';
+import { Flag, HEAP_KEY, ROW_HEADER, heapKey, stampOf, verifyRow, xidOf } from './row-format.js';
+
+const CHUNK_ROWS = 1024;
+
+export class BlockReader {
+  private readonly chunk: Chunk = { keys: [], values: [] };
+  private readonly lower = new Uint8Array(HEAP_KEY);
+  private readonly upper = new Uint8Array(HEAP_KEY);
+
+  constructor(private readonly kv: KeyValueStore) {}
+
+  /** Rows from..to (both included) in order; a null tuple is one that the engine must be asked for. Tuples are copies. */
+  read(storage: StorageId, from: RowId, to: RowId, s: Lsn, each: (rowId: RowId, tuple: Uint8Array | null) => void): void {
+    const { chunk, lower, upper, kv } = this;
+    kv.refresh();
+    const fates = this.fates();
+    for (let next: number = from; next <= to; ) {
+      chunk.keys.length = chunk.values.length = 0;
+      const count = kv.scan('heap', heapKey(lower, storage, next as RowId), heapKey(upper, storage, (to + 1) as RowId), false, CHUNK_ROWS, chunk);
+      for (let i = 0; i < count; i++) {
+        const key = chunk.keys[i]!;
+        const value = chunk.values[i]!;
+        const decided = value[0]! & Flag.provisional ? (fates.get(xidOf(value)) ?? Infinity) : stampOf(value);
+        if (decided <= s) verifyRow(value, key);
+        each(readUint48(key, 6) as RowId, decided <= s ? value.subarray(ROW_HEADER) : null);
+      }
+      if (count < CHUNK_ROWS) return;
+      next = readUint48(chunk.keys[count - 1]!, 6) + 1;
+    }
+  }
+
+  /** Commits of transactions that wrote ahead. */
+  private fates(): Map<Xid, Lsn> {
+    const found: Chunk = { keys: [], values: [] };
+    this.kv.scan('meta', metaKey('x', 0), metaKey('y', 0), false, Infinity, found);
+    return new Map(found.keys.flatMap((key, i): [Xid, Lsn][] => {
+      const lsn = readUint48(found.values[i]!, 0) as Lsn;
+      return lsn > 0 ? [[readUint48(key, 1) as Xid, lsn]] : [];
+    }));
+  }
+}
