@@ -7,7 +7,7 @@
 import { readUint48 } from '../keycode.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 import type { Chunk, KeyValueStore } from '../kv/key-value-store.js';
-import { metaKey } from './applier.js';
+import { metaKey } from './meta.js';
 import { Flag, HEAP_KEY, ROW_HEADER, heapKey, stampOf, verifyRow, xidOf } from './row-format.js';
 
 const CHUNK_ROWS = 1024;

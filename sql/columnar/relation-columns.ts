@@ -20,8 +20,8 @@ import type { BuildAnswer, RowColumn } from './build-protocol.js';
 import { BuildThread } from './build-thread.js';
 import { ABSENT, CHANGED, ColumnBuilder, LIVE, NotColumnar, SEGMENT_ROWS, Segment, unpackColumn, type ColumnVector } from './segment.js';
 
-/** Bytes of segments kept; what is read right now may go beyond it. */
-const MEMORY_BOUND = 1 << 30;
+/** Kilobytes of segments kept where the setting is not known. */
+const DEFAULT_KILOBYTES = 1 << 20;
 /** A segment with more changed rows than this is built anew when it can be. */
 const REBUILD_CHANGED = 2048;
 const FILL_ROWS = 1024;
@@ -85,7 +85,7 @@ export class ColumnStore {
       if (error instanceof NotColumnar && scan.refusedAttnum > 0) this.known(relation).refused.add(scan.refusedAttnum);
       throw error;
     } finally {
-      this.evict(relation.storage);
+      this.evict(relation.storage, state.context);
     }
   }
 
@@ -119,7 +119,7 @@ export class ColumnStore {
     } finally {
       snapshot.release();
       void transaction.rollback();
-      this.evict(relation.storage);
+      this.evict(relation.storage, context);
     }
   }
 
@@ -145,14 +145,15 @@ export class ColumnStore {
     return total;
   }
 
-  private evict(current: StorageId): void {
+  private evict(current: StorageId, { settings }: EvalContext): void {
+    const bound = kilobytes(settings.get('oxbow.column_memory')) * 1024;
     let { bytes } = this;
-    if (bytes <= MEMORY_BOUND) return;
+    if (bytes <= bound) return;
     const all: { storage: StorageId; known: RelationSegments; segment: Segment }[] = [];
     for (const [storage, known] of this.relations) for (const segment of known.segments) if (segment) all.push({ storage, known, segment });
     all.sort((a, b) => a.segment.used - b.segment.used);
     for (const { storage, known, segment } of all) {
-      if (bytes <= MEMORY_BOUND) break;
+      if (bytes <= bound) break;
       known.segments[segment.block] = undefined;
       known.watch.removeMarks(segment.block, segment.marks);
       bytes -= segment.bytes;
@@ -164,6 +165,13 @@ export class ColumnStore {
     this.relations.delete(storage);
     this.storage.unwatchChanges(storage);
   }
+}
+
+/** A memory setting as SHOW prints it ('1GB', '64MB', '100kB'). */
+function kilobytes(shown: string | undefined): number {
+  const found = /^(\d+)(kB|MB|GB|TB)?$/.exec(shown ?? '');
+  if (!found) return DEFAULT_KILOBYTES;
+  return Number(found[1]) * { kB: 1, MB: 1024, GB: 1 << 20, TB: 1 << 30 }[(found[2] ?? 'kB') as 'kB'];
 }
 
 export function classOf(relation: Relation, attnum: number): ColumnClass | null {
