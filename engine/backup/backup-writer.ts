@@ -77,6 +77,16 @@ export class Throttle {
   }
 }
 
+/** Begins a backup; when the server has it wait, says why. */
+export async function beginNoting(runtime: Runtime, remote: Remote, note: (text: string) => void): Promise<RemoteBegun> {
+  const cancel = runtime.clock.after(5000, () => note('waiting for transactions that had written more than 16 MB before the backup began'));
+  try {
+    return await remote.begin();
+  } finally {
+    cancel();
+  }
+}
+
 /** Stores what the restore needs besides the data, then the manifest, and lets the server forget the lease. */
 export async function finishBackup(writer: BackupWriter, remote: Remote, begun: RemoteBegun, what: Pick<Manifest, 'id' | 'kind' | 'parent' | 'dropped' | 'startedMicros'>): Promise<Manifest> {
   const { runtime, target, key } = writer;

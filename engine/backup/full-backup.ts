@@ -8,7 +8,7 @@ import { DatabaseError } from '../errors.js';
 import type { Runtime } from '../runtime.js';
 import { decodePart, encodePart } from './data-part.js';
 import { backupId, begunName, dataName, manifestName } from './layout.js';
-import { BackupWriter, Throttle, describe, finishBackup, storeLineage } from './backup-writer.js';
+import { BackupWriter, Throttle, beginNoting, describe, finishBackup, storeLineage } from './backup-writer.js';
 import type { BackupOptions } from './backup-writer.js';
 import { stateSize } from './manifest.js';
 import type { Manifest, ManifestObject } from './manifest.js';
@@ -72,7 +72,7 @@ export async function fullBackup(runtime: Runtime, target: Target, remote: Remot
     options.note(`going on with backup ${id} after ${taken.done.length} objects`);
   } else {
     const startedMicros = runtime.clock.nowMicros();
-    begun = { ...(await remote.begin()), startedMicros };
+    begun = { ...(await beginNoting(runtime, remote, options.note)), startedMicros };
     id = backupId(startedMicros, begun.mark.at, 'full');
     await storeLineage(runtime, target, begun);
     const name = begunName(id);

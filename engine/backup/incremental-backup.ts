@@ -7,7 +7,7 @@ import { DatabaseError } from '../errors.js';
 import type { Lsn } from '../ids.js';
 import { readBatchHeader } from '../log/batch.js';
 import type { Runtime } from '../runtime.js';
-import { BackupWriter, Throttle, finishBackup, storeLineage } from './backup-writer.js';
+import { BackupWriter, Throttle, beginNoting, finishBackup, storeLineage } from './backup-writer.js';
 import type { BackupOptions } from './backup-writer.js';
 import { ChangedKeys, remaining } from './changed-keys.js';
 import { encodePart } from './data-part.js';
@@ -26,7 +26,7 @@ const LOG_BYTES = 8 << 20;
 
 export async function incrementalBackup(runtime: Runtime, target: Target, remote: Remote, options: BackupOptions): Promise<Manifest> {
   const startedMicros = runtime.clock.nowMicros();
-  const begun = await remote.begin();
+  const begun = await beginNoting(runtime, remote, options.note);
   try {
     await storeLineage(runtime, target, begun);
     const history = await openHistory(target, options.key, begun.lineage.id);

@@ -129,7 +129,7 @@ class Loader {
     for (const [storage, info] of known) {
       const sum = this.sums.get(storage) ?? { count: 0, hash: new Uint32Array(4) };
       if (sum.count !== info.count || sum.hash.some((word, i) => word !== info.hash[i])) throw mismatch(manifest, `storage ${storage} has ${sum.count} rows where ${info.count} belong, or others`);
-      if (info.count > 0) sweepValues(this.kv, storage);
+      sweepValues(this.kv, storage);
     }
     this.kv.write((writer) => {
       for (const [storage, info] of known) {

@@ -232,3 +232,48 @@ test('a schedule takes full and incremental backups, removes old ones, and prove
   expect(await restoredValue(target, 'SELECT count(*) FROM t')).toBe(count);
   expect((await listed()).some(({ proven }) => proven !== null)).toBe(true);
 }, 90_000);
+
+test('incremental backups carry drops, truncations, large values and sequences; they need no archive while the log is there', async () => {
+  const target = join(scratch, 'incremental');
+  const server = await startTestServer();
+  const backup = (...flags: string[]): Promise<string> => oxbow('backup', '--url', urlOf(server), '--to', target, ...flags);
+  const refused = await runOxbow(['backup', '--url', urlOf(server), '--to', target, '--incremental']);
+  expect(refused.stderr).toContain('there is no backup to build on');
+  for (const text of [
+    'CREATE TABLE kept (id serial PRIMARY KEY, v text)',
+    `INSERT INTO kept (v) SELECT repeat(md5(i::text), 2000) FROM generate_series(1, 20) i`,
+    `INSERT INTO kept (v) SELECT 'small ' || i FROM generate_series(1, 5000) i`,
+    'CREATE TABLE dropped AS SELECT i FROM generate_series(1, 3000) i',
+    'CREATE TABLE emptied AS SELECT i FROM generate_series(1, 3000) i',
+    'CREATE INDEX gone ON kept (v) WHERE length(v) < 100',
+  ]) await query(server, text);
+  const full = await backup();
+  for (const text of [
+    'DROP TABLE dropped', 'TRUNCATE emptied', 'INSERT INTO emptied VALUES (7)', 'DROP INDEX gone', 'ALTER TABLE kept ADD COLUMN extra int DEFAULT 5', 'CREATE INDEX added ON kept (extra, id)',
+    'DELETE FROM kept WHERE id <= 5', `UPDATE kept SET v = repeat('new', 30000) WHERE id = 6`, `UPDATE kept SET extra = 6 WHERE id = 7`, `UPDATE kept SET v = 'short now' WHERE id = 8`,
+    `INSERT INTO kept (v) VALUES ('one more'), (repeat('big', 40000))`, 'CREATE TABLE born (b bytea)', `INSERT INTO born VALUES (convert_to(repeat('z', 70000), 'utf8'))`,
+  ]) await query(server, text);
+  const first = await backup('--incremental');
+  await query(server, `UPDATE kept SET v = v || '!' WHERE id BETWEEN 100 AND 110`);
+  await query(server, 'DELETE FROM born');
+  await backup('--incremental');
+  const nothing = await backup('--incremental');
+  const bytes = (printed: string): number => {
+    const [, number, unit] = /, ([\d.]+) (kB|MB) stored/.exec(printed)!;
+    return Number(number) * (unit === 'MB' ? 1024 : 1);
+  };
+  expect(bytes(first)).toBeLessThan(bytes(full));
+  expect(bytes(nothing)).toBeLessThan(20);
+  const digest = `SELECT (SELECT md5(string_agg(id || v || extra, ',' ORDER BY id)) || count(*) FROM kept) || (SELECT count(*) FROM emptied) || (SELECT count(*) FROM born) || (SELECT string_agg(indexname, ',' ORDER BY indexname) FROM pg_indexes WHERE schemaname = 'public')`;
+  const expected = await query(server, digest);
+  const directory = join(scratch, 'incremental-restored');
+  await oxbow('restore', '--from', target, '--data', directory);
+  expect(await oxbow('verify', '--data', directory)).toContain('sound');
+  await server.stop();
+  expect(await restoredValue(target, digest)).toBe(expected);
+  expect(await restoredValue(target, `INSERT INTO kept (v) VALUES ('next') RETURNING (id > 5022)::text`)).toBe('true');
+  const manifest = readdirSync(join(target, 'backups')).sort()[1]!;
+  rmSync(join(target, 'backups', manifest, 'manifest'));
+  const broken = await runOxbow(['verify', '--from', target]);
+  expect(broken.stdout).toContain('a backup that it builds on is missing');
+}, 120_000);
