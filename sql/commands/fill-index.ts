@@ -78,7 +78,7 @@ class IndexBuild {
       for (let rows = 0; ; ) {
         const filled = await settle(this.context, () => cursor.fill(block, FILL_ROWS));
         if (filled === 0) return;
-        this.addBlock(block);
+        await this.addRows(block);
         if (this.sorter.byteLength > RUN_BYTES) await this.writeRun();
         if ((rows += filled) >= ROWS_PER_TURN) {
           rows = 0;
@@ -91,13 +91,27 @@ class IndexBuild {
     }
   }
 
-  private addBlock(block: RowBlock): void {
+  /** A block whose long values are read first, some rows at a time. */
+  private async addRows(block: RowBlock): Promise<void> {
+    const { table, access, relation } = this;
+    table.codec.large ??= this.transaction.largeValues;
+    const columns = access.dependsOn ? [...access.dependsOn] : relation.attributes.map(({ attnum }) => attnum).filter((attnum) => attnum > 0);
+    for (let from = 0; from < block.length; ) {
+      const end = table.portion(columns, block.tuples, from, block.length);
+      const tuples = from === 0 && end === block.length ? block.tuples : block.tuples.slice(from, end);
+      for (let wait = table.load(columns, tuples, end - from); wait; wait = table.load(columns, tuples, end - from)) await this.context.wait(wait);
+      this.addBlock(block, from, end);
+      from = end;
+    }
+  }
+
+  private addBlock(block: RowBlock, from: number, end: number): void {
     const { access, table, sorter, index } = this;
     const checked = index.unique && !index.nullsNotDistinct;
     const only = access.dependsOn ? [...access.dependsOn] : null;
     const { codec } = table;
     let values: Datum[] = new Array<Datum>(table.types.length).fill(null);
-    for (let i = 0; i < block.length; i++) {
+    for (let i = from; i < end; i++) {
       const tuple = block.tuples[i]!;
       if (only) for (const attnum of only) values[attnum - 1] = codec.read(tuple, attnum - 1);
       else {
