@@ -5,15 +5,14 @@
  *            --> append + sync (durable)             --> visible to new snapshots, acknowledged
  *            --> applier (applied)                   --> overlay trimmed
  */
-import { DatabaseError, assert } from '../errors.js';
+import { DatabaseError } from '../errors.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 import { readUint48 } from '../keycode.js';
 import type { KeyValueStore } from '../kv/key-value-store.js';
-import { RecordKind, Section } from '../log/batch.js';
+import { RecordKind } from '../log/batch.js';
 import type { GroupCommit } from '../log/group-commit.js';
 import type { LogStore } from '../log/log-store.js';
 import { LockManager } from '../locks/lock-manager.js';
-import { LockClass, modeName } from '../locks/modes.js';
 import type { Runtime } from '../runtime.js';
 import type { Findings } from '../verify/findings.js';
 import { StateWalk } from '../verify/state-walk.js';
@@ -27,6 +26,7 @@ import { ChangeWatches } from './change-watch.js';
 import { SINGLE_RECORD_MAX, writeCommit, writeParts } from './commit-encoder.js';
 import { KeyCeilings } from './key-ceilings.js';
 import { LargeValues } from './large-values.js';
+import { listLocks } from './lock-listing.js';
 import { Staging } from './staging.js';
 import { PreparedTransactions } from './prepared.js';
 import type { RecoveredPrepared } from './prepared.js';
@@ -36,6 +36,7 @@ import { Retention } from './retention.js';
 import { Sequences } from './sequences.js';
 import { StorageInfo } from './storage-info.js';
 import { SessionState } from './session.js';
+import { logAbort, logReserve, logSums } from './system-records.js';
 import { TemporaryStore } from './temporary-store.js';
 import { EngineTransaction } from './transaction.js';
 import { VersionStore } from './version-store.js';
@@ -80,7 +81,6 @@ const TEMPORARY_BASE = 2 ** 47;
 /** How many xids and storage ids one reserve record covers. */
 const XID_RESERVE = 1 << 16;
 const STORAGE_RESERVE = 1 << 12;
-const SUMS_PER_RECORD = 4096;
 /** Parts of a large transaction wait for the log this often. */
 const PARTS_IN_FLIGHT = 8;
 /** A session that committed so often while nobody else did is alone: it is synced on this thread, which is the shortest way. */
@@ -258,15 +258,7 @@ export class Engine implements Storage {
   private reserve(): void {
     this.xidReserved = this.xidCounter + XID_RESERVE;
     this.storageReserved = this.storageCounter + STORAGE_RESERVE;
-    const builder = this.log.open();
-    const lsn = builder.beginRecord(RecordKind.system, 0, 0 as Xid);
-    builder.beginSection(Section.reserve);
-    builder.uint48(this.xidReserved);
-    builder.uint48(this.storageReserved);
-    builder.endSection();
-    builder.endRecord();
-    this.log.wrote(lsn);
-    this.log.flushSoon();
+    logReserve(this.log, this.xidReserved, this.storageReserved);
   }
 
   // ---- storages
@@ -529,32 +521,13 @@ export class Engine implements Storage {
 
   /** Says that what was loaded ahead under `xid` will never be true. */
   writeAbort(xid: Xid): Lsn {
-    const builder = this.log.open();
-    const lsn = builder.beginRecord(RecordKind.abort, 0, xid);
-    builder.endRecord();
-    this.log.wrote(lsn);
-    this.log.flushSoon();
-    return lsn;
+    return logAbort(this.log, xid);
   }
 
   /** The state's counts and hash sums as of an LSN before: a restore compares when it gets there. */
-  private writeSums({ at, storages }: StateSums): void {
+  private writeSums(sums: StateSums): void {
     if (this.log.failed || this.closing) return;
-    for (let from = 0; from < storages.length; from += SUMS_PER_RECORD) {
-      const builder = this.log.open();
-      const lsn = builder.beginRecord(RecordKind.system, 0, 0 as Xid);
-      builder.beginSection(Section.sums);
-      builder.uint48(at);
-      for (const { storage, count, hash } of storages.slice(from, from + SUMS_PER_RECORD)) {
-        builder.uint48(storage);
-        builder.float64(count);
-        for (const word of hash) builder.uint32(word);
-      }
-      builder.endSection();
-      builder.endRecord();
-      this.log.wrote(lsn);
-    }
-    this.log.flushSoon();
+    logSums(this.log, sums);
   }
 
   private becameDurable(batch: Uint8Array, durable: Lsn): void {
@@ -762,24 +735,7 @@ export class Engine implements Storage {
   }
 
   listLocks(): LockListing[] {
-    const listing: LockListing[] = [];
-    const none = 0 as Xid;
-    this.locks.forEachHeld((owner, tagA, tagB, mode) => {
-      // An owner's lock on itself only serves those who wait for its end: it is listed by xid below.
-      if (tagA % 8 !== LockClass.transaction)
-        listing.push({ ...describeTag(tagA, tagB), mode: modeName(tagA % 8, mode), granted: true, processId: owner.processId, virtualId: owner.virtualId, xid: owner.xid as Xid, blockerXid: none, waitStartMicros: 0 });
-    });
-    this.locks.forEachWait((wait) => {
-      const { owner, tagA, tagB, mode, startMicros } = wait;
-      const blockerXid = (this.locks.firstBlocker(wait)?.xid ?? 0) as Xid;
-      listing.push({ ...describeTag(tagA, tagB), mode: modeName(tagA % 8, mode), granted: false, processId: owner.processId, virtualId: owner.virtualId, xid: owner.xid as Xid, blockerXid, waitStartMicros: startMicros });
-    });
-    for (const [xid, { processId, virtualId }] of this.byXid)
-      listing.push({ kind: 'transaction', objectId: xid, subId: virtualId, keyKind: 0, mode: 'ExclusiveLock', granted: true, processId, virtualId, xid, blockerXid: none, waitStartMicros: 0 });
-    this.serializable.forEachRead(({ processId, virtualId }, xid, { storage, kind, rowId }) =>
-      listing.push({ kind: `read of ${kind}`, objectId: storage, subId: rowId, keyKind: 0, mode: 'SIReadLock', granted: true, processId, virtualId, xid, blockerXid: none, waitStartMicros: 0 }),
-    );
-    return listing;
+    return listLocks(this.locks, this.byXid, this.serializable);
   }
 
   stats(): EngineStats {
@@ -836,24 +792,3 @@ function messageBytes(transaction: EngineTransaction): number {
   for (const message of transaction.messages) bytes += message.content.length + message.prefix.length + 10;
   return bytes;
 }
-
-function describeTag(tagA: number, tagB: number): Pick<LockListing, 'kind' | 'objectId' | 'subId' | 'keyKind'> {
-  const lockClass = tagA % 8;
-  const objectId = Math.floor(tagA / 8);
-  switch (lockClass) {
-    case LockClass.row:
-      return { kind: 'row', objectId, subId: tagB, keyKind: 0 };
-    case LockClass.uniqueKey:
-      return { kind: 'unique key', objectId, subId: 0, keyKind: 0 };
-    case LockClass.table:
-      return { kind: 'table', objectId, subId: 0, keyKind: 0 };
-    case LockClass.advisory:
-      return { kind: 'advisory', objectId, subId: tagB % 0x100000000, keyKind: 1 };
-    case LockClass.advisoryPair:
-      return { kind: 'advisory', objectId, subId: tagB % 0x100000000, keyKind: 2 };
-    default:
-      assert(lockClass === LockClass.transaction, 'unknown lock class');
-      return { kind: 'transaction', objectId: 0, subId: tagB, keyKind: 0 };
-  }
-}
-

@@ -40,6 +40,9 @@ const SETTLE_SLICE = 500;
 /** What a transaction that writes ahead keeps in memory: little, so that its objects die young. */
 const KEPT_BYTES = 2 << 20;
 
+/** A snapshot of this command sees all of its transaction's writes. */
+export const ALL_COMMANDS = Number.MAX_SAFE_INTEGER as CommandId;
+
 interface Streamed {
   readonly lsn: Lsn;
   readonly writes: readonly Write[];

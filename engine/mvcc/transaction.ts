@@ -5,8 +5,7 @@
 import { DatabaseError, assert } from '../errors.js';
 import type { CommandId, Lsn, RowId, StorageId, SubId, Xid } from '../ids.js';
 import { FIXED_STORAGE_START, NO_XID } from '../ids.js';
-import { LONG_KEY, compareBytes, prefixSuccessor, readUint48 } from '../keycode.js';
-import type { Entry } from '../kv/key-value-store.js';
+import { LONG_KEY, prefixSuccessor } from '../keycode.js';
 import { NONE } from '../locks/lock-table.js';
 import type { LockOwner, Upgrade, Wait } from '../locks/lock-manager.js';
 import { EXCLUSIVE, LockClass, ROW_MODE, SHARED, TABLE_MODE } from '../locks/modes.js';
@@ -16,16 +15,18 @@ import type {
   TableLockMode, Transaction, TransactionOptions, WaitPolicy,
 } from '../storage.js';
 import { hashKey } from './key-hash.js';
+import { ALL_COMMANDS } from './staging.js';
 import type { Staged } from './staging.js';
+import { findLive } from './unique-probe.js';
 import type { Engine } from './engine.js';
 import { HeapScan } from './heap-scan.js';
 import type { RowResolver } from './heap-scan.js';
 import { IndexScan } from './index-scan.js';
-import { Flag, entryKey, hasLarge, killerOf, largeIds, storagePrefix } from './row-format.js';
+import { entryKey, hasLarge, largeIds } from './row-format.js';
 import type { Serializable } from '../serializable/serializable.js';
 import { TrackedIndexScan } from '../serializable/tracked-index-scan.js';
 import type { SessionState } from './session.js';
-import { FOREVER, Hit, NEVER } from './version-store.js';
+import { FOREVER, Hit } from './version-store.js';
 import type { OwnVersions, VersionStore } from './version-store.js';
 import { WriteSet } from './write-set.js';
 import type { IndexWrite, Write } from './write-set.js';
@@ -34,8 +35,6 @@ const LOCKED: RowLockResult = { kind: 'locked' };
 const DELETED: RowLockResult = { kind: 'deleted' };
 const SELF_MODIFIED: RowLockResult = { kind: 'self-modified' };
 const SKIPPED: RowLockResult = { kind: 'skipped' };
-const NO_BYTES = new Uint8Array(0);
-const ALL_COMMANDS = Number.MAX_SAFE_INTEGER as CommandId;
 
 interface Savepoint {
   readonly sub: SubId;
@@ -101,7 +100,6 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   private readonly importedLsn: Lsn | undefined;
   private tooOld = false;
   private readonly hit = new Hit();
-  private readonly sought: Entry = { key: NO_BYTES, value: NO_BYTES };
 
   constructor(
     private readonly engine: Engine,
@@ -546,15 +544,15 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     if (this.xid === NO_XID) this.assignXid();
     // Nobody else can see a temporary index, or one that this transaction made.
     const { ceilings } = this.engine;
-    if (this.engine.isTemporary(index)) return this.findLive(index, key, except) ?? 'free';
-    if (this.created.includes(index)) return ceilings.isBeyond(index, key) ? 'free' : (this.findLive(index, key, except) ?? 'free');
+    if (this.engine.isTemporary(index)) return findLive(this.engine, this, index, key, except) ?? 'free';
+    if (this.created.includes(index)) return ceilings.isBeyond(index, key) ? 'free' : (findLive(this.engine, this, index, key, except) ?? 'free');
     const owner = this.lockOwner();
     const tagA = index * 8 + LockClass.uniqueKey;
     const tagB = hashKey(key);
     const held = this.engine.locks.acquire(owner, tagA, tagB, EXCLUSIVE, true);
     if (held instanceof Pending) return held;
     if (ceilings.isBeyond(index, key)) return 'free';
-    const found = this.findLive(index, key, except);
+    const found = findLive(this.engine, this, index, key, except);
     if (!found) return 'free';
     // Only who inserted the key keeps it locked: whoever waits for a rival, or failed, must not block it.
     if (!this.wroteKey(index, key)) this.engine.locks.release(owner, tagA, tagB);
@@ -567,76 +565,6 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     const values: IndexWrite[] = [];
     own.entries.collect(key, prefixSuccessor(key), false, Infinity, [], values);
     return values.some((write) => write.payload !== undefined);
-  }
-
-  /** The row that has `key` now, own writes included; Pending while a rival that deletes it (or bulk-loads it) is undecided. */
-  private findLive(index: StorageId, key: Uint8Array, except: RowId | undefined): { rowId: RowId } | Pending | undefined {
-    const store = this.storeOf(index);
-    const own = this.writes.find(index);
-    const upper = prefixSuccessor(key);
-    const checked = new Set<number>();
-    let wait: Pending | undefined;
-    const consider = (entry: Uint8Array, live: boolean): { rowId: RowId } | undefined => {
-      const rowId = readUint48(entry, entry.length - 6) as RowId;
-      if (checked.has(rowId)) return undefined;
-      checked.add(rowId);
-      if (!live || rowId === except) return undefined;
-      const rival = this.engine.deleterOf(this, index, entry);
-      if (!rival) return { rowId };
-      wait ??= this.engine.locks.awaitOwner(this.lockOwner(), rival.lockOwner());
-      return undefined;
-    };
-    for (const tree of [own, store.overlay.find(index)]) {
-      if (!tree?.hasEntries) continue;
-      const keys: Uint8Array[] = [];
-      const values: IndexWrite[] = [];
-      tree.entries.collect(key, upper, false, Infinity, keys, values);
-      for (let i = 0; i < keys.length; i++) {
-        const found = consider(keys[i]!, values[i]!.payload !== undefined);
-        if (found) {
-          if (tree !== own) this.sawVersion(values[i]!.lsn);
-          return found;
-        }
-      }
-    }
-    const prefix = storagePrefix(index);
-    const chunk = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
-    const end = upper ? Buffer.concat([prefix, upper]) : storagePrefix(index + 1);
-    const from = Buffer.concat([prefix, key]);
-    // Mostly there is none: a seek costs less than a scan.
-    if (store.kv.seek('index', from, this.sought) && compareBytes(this.sought.key, end) < 0) store.kv.scan('index', from, end, false, 64, chunk);
-    for (let i = 0; i < chunk.keys.length; i++) {
-      const rival = this.engine.undecidedLoader(chunk.values[i]!, this);
-      if (rival) {
-        wait ??= this.engine.locks.awaitOwner(this.lockOwner(), rival.lockOwner());
-        continue;
-      }
-      const found = consider(chunk.keys[i]!.subarray(6), store.entryVisible(chunk.keys[i]!, chunk.values[i]!, NEVER, FOREVER, this.staged?.asOf(ALL_COMMANDS)));
-      if (found) return found;
-    }
-    return this.findDoomed(index, key, end, store, consider) ?? wait;
-  }
-
-  /** Entries that a transaction killed ahead of its end: live if it aborted, to be waited for while it runs. */
-  private findDoomed(index: StorageId, key: Uint8Array, end: Uint8Array, store: VersionStore, consider: (entry: Uint8Array, live: boolean) => { rowId: RowId } | undefined): { rowId: RowId } | Pending | undefined {
-    if (!store.mergesDead(index, FOREVER)) return undefined;
-    let wait: Pending | undefined;
-    const chunk = { keys: [] as Uint8Array[], values: [] as Uint8Array[] };
-    store.kv.scan('dead', Buffer.concat([storagePrefix(index), key]), end, false, 64, chunk);
-    for (let i = 0; i < chunk.keys.length; i++) {
-      const value = chunk.values[i]!;
-      const dead = chunk.keys[i]!;
-      const rival = (value[0]! & Flag.doomed) === 0 ? undefined : this.engine.running(killerOf(value));
-      const full = dead.subarray(0, dead.length - 6);
-      if (!store.entryVisible(full, value, readUint48(dead, dead.length - 6), FOREVER, this.staged?.asOf(ALL_COMMANDS))) continue;
-      if (rival && rival !== this) {
-        wait ??= this.engine.locks.awaitOwner(this.lockOwner(), rival.lockOwner());
-        continue;
-      }
-      const found = consider(full.subarray(6), true);
-      if (found) return found;
-    }
-    return wait;
   }
 
   // ---- savepoints
