@@ -9,6 +9,10 @@
  * `term` holds the leadership counter, where the log ended when it was closed (0 while it is open: a crash
  * leaves 0), and a CRC: damage to the last batches of a log that was closed is told from a torn tail by it.
  *
+ * What a killed process wrote and did not sync is whole in the kernel's cache and not on the disk: after an unclean
+ * end the last batches are written anew and synced before anybody relies on them. (Written, not only synced: after an
+ * fdatasync that failed the kernel takes the pages for clean.)
+ *
  * An fdatasync error is never retried (the kernel may have dropped the pages): it throws, and the
  * process must end.
  */
@@ -17,6 +21,7 @@ import type { Lsn } from '../ids.js';
 import type { FileHandle, Runtime } from '../runtime.js';
 import { crc32 } from './checksum.js';
 import { BATCH_HEADER, BATCH_MAGIC, BATCH_MAX, FIRST_LSN, batchFirstLsn, batchHash, readBatchHeader } from './batch.js';
+import type { BatchHeader } from './batch.js';
 import { NO_HASH } from './log-store.js';
 import type { AppendResult, Lead, LogStore, LogStoreStats, Tail } from './log-store.js';
 import { SEGMENT_HEADER, encodeSegmentHeader, readAll, readSegmentHeader, segmentName, segmentNumber, writeAll } from './segment.js';
@@ -86,7 +91,7 @@ export class FileLogStore implements LogStore {
     this.spares = [];
     this.findSegments();
     const unclean = this.segments.length > 0 && former.closedAt === 0;
-    if (this.segments.length > 0) this.recover();
+    if (this.segments.length > 0) this.recover(unclean);
     if (this.end < former.closedAt)
       throw corrupt(`the log ends at ${this.end}, but was closed at ${former.closedAt}: its last batches are damaged or missing`);
     this.writeTermFile(0);
@@ -136,7 +141,7 @@ export class FileLogStore implements LogStore {
   }
 
   /** Walks all batches, checks the chain, and finds where to go on. */
-  private recover(): void {
+  private recover(unclean: boolean): void {
     const first = this.segments[0]!;
     this.end = first.firstLsn;
     for (const [i, segment] of this.segments.entries()) {
@@ -152,6 +157,7 @@ export class FileLogStore implements LogStore {
         continue;
       }
       this.checkTorn(bytes, this.position);
+      if (unclean && this.syncs) this.secureTail(file, bytes);
       this.current = file;
     }
   }
@@ -167,6 +173,21 @@ export class FileLogStore implements LogStore {
       this.end = (this.end + header.byteLength) as Lsn;
       at += header.byteLength;
     }
+  }
+
+  /** Writes the batches of the last segment anew that the last one does not say are durable. */
+  private secureTail(file: FileHandle, bytes: Uint8Array): void {
+    let last: BatchHeader | undefined;
+    for (let at = SEGMENT_HEADER; at < this.position; at += last.byteLength) last = readBatchHeader(bytes, at)!;
+    if (!last) return;
+    let from = SEGMENT_HEADER;
+    for (;;) {
+      const header = readBatchHeader(bytes, from)!;
+      if (header.firstLsn + header.byteLength > last.durable) break;
+      from += header.byteLength;
+    }
+    writeAll(file, bytes.subarray(from, this.position), from);
+    this.timeSync(() => file.dataSyncSync());
   }
 
   /** Anything whole behind the tail means that the tail was synced once. */

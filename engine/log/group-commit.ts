@@ -98,7 +98,10 @@ export class GroupCommit {
     if (lsn < this.durable) return undefined;
     if (this.failure) return Promise.reject(this.failure);
     this.flushSoon();
-    return new Promise<void>((resolve, reject) => this.waiters.push({ lsn, resolve, reject }));
+    const until = new Promise<void>((resolve, reject) => this.waiters.push({ lsn, resolve, reject }));
+    // Who gave up waiting (a cancelled statement) does not hear of a failure; everybody hears of it by `onFailure`.
+    until.catch(() => undefined);
+    return until;
   }
 
   /** Resolves when everything written so far is durable. */

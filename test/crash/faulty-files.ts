@@ -147,6 +147,8 @@ class FaultyHandle implements FileHandle {
   dataSyncSync(): void {
     if (this.disk.failNextSync) {
       this.disk.failNextSync = false;
+      // As Linux does: what could not be written counts as clean from then on, and no later sync writes it.
+      this.file.dirty.clear();
       throw Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' });
     }
     const { file } = this;

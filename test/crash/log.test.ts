@@ -58,6 +58,20 @@ function damage(files: FaultyFiles, at: number, bytes: Uint8Array): void {
 }
 
 describe('the local log', () => {
+  it('secures what a process wrote and did not sync before the next one relies on it', async () => {
+    const files = new FaultyFiles();
+    const first = await openLog(files);
+    await first.append(1000);
+    files.failNextSync = true;
+    await expect(first.append(2000)).rejects.toThrow('EIO');
+    // The next process finds it in the kernel's cache, and says that it is durable ...
+    const second = await openLog(files);
+    expect(second.lsn).toBeGreaterThan(first.lsn);
+    // ... so the power must not take it away.
+    files.powerCut(seededRandom(7));
+    expect((await openLog(files)).lsn).toBe(second.lsn);
+  });
+
   it('has one CRC in both implementations', () => {
     const random = seededRandom(3);
     for (const length of [0, 1, 100, 5000]) {
