@@ -39,9 +39,11 @@ export interface ArchiveStatus {
 }
 
 const WATCH_MS = 250;
+const RESTART_MS = 1000;
 
 export class Archiver {
-  private readonly thread: Thread;
+  private thread: Thread;
+  private readonly data: ArchiveWorkerData;
   private readonly hold: Hold;
   private readonly durable: Float64Array;
   private stopWatching: () => void = () => undefined;
@@ -68,18 +70,31 @@ export class Archiver {
     this.hold = maintenance.holdLog(0 as Lsn);
     this.archivedLsn = 0 as Lsn;
     this.caughtUpMs = runtime.clock.monotonicMs();
-    this.thread = runtime.threads.start(compiledModule('engine/backup/archive-worker.js', import.meta.url), {
+    this.data = {
       target: options.target, environment: options.environment, key: options.key, timeoutMs: options.timeoutMs,
       logDirectory: `${directory}/log`, lineage: lineageOf(runtime, directory), durable: maintenance.durableCell,
-    } satisfies ArchiveWorkerData);
-    this.thread.onMessage((message) => this.receive(message as FromArchiver));
-    this.thread.onExit((code, error) => {
+    };
+    this.thread = this.start();
+    this.watch();
+  }
+
+  private start(): Thread {
+    const thread = this.runtime.threads.start(compiledModule('engine/backup/archive-worker.js', import.meta.url), this.data);
+    thread.onMessage((message) => this.receive(message as FromArchiver));
+    thread.onExit((code, error) => {
       this.stopped?.();
       if (this.stopping) return;
-      this.fenced = true;
-      this.onEvent('error', 'the archiver ended', { code, err: error });
+      // It finds by itself where to go on.
+      this.failures++;
+      this.lastError = error instanceof Error ? error.message : `exit code ${code}`;
+      this.onEvent('error', 'the archiver ended and is started again', { code, err: error });
+      this.runtime.clock.after(RESTART_MS, () => {
+        if (this.stopping) return;
+        this.thread = this.start();
+        for (let i = 0; i < this.flushed.length; i++) this.thread.post({ kind: 'flush' } satisfies ToArchiver);
+      });
     });
-    this.watch();
+    return thread;
   }
 
   private receive(message: FromArchiver): void {
