@@ -6,7 +6,7 @@
 import { DatabaseError } from '../errors.js';
 import type { Lsn } from '../ids.js';
 import type { Clock } from '../runtime.js';
-import { BatchBuilder, batchHash } from './batch.js';
+import { BATCH_MAX, BatchBuilder, batchHash } from './batch.js';
 import type { AppendResult, Lead, LogStore } from './log-store.js';
 
 /** A batch is closed when the next record might not fit; records are at most about 400 kB. */
@@ -61,10 +61,13 @@ export class GroupCommit {
     return this.failure !== undefined;
   }
 
-  /** The batch to write the next record into. Call `wrote` with the record's LSN afterwards. */
-  open(): BatchBuilder {
+  /**
+   * The batch to write the next record into, which takes `bytes`, or, where that is not known, less than half a batch. Call
+   * `wrote` with the record's LSN afterwards.
+   */
+  open(bytes?: number): BatchBuilder {
     if (this.failure) throw this.failure;
-    if (this.builder.byteLength > CLOSE_AT) this.close();
+    if (this.builder.byteLength > (bytes === undefined ? CLOSE_AT : BATCH_MAX - bytes)) this.close();
     return this.builder;
   }
 

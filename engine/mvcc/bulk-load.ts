@@ -21,10 +21,12 @@ import type { EngineTransaction } from './transaction.js';
 
 /** A record is written at this size. */
 const RECORD_BYTES = 192 << 10;
+/** Headers of a record with two sections. */
+const RECORD_OVERHEAD = 32;
 /** Rows larger than this go the usual way. */
 const ROW_MAX = 32 << 10;
 /** The loader waits while so much of its own is not in the log file: others' commits queue behind it. */
-const UNLOGGED_MAX = 1 << 20;
+const UNLOGGED_MAX = 2 << 20;
 /** And while so much waits for the applier. */
 const UNAPPLIED_MAX = 12 << 20;
 
@@ -129,7 +131,7 @@ export class BulkLoad implements BulkLoader {
     const { log, staging } = this.engine;
     log.checkRoom(bytes);
     const xid = staging.adoptLoad(transaction, this.storages, this.command);
-    const builder = log.open();
+    const builder = log.open(bytes + RECORD_OVERHEAD);
     const lsn = builder.beginRecord(RecordKind.provisional, 0, xid);
     if (rows.length > 0) {
       builder.beginSection(Section.rows);
@@ -160,6 +162,8 @@ export class BulkLoad implements BulkLoader {
 
   private wait(lsn: Lsn, until: (lsn: Lsn) => Promise<void> | undefined): Pending | undefined {
     const over = until(lsn);
+    // Whoever is cancelled before it waits does not hear of a failure; the process then ends anyway.
+    over?.catch(() => undefined);
     return over && new Pending(over, 'IO', 'WALWrite');
   }
 
