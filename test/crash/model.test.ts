@@ -152,7 +152,8 @@ class Run {
       return;
     }
     const client = this.pick(this.clients);
-    if (roll < 0.45) this.write(client);
+    if (roll < 0.02) await this.load(client);
+    else if (roll < 0.45) this.write(client);
     else if (roll < 0.6) this.checkScan(client);
     else if (roll < 0.7) this.checkIndex(client);
     else if (roll < 0.75) this.checkGet(client);
@@ -173,6 +174,25 @@ class Run {
       tx.advanceCommand();
       client.command++;
     }
+  }
+
+  /** Rows past the write set (bulk-load.ts): the transaction sees them when the loader has finished. */
+  private async load(client: Client): Promise<void> {
+    const { tx, command } = client;
+    const loader = tx.bulkLoader(this.table)!;
+    for (let n = this.below(150); n >= 0; n--) {
+      const value = this.value();
+      const tuple = bytes(value);
+      const rowId = loader.insert(this.table, tuple, tuple.length);
+      const key = encodeKey(keyOf(value));
+      loader.put(this.index, key, 0, key.length, rowId, payloadOf(value));
+      client.own.push({ rowId, value, command });
+      const wait = loader.pending();
+      if (wait) await this.engineDo(wait.until);
+    }
+    await this.engineDo(loader.finish());
+    tx.advanceCommand();
+    client.command++;
   }
 
   private value(): string {
