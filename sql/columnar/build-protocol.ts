@@ -33,7 +33,7 @@ export interface BuildRequest {
 export interface PackedColumn {
   readonly attnum: number;
   readonly class: ColumnClass;
-  readonly data: Int32Array | Float64Array | Uint8Array | Uint16Array;
+  readonly data: Int32Array | Float64Array | Uint8Array | Uint16Array | BigInt64Array;
   readonly nulls: Uint8Array | null;
   readonly min: number;
   readonly max: number;

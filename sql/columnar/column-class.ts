@@ -10,11 +10,16 @@ import { typmodPrecision, typmodScale } from '../types/numeric-type.js';
 export type ColumnClass =
   /** int2, int4, date, oid (Int32Array or Float64Array for oid); int8 and timestamps while exact in a double (wide). */
   | { readonly kind: 'int'; readonly wide: boolean }
+  /** int8 of which some are beyond 2^53, as 64-bit integers: kernels take them as datums. */
+  | { readonly kind: 'big' }
   | { readonly kind: 'float' }
   /** numeric(p,s) with p <= 15: value * 10^scale, exact in a double. */
   | { readonly kind: 'decimal'; readonly scale: number }
   | { readonly kind: 'bool' }
   | { readonly kind: 'text' };
+
+/** What a type alone says; `big` is found out by its values. */
+export type DeclaredClass = Exclude<ColumnClass, { readonly kind: 'big' }>;
 
 const NARROW = new Set([21, 23, 1082]);
 const WIDE = new Set([20, 26, 1083, 1114, 1184]);
@@ -25,7 +30,7 @@ const BOOL = 16;
 /** Decimal digits that a double holds exactly. */
 const MAX_PRECISION = 15;
 
-export function columnClass(typeOid: number, typmod: number): ColumnClass | null {
+export function columnClass(typeOid: number, typmod: number): DeclaredClass | null {
   if (NARROW.has(typeOid)) return { kind: 'int', wide: false };
   if (WIDE.has(typeOid)) return { kind: 'int', wide: true };
   if (FLOATS.has(typeOid)) return { kind: 'float' };

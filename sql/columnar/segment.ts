@@ -18,7 +18,7 @@ export const LIVE = 0;
 export const CHANGED = 1;
 export const ABSENT = 2;
 
-export type ColumnData = Int32Array | Float64Array | Uint8Array | Uint16Array;
+export type ColumnData = Int32Array | Float64Array | Uint8Array | Uint16Array | BigInt64Array;
 
 export interface ColumnVector {
   readonly class: ColumnClass;
@@ -59,6 +59,8 @@ export class NotColumnar extends Error {}
 export class ColumnBuilder {
   private data: Int32Array | Float64Array | Uint8Array;
   private nulls: Uint8Array | null = null;
+  /** Instead of `data`, from the first value on that a double does not hold. */
+  private big: BigInt64Array | null = null;
   private min = Infinity;
   private max = -Infinity;
   private readonly codes: Map<string, number> | null;
@@ -98,6 +100,8 @@ export class ColumnBuilder {
       case 'bool':
         this.data[slot] = value === true ? 1 : 0;
         return;
+      case 'big':
+        throw new NotColumnar();
       case 'float':
         this.data[slot] = value as number;
         return;
@@ -108,6 +112,12 @@ export class ColumnBuilder {
         return;
       }
       case 'int':
+        if (this.big || typeof value === 'bigint') {
+          if (!columnClass.wide || (typeof value !== 'bigint' && !Number.isSafeInteger(value))) throw new NotColumnar();
+          this.big ??= BigInt64Array.from(this.data, (number) => BigInt(number));
+          this.big[slot] = BigInt(value as bigint | number);
+          return;
+        }
         if (typeof value !== 'number' || !Number.isFinite(value)) throw new NotColumnar();
         this.number(slot, value);
         return;
@@ -123,8 +133,12 @@ export class ColumnBuilder {
   /** `slots`: those that may be in use, where there are fewer than were asked for. */
   finish(slots = this.slots): ColumnVector {
     const { columnClass, texts } = this;
-    let data: ColumnData = slots < this.slots ? this.data.slice(0, slots) : this.data;
     const nulls = this.nulls && slots < this.slots ? this.nulls.slice(0, slots) : this.nulls;
+    if (this.big) {
+      const data = this.big.slice(0, slots);
+      return { class: { kind: 'big' }, data, nulls, min: -Infinity, max: Infinity, dictionary: null, bytes: data.byteLength + (nulls?.byteLength ?? 0) };
+    }
+    let data: ColumnData = slots < this.slots ? this.data.slice(0, slots) : this.data;
     if (columnClass.kind === 'decimal' && this.min >= -2147483648 && this.max <= 2147483647) data = Int32Array.from(data);
     if (columnClass.kind === 'text') {
       if (texts.length <= 256) data = Uint8Array.from(data);

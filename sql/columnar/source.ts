@@ -68,7 +68,7 @@ export class Source {
     let max = -Infinity;
     for (const view of this.views) {
       const found = view.columns[column]!;
-      if (found.class === null) return { min: -Infinity, max: Infinity };
+      if (found.class === null || found.class.kind === 'big') return { min: -Infinity, max: Infinity };
       if (found.min < min) min = found.min;
       if (found.max > max) max = found.max;
     }
@@ -81,7 +81,8 @@ export class Source {
 
   /** Class that all views share; null when one of them holds plain datums. */
   classOf(column: number): ColumnClass | null {
-    return this.views.some((view) => view.columns[column]!.class === null) ? null : (this.views[0]?.columns[column]!.class ?? null);
+    if (this.views.some((view) => view.columns[column]!.class === null)) return null;
+    return this.views.find((view) => view.columns[column]!.class!.kind === 'big')?.columns[column]!.class ?? this.views[0]?.columns[column]!.class ?? null;
   }
 
   /** The column in the row `i` of the running kernel. */
@@ -90,6 +91,10 @@ export class Source {
     const data = this.array(kernel, 'data', column);
     const found = this.classOf(column);
     if (found === null) return anyValue(kernel.once(`any${column}`, 'v', () => `${data}[i]`), type);
+    if (found.kind === 'big') {
+      const at = `${kernel.outside(integerAt, 'f')}(${data}, ${this.array(kernel, 'nulls', column)}, i)`;
+      return anyValue(kernel.once(`any${column}`, 'v', () => at), type);
+    }
     const nulls = this.hasNulls(column) ? this.array(kernel, 'nulls', column) : null;
     const isNull = nulls && kernel.once(`null${column}`, 'u', () => `${nulls} !== null && ${nulls}[i] === 1`);
     const { min, max } = this.bounds(column);
@@ -215,6 +220,15 @@ export class Source {
     const dictionary = kernel.viewArray('dictionaries', column);
     return { table, tables, index: `(${nulls} !== null && ${nulls}[i] === 1 ? ${dictionary}.length : ${data}[i])` };
   }
+}
+
+/** An int8 as a datum; of a view in which all are in a double's range, or one in which some are not. */
+function integerAt(data: BigInt64Array | Float64Array, nulls: Uint8Array | null, i: number): Datum {
+  if (nulls !== null && nulls[i] === 1) return null;
+  const value = data[i]!;
+  if (typeof value === 'number') return value + 0;
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
 }
 
 function internAt(interner: Interner): (refs: Int32Array, dictionary: Dictionary, code: number) => number {
