@@ -375,6 +375,8 @@ export interface Transaction {
   /** 0 until the first write. */
   readonly xid: Xid;
   assignXid(): Xid;
+  /** Which xids were running, and the next one, when the snapshot was taken that the whole transaction reads at; undefined before, and at READ COMMITTED. */
+  readonly snapshotXids: { readonly next: Xid; readonly active: readonly Xid[] } | undefined;
   /** READ COMMITTED: a new snapshot. Otherwise the transaction's, with the current command. */
   takeSnapshot(): Snapshot;
   latestSnapshot(): Snapshot;

@@ -127,6 +127,9 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     }
   }
 
+  /** See Transaction. */
+  snapshotXids: { readonly next: Xid; readonly active: readonly Xid[] } | undefined;
+
   get inSavepoint(): boolean {
     return this.savepoints.length > 0;
   }
@@ -157,6 +160,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
       lsn = this.importedLsn ?? this.engine.snapshotLsn(this.session);
       if (this.isolation !== 'read committed') {
         this.fixedLsn = lsn;
+        this.snapshotXids = this.engine.xidBounds();
         if (this.isolation === 'serializable') this.serializable = this.engine.serializable.begin(this, lsn, this.readOnly);
       }
     }

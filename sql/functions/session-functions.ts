@@ -119,7 +119,7 @@ interface SnapshotText {
 }
 
 function snapshotNow(context: EvalContext): SnapshotText {
-  const { next, active } = context.storage.xidBounds();
+  const { next, active } = context.transaction.snapshotXids ?? context.storage.xidBounds();
   const running = new Set<number>(active);
   // One above the last that has ended; the own one is not listed, as in PostgreSQL.
   let xmax: number = next;

@@ -34,7 +34,7 @@ export function random(seed: number): (below: number) => number {
 
 async function connected(options: WorkloadOptions): Promise<pg.Client> {
   for (let attempt = 0; ; attempt++) {
-    const client = new pg.Client({ host: '127.0.0.1', port: await options.port(), user: 'postgres', database: 'postgres' });
+    const client = new pg.Client({ host: '127.0.0.1', port: await options.port(), user: 'postgres', database: 'postgres', connectionTimeoutMillis: 10_000 });
     client.on('error', () => undefined);
     try {
       await client.connect();

@@ -100,4 +100,14 @@ export const LOCK_SPECS: readonly Spec[] = [
     },
     permutations: ['ab a0 a1 a2 a3 a4 a6 a7 b1 ac a8 a9 at', 'b2 b4 b5 ad', 'b3'],
   },
+  ...(['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'] as const).map((level): Spec => ({
+    name: `pg_current_snapshot over a transaction at ${level}`, setup: TABLE,
+    sessions: {
+      a: { setup: [`BEGIN ISOLATION LEVEL ${level}`], steps: {
+        a1: "SELECT set_config('x.snapshot', pg_current_snapshot()::text, true) IS NOT NULL", a2: "SELECT current_setting('x.snapshot') = pg_current_snapshot()::text", a3: 'INSERT INTO lk VALUES (5, 50)',
+        a4: 'SELECT pg_visible_in_snapshot(pg_current_xact_id(), pg_current_snapshot())', ad: 'DELETE FROM lk WHERE id = 1 RETURNING xmin::text <> pg_current_xact_id()::text, xmin::text::int > 2', ac: 'COMMIT' } },
+      b: { steps: { b1: 'UPDATE lk SET v = v + 1 WHERE id = 2', b2: 'UPDATE lk SET v = v + 1 WHERE id = 3' } },
+    },
+    permutations: ['a1 a2 b1 a2 b2 a2 ac', 'a1 a3 a4 ad ac'],
+  })),
 ];

@@ -219,6 +219,9 @@ class ModifyTable {
     }
   }
 
+  /** xmin of the row version that is being changed. */
+  private changedXmin = 0;
+
   /** UPDATE or DELETE of the row whose id the source carries. */
   private *change(batch: Batch, row: number): Generator<Pending, void> {
     const { compiled, state } = this;
@@ -244,12 +247,14 @@ class ModifyTable {
         if (again === null) return;
         source = again;
         tuple = version.tuple;
+        this.changedXmin = version.xmin;
         break;
       }
       case 'locked': {
         const version = yield* waitFor(() => this.writer.access.fetch(transaction, state.snapshot, rowId));
         if (!version) return;
         tuple = version.tuple;
+        this.changedXmin = version.xmin;
         break;
       }
     }
@@ -322,7 +327,8 @@ class ModifyTable {
     frame.row = row;
     frame.values = values;
     frame.otherValues = proposed;
-    frame.systemValues = [null, rowId, this.state.transaction.xid, 0, this.compiled.node.operation === 'delete' ? this.state.transaction.xid : 0, 0, this.relation.oid];
+    const { xid } = this.state.transaction;
+    frame.systemValues = this.compiled.node.operation === 'delete' ? [null, rowId, this.changedXmin, 0, xid, 0, this.relation.oid] : [null, rowId, xid, 0, 0, 0, this.relation.oid];
     this.results.push(returning.map((expr) => expr(frame)));
   }
 }
