@@ -1,6 +1,7 @@
 /** The production Runtime: Node's clock, crypto randomness, node:fs and worker_threads. */
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
+import * as os from 'node:os';
 import { Worker, parentPort, workerData } from 'node:worker_threads';
 import type { Clock, FileHandle, FileSystem, Processes, RandomSource, Runtime, Thread, Threads } from './runtime.js';
 
@@ -199,4 +200,15 @@ export function compiledModule(path: string, from: string): URL {
   const marker = Math.max(from.lastIndexOf('/engine/'), from.lastIndexOf('/sql/'));
   const root = from.slice(0, marker).replace(/\/dist$/, '');
   return new URL(`${root}/dist/${path}`);
+}
+
+/** Has the calling thread give way to others (Linux; elsewhere nothing happens): for threads whose work can wait. `nice`: 1 to 19. */
+export function lowerThreadPriority(nice: number): void {
+  try {
+    // On Linux a thread has a priority of its own, under its thread id.
+    const tid = Number(fs.readlinkSync('/proc/thread-self').split('/').pop());
+    if (tid > 0) os.setPriority(tid, nice);
+  } catch {
+    // It runs as the others do.
+  }
 }

@@ -4,7 +4,7 @@
  */
 import type { Lsn } from '../ids.js';
 import { SegmentReader } from '../log/segment-reader.js';
-import { nodeRuntime, workerContext } from '../runtime-node.js';
+import { lowerThreadPriority, nodeRuntime, workerContext } from '../runtime-node.js';
 import type { ArchiveWorkerData, FromArchiver, ToArchiver } from './archive-protocol.js';
 import { Fenced, LogWriter } from './log-writer.js';
 import { openTarget } from './target.js';
@@ -14,6 +14,7 @@ const PIECE_BYTES = 16 << 20;
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 60_000;
 
+lowerThreadPriority(5);
 const runtime = nodeRuntime();
 const context = workerContext<ArchiveWorkerData, ToArchiver, FromArchiver>();
 const { data } = context;

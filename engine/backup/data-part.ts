@@ -9,11 +9,11 @@ export interface PartHead {
   readonly next: RemoteCursor | null;
 }
 
-export function encodePart(head: PartHead, bytes: Uint8Array): Buffer {
+export function encodePart(head: PartHead, ...bytes: readonly Uint8Array[]): Buffer {
   const json = Buffer.from(JSON.stringify(head));
   const length = Buffer.alloc(4);
   length.writeUInt32LE(json.length);
-  return Buffer.concat([length, json, bytes]);
+  return Buffer.concat([length, json, ...bytes]);
 }
 
 export function decodePart(raw: Uint8Array): { head: PartHead; bytes: Uint8Array } {

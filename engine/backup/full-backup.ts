@@ -20,7 +20,10 @@ interface Begun extends RemoteBegun {
   readonly startedMicros: number;
 }
 
+/** Of an object, at least. */
 const PART_BYTES = 4 << 20;
+/** Asked for at once: the server answers others in between. */
+const READ_BYTES = 1 << 20;
 
 /** The newest unfinished full backup of this lineage whose lease the server still keeps. */
 async function unfinished(target: Target, remote: Remote, key: Uint8Array | undefined): Promise<{ id: string; begun: Begun; done: ManifestObject[]; cursor: RemoteCursor | null | undefined } | undefined> {
@@ -81,10 +84,20 @@ export async function fullBackup(runtime: Runtime, target: Target, remote: Remot
   }
   const total = stateSize(begun.mark).bytes;
   const throttle = new Throttle(runtime, options.maxRate);
+  let gathered: Uint8Array[] = [];
+  let bytes = 0;
+  let entries = 0;
   while (cursor !== null) {
-    const part = await remote.read(begun.lease, cursor, PART_BYTES);
-    await writer.store(dataName(id, writer.objects.length), encodePart({ entries: part.entries, next: part.next }, part.bytes), part.entries);
+    const part = await remote.read(begun.lease, cursor, READ_BYTES);
+    gathered.push(part.bytes);
+    bytes += part.bytes.length;
+    entries += part.entries;
     cursor = part.next;
+    if (bytes >= PART_BYTES || cursor === null) {
+      await writer.store(dataName(id, writer.objects.length), encodePart({ entries, next: part.next }, ...gathered), entries);
+      gathered = [];
+      bytes = entries = 0;
+    }
     done += part.bytes.length;
     options.progress(done, Math.max(total, done));
     await throttle.took(part.bytes.length);

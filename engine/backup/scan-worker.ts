@@ -3,10 +3,11 @@ import { DatabaseError } from '../errors.js';
 import type { Lsn, StorageId } from '../ids.js';
 import { LmdbKeyValueStore } from '../kv/lmdb.js';
 import { SegmentReader } from '../log/segment-reader.js';
-import { nodeRuntime, workerContext } from '../runtime-node.js';
+import { lowerThreadPriority, nodeRuntime, workerContext } from '../runtime-node.js';
 import type { FromScanner, ScanWorkerData, ToScanner } from './scan-protocol.js';
 import { StateScan } from './state-scan.js';
 
+lowerThreadPriority(10);
 const context = workerContext<ScanWorkerData, ToScanner, FromScanner>();
 const kv = new LmdbKeyValueStore({ path: context.data.statePath });
 const log = new SegmentReader(nodeRuntime(), context.data.logDirectory);

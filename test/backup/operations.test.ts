@@ -204,7 +204,7 @@ test.each(['drop', 'refuse'] as const)('an archive that is away: the log is boun
   await until('the archive to come back', async () => (await metric(server, 'oxbow_archive_lag_bytes')) === 0);
   await until('commits', () => query(server, "INSERT INTO t VALUES (0, 'after')").then(() => true, () => false));
   if (policy === 'drop') {
-    expect(await metric(server, 'oxbow_archive_gaps_total')).toBe(1);
+    expect(await metric(server, 'oxbow_archive_gaps_total')).toBeGreaterThanOrEqual(1);
     const checked = await runOxbow(['verify', '--from', target]);
     expect(checked.stdout).toMatch(/PROBLEM log: the archived log has a gap from 0\/[0-9A-F]+ to 0\/[0-9A-F]+/);
     expect(checked.code).toBe(1);
