@@ -72,7 +72,7 @@ function change(session: Session, portal: Portal, short: ShortPlan): ShortOutcom
   try {
     const execution = new ShortExecution(new ExecState(session.context, portal.params, transaction, snapshot, session.interrupts), (found) => (row = found));
     const count = short.run(execution);
-    const wait = count instanceof Pending ? count : session.driver.floor();
+    const wait = count instanceof Pending ? count : floorOf(session, row);
     if (!wait) return { count: count as number, row };
     waits = true;
     return waitAndRun(session, short, execution, count, wait, () => row).finally(() => snapshot.release());
@@ -81,13 +81,21 @@ function change(session: Session, portal: Portal, short: ShortPlan): ShortOutcom
   }
 }
 
+/**
+ * The wait before what was found may leave. A change that returns no row tells nothing of it: its commit will wait, together with
+ * those of all who queue for the same row. Waiting here, a hot row would be changed once per sync.
+ */
+function floorOf(session: Session, row: readonly Datum[] | null): Pending | undefined {
+  return row === null ? undefined : session.driver.floor();
+}
+
 async function waitAndRun(session: Session, short: ShortPlan, execution: ShortExecution, first: number | Pending, wait: Pending, row: () => readonly Datum[] | null): Promise<ShortOutcome> {
   let count = first;
   let pending: Pending | undefined = wait;
   while (pending) {
     await session.wait(pending);
     if (count instanceof Pending) count = short.run(execution);
-    pending = count instanceof Pending ? count : session.driver.floor();
+    pending = count instanceof Pending ? count : floorOf(session, row());
   }
   return { count: count as number, row: row() };
 }

@@ -10,6 +10,8 @@ export const FILE_POINTS = ['log write', 'log written', 'log sync', 'log synced'
 
 export type FaultCommand =
   | { readonly full: boolean }
+  /** Each sync of the log takes so many milliseconds more. */
+  | { readonly slowSyncMs: number }
   /** The state is not synced any more, so the log is not trimmed. */
   | { readonly keepLog: boolean }
   | { readonly at: FaultPoint; readonly count: number; readonly action: 'kill' | 'EIO' | 'ENOSPC' }

@@ -4,6 +4,7 @@
  * answered by "ok"; arguments are the server's.
  *
  *     { full: true }                        the disk is full: files cannot grow, nothing is free
+ *     { slowSyncMs: n }                     each sync of the log takes so much longer
  *     { keepLog: true }                     checkpoints do nothing, and no log is trimmed
  *     { at: point, count: n, action }       at the n-th passage of the point: kill | EIO | ENOSPC
  *
@@ -19,6 +20,7 @@ import type { FaultCommand, FaultPoint } from './fault-points.js';
 
 let full = false;
 let keepLog = false;
+let slowSyncMs = 0;
 let armed: { readonly at: FaultPoint; left: number; readonly action: 'kill' | 'EIO' | 'ENOSPC' } | null = null;
 
 const failure = (code: string): Error => Object.assign(new Error(`${code}: injected`), { code });
@@ -59,11 +61,13 @@ class FaultyHandle implements FileHandle {
   }
   dataSyncSync(): void {
     if (this.kind === 'log') pass('log sync');
+    if (this.kind === 'log' && slowSyncMs > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, slowSyncMs);
     this.inner.dataSyncSync();
     if (this.kind === 'log') pass('log synced');
   }
   async dataSync(): Promise<void> {
     if (this.kind === 'log') pass('log sync');
+    if (this.kind === 'log' && slowSyncMs > 0) await new Promise((resolve) => setTimeout(resolve, slowSyncMs));
     await this.inner.dataSync();
     if (this.kind === 'log') pass('log synced');
   }
@@ -138,6 +142,7 @@ const runtime: Runtime = { ...base, files: faultyFiles(base.files), threads: { s
 
 process.on('message', (command: FaultCommand) => {
   if ('full' in command) ({ full } = command);
+  else if ('slowSyncMs' in command) ({ slowSyncMs } = command);
   else if ('keepLog' in command) ({ keepLog } = command);
   else armed = command.at === null ? null : { at: command.at, left: command.count, action: command.action };
   process.send!('ok');

@@ -1,0 +1,46 @@
+/** 50 clients on one hot row while each sync of the log takes long: they share syncs, for a row's lock is released before its commit is on disk. */
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { FaultCommand } from '../crash/fault-points.js';
+import { startTestServer, type TestServer } from '../harness/server.js';
+
+const SLOW_MS = 100;
+const CLIENTS = 50;
+const EACH = 4;
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer({ faulty: true });
+}, 30_000);
+afterAll(() => server?.kill());
+
+async function connect(): Promise<pg.Client> {
+  const client = new pg.Client({ host: '127.0.0.1', port: server.port, user: 'postgres', database: 'postgres' });
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+test('50 clients on one hot row with a slow fsync', { timeout: 60_000 }, async () => {
+  const setup = await connect();
+  await setup.query('CREATE TABLE hot (id int PRIMARY KEY, v int); INSERT INTO hot VALUES (1, 0)');
+  const clients = await Promise.all(Array.from({ length: CLIENTS }, connect));
+  await server.command({ slowSyncMs: SLOW_MS } satisfies FaultCommand);
+  const started = performance.now();
+  let updated = 0;
+  await Promise.all(clients.map(async (client) => {
+    for (let i = 0; i < EACH; i++) {
+      const { rowCount } = await client.query('UPDATE hot SET v = v + 1 WHERE id = 1');
+      updated += rowCount!;
+    }
+  }));
+  const tookMs = performance.now() - started;
+  await server.command({ slowSyncMs: 0 } satisfies FaultCommand);
+  expect(updated).toBe(CLIENTS * EACH);
+  expect((await setup.query('SELECT v FROM hot')).rows).toEqual([{ v: CLIENTS * EACH }]);
+  // One sync a commit would be 200 * 100 ms.
+  expect(tookMs).toBeLessThan((CLIENTS * EACH * SLOW_MS) / 4);
+  console.log(`${CLIENTS * EACH} updates of one row in ${Math.round(tookMs)} ms with syncs of ${SLOW_MS} ms`);
+  await Promise.all(clients.map((client) => client.end()));
+  await setup.end();
+});
