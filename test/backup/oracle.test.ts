@@ -56,7 +56,8 @@ test(`restored states are the oracle's (OXBOW_SEED=${seed}, ${targets} targets)`
   expect(present.items).toEqual(model.items);
   process.stderr.write(`${present.number} transactions, ${workload.marks.length} marks; seed ${seed}\n`);
 
-  const marks = workload.marks.filter(({ atLeast, atMost }) => atLeast > first && atMost <= present.number);
+  // Behind the last commit there is no telling that a time was reached.
+  const marks = workload.marks.filter(({ atLeast, atMost }) => atLeast > first && atMost < present.number);
   for (let i = 0; i < targets; i++) {
     const restored = join(scratch, `restored-${i}`);
     let flags: string[];
