@@ -51,6 +51,7 @@ export class Archiver {
   private stopped: (() => void) | undefined;
   private stopping = false;
   private archivedLsn: Lsn;
+  private readonly startLsn: number;
   private caughtUpMs: number;
   private objects = 0;
   private bytes = 0;
@@ -69,6 +70,7 @@ export class Archiver {
     // Until the thread says how far the archive is, nothing goes.
     this.hold = maintenance.holdLog(0 as Lsn);
     this.archivedLsn = 0 as Lsn;
+    this.startLsn = this.durable[0]!;
     this.caughtUpMs = runtime.clock.monotonicMs();
     this.data = {
       target: options.target, environment: options.environment, key: options.key, timeoutMs: options.timeoutMs,
@@ -128,28 +130,33 @@ export class Archiver {
     }
   }
 
+  /** Where the log begins that waits; while the archive was not reached since the start, what came since then. */
+  private get waitingFrom(): number {
+    return this.archivedLsn > 0 ? this.archivedLsn : this.startLsn;
+  }
+
   /** Keeps the waiting log within its bound. */
   private watch(): void {
     const { maintenance } = this.storage;
     const { maxLagBytes, policy } = this.options;
     const durable = this.durable[0]!;
     if (this.archivedLsn >= durable) this.caughtUpMs = this.runtime.clock.monotonicMs();
-    const over = this.archivedLsn > 0 && durable - this.archivedLsn > maxLagBytes;
+    const over = durable - this.waitingFrom > maxLagBytes;
     if (policy === 'drop' && over) this.hold.lsn = Math.max(this.hold.lsn, durable - maxLagBytes) as Lsn;
     if (policy === 'refuse') {
       maintenance.refuseCommits = over
-        ? new DatabaseError('53100', 'commits are refused: too much of the log waits for the archive', { detail: `${durable - this.archivedLsn} bytes wait; the bound is ${maxLagBytes}.`, hint: 'See to the archive target, or start with another --archive-max-lag or --archive-policy drop.' })
+        ? new DatabaseError('53100', 'commits are refused: too much of the log waits for the archive', { detail: `${durable - this.waitingFrom} bytes wait; the bound is ${maxLagBytes}.`, hint: 'See to the archive target, or start with another --archive-max-lag or --archive-policy drop.' })
         : undefined;
     }
     this.stopWatching = this.runtime.clock.after(WATCH_MS, () => this.watch());
   }
 
   status(): ArchiveStatus {
-    const lagBytes = this.archivedLsn === 0 ? 0 : Math.max(0, this.durable[0]! - this.archivedLsn);
+    const lagBytes = Math.max(0, this.durable[0]! - this.waitingFrom);
     return {
       archivedLsn: this.archivedLsn,
       lagBytes,
-      lagSeconds: lagBytes === 0 && this.archivedLsn > 0 ? 0 : (this.runtime.clock.monotonicMs() - this.caughtUpMs) / 1000,
+      lagSeconds: lagBytes === 0 ? 0 : (this.runtime.clock.monotonicMs() - this.caughtUpMs) / 1000,
       objects: this.objects,
       bytes: this.bytes,
       failures: this.failures,

@@ -277,3 +277,18 @@ test('incremental backups carry drops, truncations, large values and sequences; 
   const broken = await runOxbow(['verify', '--from', target]);
   expect(broken.stdout).toContain('a backup that it builds on is missing');
 }, 120_000);
+
+test('an archive that was never there since the start: the log is bounded too, and the alert is raised', async () => {
+  const parent = join(scratch, 'never');
+  writeFileSync(parent, 'no directory');
+  const server = await startTestServer({ args: ['--archive', join(parent, 'target'), '--archive-timeout', '100ms', '--archive-max-lag', '20MB', ...(await opsPort())] });
+  await query(server, 'CREATE TABLE t (i int, v text)');
+  for (let i = 0; i < 25; i++) await query(server, "INSERT INTO t SELECT i, repeat('x', 2000) FROM generate_series(1, 1500) i");
+  await until('the alert', async () => (await metric(server, 'oxbow_archive_alert')) === 1);
+  await query(server, 'CHECKPOINT');
+  await until('the log to be let go', async () => {
+    await query(server, 'CHECKPOINT');
+    return readdirSync(join(server.directory, 'log')).filter((name) => name.endsWith('.log')).length <= 4;
+  });
+  await server.stop();
+}, 90_000);
