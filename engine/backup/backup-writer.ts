@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { DatabaseError } from '../errors.js';
 import type { Lsn } from '../ids.js';
 import type { Runtime } from '../runtime.js';
-import { lineageName, manifestName, pieceName } from './layout.js';
+import { backupPrefix, lineageName, manifestName, pieceName, writerName } from './layout.js';
 import { FORMAT } from './manifest.js';
 import type { Manifest, ManifestObject } from './manifest.js';
 import type { Remote, RemoteBegun } from './remote.js';
@@ -30,6 +30,7 @@ export class BackupWriter {
   readonly objects: ManifestObject[] = [];
   private readonly flying = new Set<Promise<void>>();
   private failure: unknown;
+  private claimed = 0;
 
   constructor(readonly runtime: Runtime, readonly target: Target, readonly key: Uint8Array | undefined) {}
 
@@ -50,10 +51,27 @@ export class BackupWriter {
     this.objects[at] = describe(name, object, raw.length, entries);
   }
 
+  /** Claims the backup for this process; false when another was quicker. */
+  async claim(id: string, number: number): Promise<boolean> {
+    const name = writerName(id, number);
+    this.claimed = number;
+    return (await this.target.putIfAbsent(name, await seal(name, Buffer.from(this.runtime.processes.identity()), { random: this.runtime.random, key: undefined }))) === 'stored';
+  }
+
+  /** Raises when another process has taken the backup over. */
+  async checkClaim(id: string): Promise<void> {
+    if (this.claimed > 0 && (await writersOf(this.target, id)) > this.claimed) throw new DatabaseError('55000', `backup ${id} was taken over by another process`);
+  }
+
   async settle(): Promise<void> {
     await Promise.all(this.flying);
     if (this.failure !== undefined) throw this.failure;
   }
+}
+
+/** The highest claim on a backup. */
+export async function writersOf(target: Target, id: string): Promise<number> {
+  return Math.max(0, ...(await target.list(backupPrefix(id))).map(({ name }) => Number(/\/owner-(\d+)$/.exec(name)?.[1] ?? 0)));
 }
 
 export function describe(name: string, object: Uint8Array, rawBytes: number, entries: number): ManifestObject {
@@ -96,6 +114,7 @@ export async function finishBackup(writer: BackupWriter, remote: Remote, begun: 
     format: FORMAT, ...what, lineage: begun.lineage, lsn: begun.mark.at, logFrom: begun.logFrom, mark: begun.mark,
     finishedMicros: runtime.clock.nowMicros(), encrypted: key !== undefined, objects: writer.objects,
   };
+  await writer.checkClaim(what.id);
   await storeManifest(runtime, target, manifest, key);
   await remote.end(begun.lease);
   return manifest;

@@ -7,8 +7,8 @@
 import { DatabaseError } from '../errors.js';
 import type { Runtime } from '../runtime.js';
 import { decodePart, encodePart } from './data-part.js';
-import { backupId, begunName, dataName, manifestName } from './layout.js';
-import { BackupWriter, Throttle, beginNoting, describe, finishBackup, storeLineage } from './backup-writer.js';
+import { backupId, backupPrefix, begunName, dataName, manifestName } from './layout.js';
+import { BackupWriter, Throttle, beginNoting, describe, finishBackup, storeLineage, writersOf } from './backup-writer.js';
 import type { BackupOptions } from './backup-writer.js';
 import { stateSize } from './manifest.js';
 import type { Manifest, ManifestObject } from './manifest.js';
@@ -22,11 +22,14 @@ interface Begun extends RemoteBegun {
 
 /** Of an object, at least. */
 const PART_BYTES = 4 << 20;
+/** Between taking an interrupted backup over and going on with it. */
+const TAKEOVER_MS = 2000;
 /** Asked for at once: the server answers others in between. */
 const READ_BYTES = 1 << 20;
 
 /** The newest unfinished full backup of this lineage whose lease the server still keeps. */
-async function unfinished(target: Target, remote: Remote, key: Uint8Array | undefined): Promise<{ id: string; begun: Begun; done: ManifestObject[]; cursor: RemoteCursor | null | undefined } | undefined> {
+async function unfinished(writer: BackupWriter, remote: Remote): Promise<{ id: string; begun: Begun; done: ManifestObject[]; cursor: RemoteCursor | null | undefined } | undefined> {
+  const { target, key } = writer;
   const byId = new Map<string, string[]>();
   for (const { name } of await target.list('backups/')) {
     const id = name.split('/')[1]!;
@@ -43,18 +46,23 @@ async function unfinished(target: Target, remote: Remote, key: Uint8Array | unde
       if (error instanceof Error && /lease/.test(error.message)) continue;
       throw error;
     }
+    // Whoever began it may only be slow: it is told to stop, and has the time to finish what it was about to.
+    if (!(await writer.claim(id, (await writersOf(target, id)) + 1))) continue;
+    await new Promise<void>((resolve) => writer.runtime.clock.after(TAKEOVER_MS, resolve));
+    const now = (await target.list(backupPrefix(id))).map(({ name }) => name);
+    if (now.includes(manifestName(id))) continue;
     const done: ManifestObject[] = [];
     let cursor: RemoteCursor | null | undefined;
     for (;;) {
       const name = dataName(id, done.length);
-      const data = names.includes(name) ? await target.get(name) : undefined;
+      const data = now.includes(name) ? await target.get(name) : undefined;
       if (!data) break;
       const { head, bytes } = decodePart(await unseal(name, data, key));
       done.push(describe(name, data, bytes.length, head.entries));
       cursor = head.next;
     }
     // What was stored out of order is taken anew.
-    for (const name of names) if (/\/data-/.test(name) && !done.some((object) => object.name === name)) await target.delete(name);
+    for (const name of now) if (/\/data-/.test(name) && !done.some((object) => object.name === name)) await target.delete(name);
     return { id, begun, done, cursor };
   }
   return undefined;
@@ -62,10 +70,10 @@ async function unfinished(target: Target, remote: Remote, key: Uint8Array | unde
 
 export async function fullBackup(runtime: Runtime, target: Target, remote: Remote, options: BackupOptions): Promise<Manifest> {
   const { key } = options;
-  const taken = await unfinished(target, remote, key);
+  const writer = new BackupWriter(runtime, target, key);
+  const taken = await unfinished(writer, remote);
   let begun: Begun;
   let id: string;
-  const writer = new BackupWriter(runtime, target, key);
   let cursor: RemoteCursor | null | undefined;
   let done = 0;
   if (taken) {
@@ -81,6 +89,7 @@ export async function fullBackup(runtime: Runtime, target: Target, remote: Remot
     const name = begunName(id);
     if ((await target.putIfAbsent(name, await seal(name, Buffer.from(JSON.stringify(begun)), { random: runtime.random, key }))) === 'exists')
       throw new DatabaseError('55000', `backup ${id} exists`);
+    await writer.claim(id, 1);
   }
   const total = stateSize(begun.mark).bytes;
   const throttle = new Throttle(runtime, options.maxRate);

@@ -5,6 +5,7 @@
  *     log/LINEAGE/owner/EPOCH             claimed by each archiver that begins; a higher one fences the lower
  *     log/LINEAGE/FROM-TO-EPOCH           batches of the log in [FROM, TO)
  *     backups/ID/begun                    what an unfinished backup needs to be taken up again
+ *     backups/ID/owner-0001               claimed by each process that writes it; a higher one fences the lower
  *     backups/ID/data-000000              entries of the state, in key order
  *     backups/ID/manifest                 written last: a backup without one is not there
  *     backups/ID/proven-MICROS            a verification restored it
@@ -44,6 +45,7 @@ export function parseOwner(name: string): number | undefined {
 export const backupPrefix = (id: string): string => `backups/${id}/`;
 export const manifestName = (id: string): string => `backups/${id}/manifest`;
 export const begunName = (id: string): string => `backups/${id}/begun`;
+export const writerName = (id: string, number: number): string => `backups/${id}/owner-${String(number).padStart(4, '0')}`;
 export const dataName = (id: string, number: number): string => `backups/${id}/data-${String(number).padStart(6, '0')}`;
 export const provenName = (id: string, micros: number): string => `backups/${id}/proven-${String(micros).padStart(17, '0')}`;
 

@@ -292,3 +292,18 @@ test('an archive that was never there since the start: the log is bounded too, a
   });
   await server.stop();
 }, 90_000);
+
+test('of two backups at once into one target at most one completes, and what is complete is whole', async () => {
+  const target = join(scratch, 'twice');
+  const server = await startTestServer();
+  await query(server, 'CREATE TABLE t AS SELECT i, repeat(md5(i::text), 20) AS v FROM generate_series(1, 30000) i');
+  const first = runOxbow(['backup', '--url', urlOf(server), '--to', target, '--max-rate', '4']);
+  await until('the first to begin', () => existsSync(join(target, 'backups')) && readdirSync(target, { recursive: true }).some((name) => String(name).includes('data-')));
+  const second = runOxbow(['backup', '--url', urlOf(server), '--to', target, '--max-rate', '4']);
+  const ended = await Promise.all([first, second]);
+  expect(ended.filter(({ code }) => code === 0).length).toBeLessThanOrEqual(1);
+  await oxbow('backup', '--url', urlOf(server), '--to', target);
+  expect(await oxbow('verify', '--from', target)).not.toContain('PROBLEM');
+  expect(await restoredValue(target, 'SELECT count(*) FROM t')).toBe('30000');
+  await server.stop();
+}, 90_000);
