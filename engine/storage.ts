@@ -401,6 +401,8 @@ export interface Transaction {
   noteReplaced(from: StorageId, to: StorageId): void;
   /** Whether this transaction itself changed rows of the storage. */
   changed(storage: StorageId): boolean;
+  /** By how many rows its own writes change what the snapshot counts; undefined: not known without reading. */
+  ownCount(storage: StorageId, snapshot: Snapshot): number | undefined;
   get(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined | Pending;
   /** As `get`, for a row asked for by its key: it may be kept in memory. */
   getOne(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined | Pending;

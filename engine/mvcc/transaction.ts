@@ -233,6 +233,18 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     return this.writes.find(storage) !== undefined || this.staged?.storages.has(storage) === true;
   }
 
+  ownCount(storage: StorageId, snapshot: Snapshot): number | undefined {
+    if (this.staged?.storages.has(storage)) return undefined;
+    let count = 0;
+    for (const newest of this.writes.find(storage)?.rows.values() ?? []) {
+      let own: typeof newest | undefined = newest;
+      while (own && own.command >= snapshot.command) own = own.older;
+      if (own?.tuple && own.born) count++;
+      else if (own && !own.tuple && !own.born) count--;
+    }
+    return count;
+  }
+
   /** Whether reads of the storage by this snapshot are registered: not catalogs, not temporary tables. */
   private tracks(storage: StorageId, snapshot: Snapshot): boolean {
     return snapshot.kind === 'at' && storage < FIXED_STORAGE_START && !this.serializable!.safe;

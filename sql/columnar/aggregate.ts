@@ -345,6 +345,8 @@ function wholeCount({ node, stage, having }: AggregatePlan, state: ExecState): n
   if (!node.aggs.every((agg) => agg.star && agg.filter === null && state.catalog.proc(agg.func)?.proname === 'count')) return undefined;
   const relation = state.catalog.relation(stage.node.relation)!;
   // A serializable transaction's reads leave a trace; this one reads nothing.
-  if (state.transaction.isolation === 'serializable' || state.snapshot.kind !== 'at' || state.transaction.changed(relation.storage)) return undefined;
-  return state.context.storage.exactCount(relation.storage, state.snapshot);
+  if (state.transaction.isolation === 'serializable' || state.snapshot.kind !== 'at') return undefined;
+  const committed = state.context.storage.exactCount(relation.storage, state.snapshot);
+  const own = committed === undefined ? undefined : state.transaction.ownCount(relation.storage, state.snapshot);
+  return own === undefined ? undefined : committed! + own;
 }

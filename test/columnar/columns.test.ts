@@ -180,6 +180,16 @@ test('count(*) of a whole table is exact beside own and foreign changes', async 
   await writer.query('begin');
   await writer.query('delete from facts where id <= 100');
   expect(await count(writer)).toBe(69900);
+  await writer.query("insert into facts (id, price, day, kind) select 500000 + g, 1, date '2000-01-01', 'OWN' from generate_series(1, 50) g");
+  await writer.query('savepoint s');
+  await writer.query('update facts set price = price + 1 where id > 500020');
+  await writer.query('delete from facts where id > 500040 or id = 101');
+  expect(await count(writer)).toBe(69939);
+  await writer.query('rollback to s');
+  expect(await count(writer)).toBe(69950);
+  await writer.query('update facts set small = 3 where id > 500010');
+  await writer.query('delete from facts where id > 500000');
+  expect(await count(writer)).toBe(69900);
   expect(await count(client)).toBe(70000);
   await writer.query('commit');
   expect(await count(writer)).toBe(69900);
