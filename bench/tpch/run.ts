@@ -7,6 +7,8 @@
  * after the load (cold columns) and the median of the others.
  *
  *   npm run bench:tpch -- --scale 1 --rounds 3 --queries 1,6 --timeout 120
+ *
+ * With `--duckdb` (needs `pip install duckdb`) DuckDB runs the same queries afterwards, with one thread and with two.
  */
 import { spawnSync } from 'node:child_process';
 import { createReadStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -28,6 +30,7 @@ const { values } = parseArgs({
     queries: { type: 'string', default: Array.from({ length: 22 }, (_, i) => i + 1).join(',') },
     /** Seconds after which a query counts as failed. */
     timeout: { type: 'string', default: '120' },
+    duckdb: { type: 'boolean', default: false },
   },
 });
 const TABLES = ['region', 'nation', 'part', 'supplier', 'partsupp', 'customer', 'orders', 'lineitem'] as const;
@@ -57,6 +60,24 @@ async function timed(client: pg.Client, sql: string): Promise<{ ms: number; answ
   const began = performance.now();
   const outcome = await run(client, sql);
   return { ms: performance.now() - began, answer: JSON.stringify(outcome.rows), failed: outcome.error ? `${outcome.error.code}: ${outcome.error.message}` : null };
+}
+
+/** DuckDB alone on the machine, after the servers have answered. */
+function compareDuckdb(results: readonly { readonly query: number; readonly runs: Record<string, number[]>; readonly failed: string | null }[]): void {
+  const answered = results.filter(({ failed }) => failed === null);
+  const ran = spawnSync('python3', [join(here, 'duckdb-times.py'), data, join(here, 'schema.sql'), join(here, 'queries'), String(rounds), ...answered.map(({ query }) => String(query))], { encoding: 'utf8' });
+  if (ran.status !== 0) throw new Error(`DuckDB is needed (pip install duckdb): ${ran.stderr}`);
+  const medians = JSON.parse(ran.stdout) as Record<string, [number, number]>;
+  console.log('\n| query | DuckDB, 1 thread, ms | DuckDB, 2 threads, ms | Oxbow, ms | DuckDB (1) / Oxbow | DuckDB (2) / Oxbow |\n|--:|--:|--:|--:|--:|--:|');
+  const logs = [0, 0];
+  for (const { query, runs } of answered) {
+    const own = median(runs.Oxbow!);
+    const [one, two] = medians[query]!;
+    logs[0]! += Math.log(one / own);
+    logs[1]! += Math.log(two / own);
+    console.log(`| ${query} | ${one.toFixed(1)} | ${two.toFixed(1)} | ${own.toFixed(1)} | ${(one / own).toFixed(2)} | ${(two / own).toFixed(2)} |`);
+  }
+  console.log(`\nGeometric mean: DuckDB with one thread / Oxbow = ${Math.exp(logs[0]! / answered.length).toFixed(2)}, with two = ${Math.exp(logs[1]! / answered.length).toFixed(2)}`);
 }
 
 const directory = mkdtempSync(join(tmpdir(), 'oxbow-tpch-'));
@@ -116,6 +137,7 @@ try {
     }
     console.log(`\nGeometric mean of ${counted} queries: PostgreSQL / Oxbow = ${Math.exp(logs / counted).toFixed(2)}`);
     for (const client of Object.values(clients)) await client.end();
+    if (values.duckdb) compareDuckdb(results);
   } finally {
     await oxbow.stop();
   }
