@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { spawn } from 'node:child_process';
 import pg from 'pg';
-import { cell, heading, LAST_CORE, median, note, SERVERS, withServers, type ServerName } from './servers.js';
+import { cell, cpuSeconds, heading, LAST_CORE, median, note, SERVERS, withServers, type ServerName } from './servers.js';
 
 const { values } = parseArgs({
   options: { rows: { type: 'string', default: '1000000' }, inserts: { type: 'string', default: '200' }, rounds: { type: 'string', default: '2' }, core: { type: 'string', default: LAST_CORE } },
@@ -44,8 +44,10 @@ const STEPS: readonly { readonly name: string; run(client: pg.Client, port: numb
   },
 ];
 
-await withServers(async ({ ports }) => {
+await withServers(async (pair) => {
+  const { ports } = pair;
   const seconds = STEPS.map(() => ({ PostgreSQL: [] as number[], Oxbow: [] as number[] }));
+  const cpu = STEPS.map(() => ({ PostgreSQL: [] as number[], Oxbow: [] as number[] }));
   for (let round = 0; round < rounds; round++) {
     const clients = {} as Record<ServerName, pg.Client>;
     for (const name of SERVERS) {
@@ -55,8 +57,10 @@ await withServers(async ({ ports }) => {
     }
     for (let step = 0; step < STEPS.length; step++) {
       for (const name of SERVERS) {
+        const used = cpuSeconds(pair, name);
         const began = performance.now();
         await STEPS[step]!.run(clients[name], ports[name]);
+        cpu[step]![name].push(cpuSeconds(pair, name) - used);
         seconds[step]![name].push((performance.now() - began) / 1000);
         note(`round ${round + 1}/${rounds} ${STEPS[step]!.name} ${name}: ${seconds[step]![name].at(-1)!.toFixed(2)} s`);
       }
@@ -65,7 +69,7 @@ await withServers(async ({ ports }) => {
   }
   const show = (value: number): string => value.toFixed(2);
   console.log(heading(`${rounds} rounds`));
-  console.log('| work | PostgreSQL 16 s: median (min-max) | Oxbow s: median (min-max) | Oxbow / PostgreSQL, as speed |');
-  console.log('|---|--:|--:|--:|');
-  STEPS.forEach(({ name }, step) => console.log(`| ${name} | ${cell(seconds[step]!.PostgreSQL, show)} | ${cell(seconds[step]!.Oxbow, show)} | ${(median(seconds[step]!.PostgreSQL) / median(seconds[step]!.Oxbow)).toFixed(2)} |`));
+  console.log('| work | PostgreSQL 16 s: median (min-max) | Oxbow s: median (min-max) | Oxbow / PostgreSQL, as speed | CPU s, PostgreSQL | CPU s, Oxbow |');
+  console.log('|---|--:|--:|--:|--:|--:|');
+  STEPS.forEach(({ name }, step) => console.log(`| ${name} | ${cell(seconds[step]!.PostgreSQL, show)} | ${cell(seconds[step]!.Oxbow, show)} | ${(median(seconds[step]!.PostgreSQL) / median(seconds[step]!.Oxbow)).toFixed(2)} | ${show(median(cpu[step]!.PostgreSQL))} | ${show(median(cpu[step]!.Oxbow))} |`));
 });

@@ -1,6 +1,6 @@
 /** PostgreSQL 16 and Oxbow, both with fsync on, side by side; pgbench against either; figures in cells. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { runCommand } from '../../test/harness/command.js';
@@ -41,6 +41,36 @@ export async function withServers(work: (pair: Pair) => Promise<void>): Promise<
 /** Pins this process, when it is the client itself, and all of its threads. After the servers have started: they would inherit it. */
 export function pinClient(core: string): void {
   spawnSync('taskset', ['-a', '-c', '-p', core, String(process.pid)]);
+}
+
+/** CPU seconds that a server has used so far, all threads and child processes; NaN where there is no /proc. Tells more than the clock on a machine with other work. */
+export function cpuSeconds({ postgres, oxbow }: Pair, name: ServerName): number {
+  const pid = name === 'Oxbow' ? oxbow.process.pid! : postgres.pid;
+  try {
+    const own = statOf(pid);
+    let ticks = own.own + own.ended;
+    if (name === 'PostgreSQL') for (const entry of readdirSync('/proc')) if (/^\d+$/.test(entry)) ticks += childTicks(entry, pid);
+    return ticks / 100;
+  } catch {
+    return NaN;
+  }
+}
+
+function childTicks(entry: string, parent: number): number {
+  try {
+    const { parent: found, own } = statOf(Number(entry));
+    return found === parent ? own : 0;
+  } catch {
+    // gone meanwhile
+    return 0;
+  }
+}
+
+/** Clock ticks of a process, and of its children that have ended. */
+function statOf(pid: number): { parent: number; own: number; ended: number } {
+  const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ').map(Number);
+  return { parent: fields[1]!, own: fields[11]! + fields[12]!, ended: fields[13]! + fields[14]! };
 }
 
 /** Runs pgbench pinned to a core. Answers what it printed. */
