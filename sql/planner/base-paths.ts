@@ -5,7 +5,7 @@ import { BTREE_AM } from '../catalog/catalog.js';
 import { indexAccess } from '../access/index-access.js';
 import { rowCompilerOf } from '../executor/row-compiler.js';
 import { BLOCK_SIZE } from './cost-settings.js';
-import { KERNEL_SHARE, lookupCost, readsColumns, rowOperatorCost } from './column-costs.js';
+import { COLUMN_SCAN, fetchCost, KERNEL_SHARE, lookupCost, readsColumns, rowOperatorCost } from './column-costs.js';
 import { exprsCost, makeCost, widthOf } from './cost.js';
 import { equalExpr } from '../analyzer/tree-walk.js';
 import { conjuncts } from './logical.js';
@@ -15,7 +15,7 @@ import { addPath, type Path, type SameValue } from './path.js';
 import type { Cost, IndexCondition, ParamBinding, SortKey } from './plan-node.js';
 import type { Planner } from './planner-state.js';
 import { mapDeep } from './query-vars.js';
-import { relationRows, selectivity, selectivityOf, variableStats } from './selectivity.js';
+import { relationRows, selectivityOf, variableStats } from './selectivity.js';
 
 interface BaseRelation {
   readonly planner: Planner;
@@ -58,7 +58,7 @@ function seqScan(base: BaseRelation): void {
   const perRow = cost.cpuTuple + exprsCost(quals, planner);
   const columns = !(entry.kind === 'relation' && entry.sample) && readsColumns(relation, output, base.rows, planner);
   if (columns) planner.columnar = true;
-  const total = (columns ? KERNEL_SHARE * perRow * base.rows : cost.seqPage * base.pages + perRow * base.rows) + cost.penalty('enable_seqscan');
+  const total = (columns ? COLUMN_SCAN + KERNEL_SHARE * perRow * base.rows : cost.seqPage * base.pages + perRow * base.rows) + cost.penalty('enable_seqscan');
   addPath(rel.paths, {
     node: { kind: 'SeqScan', varno: rel.varno, relation: relation.oid, output, filter: quals, sample: entry.kind === 'relation' ? entry.sample : null, cost: makeCost(cost.penalty('enable_seqscan'), total, rel.rows, base.width) },
     order: [], required: 0, params: [], enforced: [],
@@ -208,18 +208,9 @@ function indexPath(
   };
 }
 
+/** As clauselist_selectivity: two bounds on one column are a range, also where they are parameters. */
 function selectivityOfConditions(match: Match, base: BaseRelation): number {
-  const { planner, rows } = base;
-  let result = 1;
-  for (const qual of match.used) {
-    const plain = qual.kind === 'OpExpr' && qual.args.some((arg) => arg.kind === 'Param' && arg.paramKind === 'exec') ? paramSelectivity(qual, base) : selectivity(qual, planner);
-    result *= plain;
-  }
-  return Math.max(result, 1 / Math.max(1, rows) / 10);
-}
-
-function paramSelectivity(qual: Extract<Expr, { kind: 'OpExpr' }>, base: BaseRelation): number {
-  return selectivity(qual, base.planner);
+  return Math.max(selectivityOf(match.used, base.planner), 1 / Math.max(1, base.rows) / 10);
 }
 
 function indexCost(base: BaseRelation, index: Index, match: Match, fraction: number, filter: readonly Expr[], rows: number, indexOnly: boolean): Cost {
@@ -244,7 +235,7 @@ function indexCost(base: BaseRelation, index: Index, match: Match, fraction: num
     const sequential = cost.randomPage + Math.max(0, Math.ceil(fraction * base.pages) - 1) * cost.seqPage;
     const first = index.keyColumns[0]!;
     const correlation = first.attnum > 0 ? variableStats(planner.var(base.rel.varno, first.attnum), planner).stats?.correlation ?? 0 : 0;
-    total += random + correlation * correlation * (Math.min(sequential, random) - random);
+    total += fetchCost(random + correlation * correlation * (Math.min(sequential, random) - random), tuples, planner);
   }
   total += tuples * (cost.cpuTuple + exprsCost(filter, planner)) + rowOperatorCost(tuples, planner) + lookupCost(planner);
   const penalty = cost.penalty(indexOnly ? 'enable_indexonlyscan' : 'enable_indexscan');

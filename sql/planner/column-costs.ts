@@ -15,6 +15,16 @@ export const KERNEL_SHARE = 0.15;
 /** What a row operator adds for each row, where kernels are the alternative. */
 const ROW_OPERATOR = 0.15;
 const LOOKUP = 3;
+/** What a scan of segments costs before its first row: finding them, what changed since, the kernels (0.6 ms). */
+export const COLUMN_SCAN = 300;
+/** A row of a range fetched by key, beside it: between these, however many pages PostgreSQL would read. */
+const FETCH = { least: 1, most: 1.2 } as const;
+
+/** Cost of fetching `tuples` rows by an index, of which PostgreSQL's formula says `pages`. */
+export function fetchCost(pages: number, tuples: number, planner: Planner): number {
+  if (!planner.columnar) return pages;
+  return Math.max(tuples * FETCH.least, Math.min(pages, planner.cost.randomPage + (tuples - 1) * FETCH.most));
+}
 
 /** Whether a scan of the relation for these columns will read segments. */
 export function readsColumns(relation: Relation, output: readonly Var[], rows: number, planner: Planner): boolean {
