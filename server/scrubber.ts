@@ -7,6 +7,7 @@
  *                                                                   statements on what is damaged fail (XX001)
  */
 import type { Logger } from 'pino';
+import { DatabaseError } from '../engine/errors.js';
 import { readAll, writeAll } from '../engine/log/segment.js';
 import type { StorageId } from '../engine/ids.js';
 import type { Runtime } from '../engine/runtime.js';
@@ -131,7 +132,7 @@ export class Scrubber {
       if (elapsed < SLICE_MS) return undefined;
       if (elapsed > this.#longestMs) this.#longestMs = elapsed;
       workMs += elapsed;
-      if (this.#stopped) throw new Stopped();
+      if (this.#stopped) throw new DatabaseError('57P01', 'the server stops');
       return new Promise((resolve) => clock.after(elapsed * (1 / duty - 1), () => {
         sliceStart = clock.monotonicMs();
         resolve();
@@ -213,6 +214,3 @@ export class Scrubber {
     }
   }
 }
-
-/** The server stops in the middle of a pass. */
-class Stopped extends Error {}

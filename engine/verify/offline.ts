@@ -94,6 +94,10 @@ function loadState(kv: LmdbKeyValueStore, findings: Findings): Applier | undefin
   kv.onDamage = () => (damaged = true);
   try {
     applier.load();
+  } catch (error) {
+    if (error instanceof DatabaseError) throw error;
+    findings.add({ part: 'state', message: `how far the state is cannot be read: ${(error as Error).message}` });
+    return undefined;
   } finally {
     kv.onDamage = undefined;
   }

@@ -90,15 +90,25 @@ export class StateWalk {
   }
 
   async run(): Promise<WalkTotals> {
-    await this.walkSpace('meta', (key, value) => this.checkMeta(key, value));
-    await this.walkSpace('storages', (key, value) => this.expect(key.length === 6 && value.length === STORAGE_RECORD, 'storages', key, 'has a wrong length'));
-    await this.walkRows();
-    await this.walkSpace('deleted', (key, value) => this.checkDeleted(key, value));
-    await this.walkSpace('history', (key, value) => this.checkHistory(key, value));
-    await this.walkSpace('index', (key, value) => this.checkEntry('index', key, key, value));
-    await this.walkSpace('dead', (key, value) => this.checkEntry('dead', key, key.subarray(0, key.length - 6), value));
-    await this.walkSpace('values', (key, value) => this.checkValue(key, value));
+    await this.guarded('meta', () => this.walkSpace('meta', (key, value) => this.checkMeta(key, value)));
+    await this.guarded('storages', () => this.walkSpace('storages', (key, value) => void this.expect(key.length === 6 && value.length === STORAGE_RECORD, 'storages', key, 'has a wrong length')));
+    await this.guarded('heap', () => this.walkRows());
+    await this.guarded('deleted', () => this.walkSpace('deleted', (key, value) => this.checkDeleted(key, value)));
+    await this.guarded('history', () => this.walkSpace('history', (key, value) => this.checkHistory(key, value)));
+    await this.guarded('index', () => this.walkSpace('index', (key, value) => this.checkEntry('index', key, key, value)));
+    await this.guarded('dead', () => this.walkSpace('dead', (key, value) => this.checkEntry('dead', key, key.subarray(0, key.length - 6), value)));
+    await this.guarded('values', () => this.walkSpace('values', (key, value) => this.checkValue(key, value)));
     return this.totals;
+  }
+
+  /** The store itself may refuse to read a damaged page: the keyspace is then given up, with its name. */
+  private async guarded(space: Keyspace, walk: () => Promise<void>): Promise<void> {
+    try {
+      await walk();
+    } catch (error) {
+      if (error instanceof DatabaseError) throw error;
+      this.findings.add({ part: 'state', message: `${space} cannot be read to its end: ${(error as Error).message}` });
+    }
   }
 
   private damage(space: Keyspace, key: Uint8Array, message: string): void {

@@ -58,8 +58,13 @@ verify(process.argv[2]!).then(
   () => process.disconnect(),
   (error: unknown) => {
     const expected = (error as { name?: string }).name === 'DatabaseError';
-    const { message, hint, stack } = error as Error & { hint?: string };
-    say({ kind: 'refused', text: expected ? `${message}${hint ? `\n${hint}` : ''}` : (stack ?? message) });
+    const { message, hint } = error as Error & { hint?: string };
+    if (expected) say({ kind: 'refused', text: `${message}${hint ? `\n${hint}` : ''}` });
+    else {
+      // LMDB refuses to go on over a page that is damaged.
+      say({ kind: 'finding', text: `state: cannot be read: ${message}` });
+      say({ kind: 'done', findings: 1, summary: 'the check could not be finished' });
+    }
     process.disconnect();
   },
 );
