@@ -206,6 +206,8 @@ export interface StateReader {
   readonly runtime: Runtime;
   /** Undefined: all that commits did to the storage so far can be read there. */
   whenApplied(storage: StorageId): Promise<void> | undefined;
+  /** False: rows at `s` are to be found in ways that only the engine knows (deleted since, or by transactions whose fate is open). */
+  plain(storage: StorageId, s: Lsn): boolean;
 }
 
 /** Rows per block of a ChangeWatch. */

@@ -19,7 +19,7 @@ export class BlockReader {
 
   constructor(private readonly kv: KeyValueStore) {}
 
-  /** Rows from..to (both included) in order; a null tuple is one that the engine must be asked for. Tuples are copies. */
+  /** Rows from..to (both included); a null tuple is one that the engine must be asked for, and these come again at the end. Tuples are copies. */
   read(storage: StorageId, from: RowId, to: RowId, s: Lsn, each: (rowId: RowId, tuple: Uint8Array | null) => void): void {
     const { chunk, lower, upper, kv } = this;
     kv.refresh();
@@ -34,8 +34,16 @@ export class BlockReader {
         if (decided <= s) verifyRow(value, key);
         each(readUint48(key, 6) as RowId, decided <= s ? value.subarray(ROW_HEADER) : null);
       }
-      if (count < CHUNK_ROWS) return;
+      if (count < CHUNK_ROWS) break;
       next = readUint48(chunk.keys[count - 1]!, 6) + 1;
+    }
+    // Deaths that are undecided, or of transactions that were rolled back and are not undone yet: the row may stand.
+    chunk.keys.length = chunk.values.length = 0;
+    const dead = kv.scan('deleted', heapKey(lower, storage, from), heapKey(upper, storage, (to + 1) as RowId), false, Infinity, chunk);
+    for (let i = 0; i < dead; i++) {
+      const death = chunk.values[i]!;
+      const decided = death[12] === 1 ? (fates.get(readUint48(death, 6) as Xid) ?? Infinity) : readUint48(death, 0);
+      if (decided > s) each(readUint48(chunk.keys[i]!, 6) as RowId, null);
     }
   }
 

@@ -314,7 +314,7 @@ export class Engine implements Storage {
   get stateReader(): StateReader | undefined {
     const { directory } = this.options;
     if (directory === undefined) return undefined;
-    return { path: `${directory}/state.mdb`, runtime: this.runtime, whenApplied: (storage) => this.whenStorageApplied(storage) };
+    return { path: `${directory}/state.mdb`, runtime: this.runtime, whenApplied: (storage) => this.whenStorageApplied(storage), plain: (storage, s) => !this.store.mergesDead(storage, s) };
   }
 
   private whenStorageApplied(storage: StorageId): Promise<void> | undefined {

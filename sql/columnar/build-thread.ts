@@ -13,7 +13,7 @@ export class BuildThread {
   private nextId = 1;
   private stopIdle: () => void = () => undefined;
 
-  constructor(private readonly reader: StateReader) {}
+  constructor(readonly reader: StateReader) {}
 
   /** Resolves when the block is built. Rejects when the thread cannot: the asker reads rows instead. */
   async build(request: Omit<BuildRequest, 'id'>): Promise<BuildAnswer> {

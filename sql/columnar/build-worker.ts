@@ -29,7 +29,7 @@ function build({ id, storage, block, s, row, wanted }: BuildRequest): BuildAnswe
   let slots = 0;
   reader.read(storage, from as RowId, (from + SEGMENT_ROWS - 1) as RowId, s, (rowId, tuple) => {
     const slot = rowId - from;
-    slots = slot + 1;
+    if (slot >= slots) slots = slot + 1;
     marks[slot] = tuple ? LIVE : CHANGED;
     if (!tuple) return;
     for (let c = 0; c < wanted.length; c++) {

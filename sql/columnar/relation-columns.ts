@@ -318,7 +318,7 @@ class ViewBuilder {
   private *buildElsewhere(segment: Segment, attnums: readonly number[], fresh: boolean): Generator<Pending, boolean> {
     const { relation, known } = this;
     const thread = this.store.thread;
-    if (!thread || !this.state.canWait) return false;
+    if (!thread || !this.state.canWait || !thread.reader.plain(relation.storage, this.state.snapshot.lsn)) return false;
     const row = rowColumns(relation, this.access);
     if (attnums.some((attnum) => row[attnum - 1]!.type === null)) return false;
     const others = fresh ? relation.attributes.map((attribute) => attribute.attnum).filter((attnum) => !attnums.includes(attnum) && !known.refused.has(attnum) && classOf(relation, attnum) !== null && row[attnum - 1]!.type !== null) : [];
