@@ -195,7 +195,12 @@ describe('oxbow verify', () => {
     }, 30_000);
 
   it('exits with 1 and a line per finding', async () => {
-    const { code, lines } = await verify(join(work, 'damaged-0'));
+    const directory = join(work, 'flipped');
+    cpSync(whole, directory, { recursive: true });
+    const kv = new LmdbKeyValueStore({ path: join(directory, 'state.mdb') });
+    DAMAGES[0]!.plant(kv, (action) => kv.write(action));
+    await kv.sync();
+    const { code, lines } = await verify(directory);
     expect(lines[0]).toMatch(DAMAGES[0]!.named[0]!);
     expect(lines.at(-1)).toMatch(/^\d+ findings?$/);
     expect(code).toBe(1);
