@@ -1,11 +1,15 @@
 /**
  * Selectivity of the clauses of one join. Equalities that together name a unique key of one relation
  * are not independent: each row of the other side has at most one match, so they count as one clause
- * of selectivity 1 / rows, whatever the columns' own numbers say.
+ * of selectivity 1 / rows, whatever the columns' own numbers say. Nor is a column independent of the
+ * aggregate of its own group: "price = the least price of the part" holds for some row of each part.
  */
 import type { Expr, OpExpr } from '../analyzer/query-tree.js';
 import type { Planner } from './planner-state.js';
 import { plainVar, relationRows, selectivity, selectivityOf } from './selectivity.js';
+
+/** A guess: one row in five is the extreme of its group. */
+const EQUALS_OWN_AGGREGATE = 0.2;
 
 export function joinSelectivityOf(quals: readonly Expr[], planner: Planner): number {
   const equalities = quals.filter((qual): qual is OpExpr => qual.kind === 'OpExpr' && qual.args.length === 2 && planner.catalog.operator(qual.operator)?.oprrest === 'eqsel');
@@ -25,7 +29,24 @@ export function joinSelectivityOf(quals: readonly Expr[], planner: Planner): num
       break;
     }
   }
+  for (const qual of equalities) {
+    if (used.has(qual) || !columnsOf(qual).some((side) => isGroupsAggregate(side, equalities, planner))) continue;
+    used.add(qual);
+    result *= EQUALS_OWN_AGGREGATE;
+  }
   return result * selectivityOf(quals.filter((qual) => !used.has(qual)), planner);
+}
+
+/** A column of an aggregation whose group the equalities name. */
+function isGroupsAggregate({ varno, attno }: { varno: number; attno: number }, equalities: readonly OpExpr[], planner: Planner): boolean {
+  const entry = planner.entry(varno);
+  if (entry.kind !== 'subquery' || !entry.query.hasAggs || entry.query.groupClause.length === 0 || entry.query.groupingSets) return false;
+  const { targetList, groupClause } = entry.query;
+  if (targetList.find((target) => target.resno === attno)?.sortGroupRef !== 0) return false;
+  return groupClause.every(({ ref }) => {
+    const key = targetList.find((target) => target.sortGroupRef === ref);
+    return key !== undefined && equalities.some((qual) => columnsOf(qual).some((side) => side.varno === varno && side.attno === key.resno));
+  });
 }
 
 /** The columns that an equality of two relations compares. */

@@ -2,6 +2,7 @@
 import type { Expr, OpExpr, ScalarArrayOpExpr, Var } from '../analyzer/query-tree.js';
 import type { ColumnStatistics, PgOperator, Relation } from '../catalog/catalog.js';
 import type { ArrayValue, Datum } from '../types/datum.js';
+import { contains } from '../analyzer/tree-walk.js';
 import { compileExpression, evaluateConstant } from '../executor/compile-expression.js';
 import { Numeric } from '../types/numeric.js';
 import { foldConstants } from './fold.js';
@@ -164,7 +165,8 @@ function estimate(expr: Expr, planner: Planner): Datum | undefined {
   }
   if (folded.kind === 'Const') return folded.value;
   if (folded.kind === 'SQLValueFunction' || (folded.kind === 'OpExpr' || folded.kind === 'FuncExpr')) {
-    if (isVolatile(folded, planner.catalog)) return undefined;
+    // Of a column or a parameter nothing is known: evaluated here it would be NULL.
+    if (isVolatile(folded, planner.catalog) || contains(folded, ({ kind }) => kind === 'Var' || kind === 'Param' || kind === 'SubLink' || kind === 'Aggref')) return undefined;
     try {
       return evaluateConstant(folded, planner.context);
     } catch {
