@@ -1,8 +1,11 @@
 /** Which row a unique key's values lead to. Recognises the scan whose conditions fix every column of a unique index. */
 import type { RowId } from '../../../engine/ids.js';
 import { LONG_KEY, equalBytes } from '../../../engine/keycode.js';
+import { hasLarge } from '../../../engine/mvcc/row-format.js';
+import { Pending } from '../../../engine/pending.js';
 import type { Snapshot, Transaction } from '../../../engine/storage.js';
 import { indexAccess, type IndexAccess } from '../../access/index-access.js';
+import type { TableAccess } from '../../access/table-access.js';
 import type { Catalog } from '../../catalog/catalog.js';
 import type { EvalContext } from '../../functions/context.js';
 import type { IndexScanNode } from '../../planner/plan-node.js';
@@ -11,8 +14,10 @@ import { compile } from '../expressions/compile.js';
 import type { Frame, Scalar } from '../expressions/frame.js';
 import { EMPTY_LAYOUT, type CompileScope } from '../expressions/scope.js';
 import { mayWait } from '../expressions/waiting.js';
+import type { ExecState } from '../exec-state.js';
 import { INTEGER_RANGES, outside, type IntegerRange } from '../integer-range.js';
 import { rowCompilerOf } from '../row-compiler.js';
+import { GENERAL } from './short-plan.js';
 import { readsOnly } from './stored-row.js';
 
 /** Key types whose encoding is never cut: bool, int2, int4, int8, oid, float8, date, timestamps, uuid. */
@@ -48,6 +53,21 @@ export class KeyLookup {
   matches(row: readonly Datum[]): boolean {
     return equalBytes(this.index.key(this.index.keyValues(row), this.relationName), this.key);
   }
+}
+
+/**
+ * Reads the row that the key leads to, as the statement's snapshot sees it, into `frame`. Answers its id; 0 when there is none or the
+ * filter refuses it, GENERAL when the general way must look.
+ */
+export function readByKey(frame: Frame, { transaction, snapshot }: ExecState, lookup: KeyLookup, table: TableAccess, filter: Scalar | null): RowId | 0 | typeof GENERAL {
+  const found = lookup.find(frame, transaction, snapshot);
+  if (found <= 0) return found === 0 ? 0 : GENERAL;
+  const rowId = found as RowId;
+  const seen = table.fetchOne(transaction, snapshot, rowId);
+  if (!seen) return 0;
+  if (seen instanceof Pending || hasLarge(seen.tuple)) return GENERAL;
+  frame.tuple = seen.tuple.slice();
+  return filter && filter(frame) !== true ? 0 : rowId;
 }
 
 /** undefined where the scan is no look-up of one key. */

@@ -17,7 +17,7 @@ import { mayWait } from '../expressions/waiting.js';
 import { serializationFailure } from '../recheck.js';
 import { relationChecks } from '../relation-checks.js';
 import { rowCompilerOf } from '../row-compiler.js';
-import { keyLookup, type KeyLookup } from './key-lookup.js';
+import { keyLookup, readByKey, type KeyLookup } from './key-lookup.js';
 import { GENERAL, type ShortExecution, type ShortPlan } from './short-plan.js';
 import { readsOnly, StoredRowLayout } from './stored-row.js';
 
@@ -49,15 +49,9 @@ class ShortChange implements ShortPlan {
     const { operation, relation, table, lookup, filter } = parts;
     const { transaction, snapshot } = state;
     const frame = new Frame(state);
-    const found = lookup.find(frame, transaction, snapshot);
-    if (found <= 0) return found === 0 ? 0 : GENERAL;
-    const rowId = found as RowId;
     // Read first: the row is then at hand when the lock asks for its newest version.
-    const seen = table.fetchOne(transaction, snapshot, rowId);
-    if (!seen) return 0;
-    if (seen instanceof Pending || hasLarge(seen.tuple)) return GENERAL;
-    frame.tuple = seen.tuple.slice();
-    if (filter && filter(frame) !== true) return 0;
+    const rowId = readByKey(frame, state, lookup, table, filter);
+    if (rowId === 0 || rowId === GENERAL) return rowId;
     const locked = transaction.lockRow(relation.storage, rowId, parts.strength, 'wait', snapshot);
     if (locked instanceof Pending) return locked;
     switch (locked.kind) {

@@ -15,7 +15,7 @@ import type { CompileScope } from '../expressions/scope.js';
 import { mayWait } from '../expressions/waiting.js';
 import type { ExecState } from '../exec-state.js';
 import { serializationFailure } from '../recheck.js';
-import { keyLookup, type KeyLookup } from './key-lookup.js';
+import { keyLookup, readByKey, type KeyLookup } from './key-lookup.js';
 import { GENERAL, type ShortExecution, type ShortPlan } from './short-plan.js';
 import { readsOnly, StoredRowLayout } from './stored-row.js';
 
@@ -29,16 +29,10 @@ class ShortLock implements ShortPlan {
 
   run({ state, emit }: ShortExecution): number | Pending {
     const { table, lookup, filter } = this;
-    const { transaction, snapshot } = state;
+    const { transaction } = state;
     const frame = new Frame(state);
-    const found = lookup.find(frame, transaction, snapshot);
-    if (found <= 0) return found === 0 ? 0 : GENERAL;
-    const rowId = found as RowId;
-    const seen = table.fetchOne(transaction, snapshot, rowId);
-    if (!seen) return 0;
-    if (seen instanceof Pending || hasLarge(seen.tuple)) return GENERAL;
-    frame.tuple = seen.tuple.slice();
-    if (filter && filter(frame) !== true) return 0;
+    const rowId = readByKey(frame, state, lookup, table, filter);
+    if (rowId === 0 || rowId === GENERAL) return rowId;
     const locked = this.lock(state, rowId);
     if (locked instanceof Pending) return locked;
     switch (locked.kind) {
