@@ -18,7 +18,7 @@ import type { Findings } from '../verify/findings.js';
 import { StateWalk } from '../verify/state-walk.js';
 import type { StatePin, WalkHooks, WalkTotals } from '../verify/state-walk.js';
 import { SerializableTransactions } from '../serializable/serializable.js';
-import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, Maintenance, PreparedTransaction, SequenceStore, Snapshot, StateReader, Storage, Transaction, TransactionOptions } from '../storage.js';
+import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, Maintenance, PreparedTransaction, Snapshot, StateReader, Storage, Transaction, TransactionOptions } from '../storage.js';
 import type { StateSums } from './applier.js';
 import type { ApplierDriver } from './applier-driver.js';
 import { BulkLoad } from './bulk-load.js';
@@ -97,7 +97,7 @@ export class Engine implements Storage {
   readonly locks: LockManager;
   readonly store: VersionStore;
   readonly temporary = new TemporaryStore();
-  readonly sequences: SequenceStore;
+  readonly sequences: Sequences;
   readonly staging: Staging;
   readonly prepared: PreparedTransactions;
   readonly largeValues: LargeValues;
@@ -178,7 +178,7 @@ export class Engine implements Storage {
       this.staging.trim(applied);
       this.largeValues.trim(applied);
       this.past.trim(applied);
-      (this.sequences as Sequences).trim(applied);
+      this.sequences.trim(applied);
       this.wakeApplied(applied);
     };
     applier.onFailure = (error) => this.fail(error);
@@ -505,7 +505,7 @@ export class Engine implements Storage {
   private forget(storage: StorageId): void {
     this.watches.unwatch(storage);
     this.rowCounters.delete(storage);
-    (this.sequences as Sequences).forget(storage);
+    this.sequences.forget(storage);
     this.ceilings.forget(storage);
   }
 
@@ -777,7 +777,7 @@ export class Engine implements Storage {
     this.stopCollecting?.();
     for (const transaction of [...this.active]) transaction.rollback();
     if (!this.fatal) {
-      (this.sequences as Sequences).settle();
+      this.sequences.settle();
       await this.log.drain();
       await this.applier.close();
     }
