@@ -842,9 +842,9 @@ class NotifyingClient implements NotifyingSession {
   }
 }
 
-/** Utility statements that take a snapshot. */
 /** Utility statements that take no snapshot: the isolation level may still change after them (PlannedStmtRequiresSnapshot). */
 const WITHOUT_SNAPSHOT = new Set(['TransactionStmt', 'LockStmt', 'VariableSetStmt', 'VariableShowStmt', 'ConstraintsSetStmt', 'FetchStmt', 'ListenStmt', 'NotifyStmt', 'UnlistenStmt', 'CheckPointStmt']);
+/** Utility statements that read as a query does: they wait for a safe snapshot. */
 const READS_BY_SNAPSHOT = new Set(['DeclareCursorStmt', 'ExplainStmt', 'CopyStmt', 'ExecuteStmt', 'CreateTableAsStmt']);
 /** An INSERT whose rows may be written in several goes: no RETURNING, no conflicts to judge, no foreign key from row to row. */
 function insertsIndependently(statement: PreparedStatement, catalog: Catalog, context: SessionContext): boolean {
