@@ -10,9 +10,9 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import pg from 'pg';
 import { oxbow } from '../../test/backup/oxbow.js';
 import { postgres16Tools } from '../../test/clients/postgres-16-tools.js';
+import { ask } from '../../test/harness/ask.js';
 import { runCommand } from '../../test/harness/command.js';
 import { heading, initialise, LAST_CORE, note, percentile, pgbench, whole, withServers } from '../oltp/servers.js';
 
@@ -45,17 +45,6 @@ async function tool(name: string, ...args: readonly string[]): Promise<void> {
   if (ran.code !== 0) throw new Error(`${name} ${args.join(' ')} failed:\n${ran.stderr}`);
 }
 
-async function query(port: number, text: string): Promise<string> {
-  const client = new pg.Client({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres' });
-  await client.connect();
-  try {
-    const { rows } = await client.query<Record<string, unknown>>(text);
-    return rows[0] ? String(Object.values(rows[0])[0]) : '';
-  } finally {
-    await client.end();
-  }
-}
-
 /** Runs the action `rounds` times; the seconds of the fastest. */
 async function best(what: string, action: (round: number) => Promise<void>): Promise<number> {
   const seconds: number[] = [];
@@ -71,8 +60,8 @@ function line(cells: readonly string[]): void {
 async function throughput(postgresPort: number, oxbowPort: number, target: string): Promise<void> {
   const at = ['-h', '127.0.0.1', '-p', String(postgresPort), '-U', 'postgres'];
   const url = `postgresql://postgres@127.0.0.1:${oxbowPort}/postgres`;
-  await query(postgresPort, 'CHECKPOINT');
-  const database = Number(await query(postgresPort, "SELECT pg_database_size('postgres')"));
+  await ask(postgresPort, 'CHECKPOINT');
+  const database = Number(await ask(postgresPort, "SELECT pg_database_size('postgres')"));
   console.log(`Database of ${mb(database)} MB in PostgreSQL, tables and indexes; best of ${rounds}.\n`);
   line(['', 'seconds', 'MB of database a second', 'MB stored']);
   line(['---', '--:', '--:', '--:']);
@@ -91,9 +80,9 @@ async function throughput(postgresPort: number, oxbowPort: number, target: strin
   row('oxbow restore', await best('oxbow restore', async () => void (await oxbow('restore', '--from', target, '--data', fresh('restored')))), 0);
   row('oxbow verify --restore', await best('oxbow verify', async () => void (await oxbow('verify', '--from', target, '--restore', '--scratch', work))), 0);
   row('pg_restore -j 2 (of -Fd)', await best('pg_restore', async (round) => {
-    await query(postgresPort, `CREATE DATABASE restored_${round}`);
+    await ask(postgresPort, `CREATE DATABASE restored_${round}`);
     await tool('pg_restore', ...at, '-j', '2', '-d', `restored_${round}`, join(work, 'dumped'));
-    await query(postgresPort, `DROP DATABASE restored_${round}`);
+    await ask(postgresPort, `DROP DATABASE restored_${round}`);
   }), 0);
   console.log('');
 }
@@ -102,7 +91,7 @@ async function incremental(oxbowPort: number, target: string): Promise<void> {
   const url = `postgresql://postgres@127.0.0.1:${oxbowPort}/postgres`;
   const accounts = Number(values.scale) * 100_000;
   const full = sizeOf(join(target, 'backups'));
-  await query(oxbowPort, `UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid % 100 = 0`);
+  await ask(oxbowPort, `UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid % 100 = 0`);
   const before = sizeOf(join(target, 'backups'));
   const seconds = await timed(() => oxbow('backup', '--url', url, '--to', target, '--incremental'));
   const size = sizeOf(join(target, 'backups')) - before;

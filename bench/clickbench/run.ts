@@ -15,6 +15,7 @@ import { connect, run } from '../../test/harness/compare.js';
 import { startOracle } from '../../test/harness/oracle.js';
 import { startTestServer } from '../../test/harness/server.js';
 import { hits } from './data.js';
+import { median } from '../oltp/servers.js';
 
 const { values } = parseArgs({
   options: { rows: { type: 'string', default: '5000000' }, rounds: { type: 'string', default: '3' }, queries: { type: 'string', default: '' }, timeout: { type: 'string', default: '300' } },
@@ -27,11 +28,6 @@ const SERVERS = ['PostgreSQL', 'Oxbow'] as const;
 const rows = Number(values.rows);
 const rounds = Number(values.rounds);
 const chosen = values.queries === '' ? queries.map((_, i) => i + 1) : values.queries.split(',').map(Number);
-
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1]!;
-}
 
 /** COPY through psql: made data are written as fast as it takes them. */
 async function load(port: number): Promise<void> {

@@ -22,6 +22,7 @@ import { connect, run } from '../../test/harness/compare.js';
 import { runCommand } from '../../test/harness/command.js';
 import { startOracle } from '../../test/harness/oracle.js';
 import { startTestServer } from '../../test/harness/server.js';
+import { median } from '../oltp/servers.js';
 
 const { values } = parseArgs({
   options: {
@@ -37,12 +38,6 @@ const TABLES = ['region', 'nation', 'part', 'supplier', 'partsupp', 'customer', 
 const SERVERS = ['PostgreSQL', 'Oxbow'] as const;
 const here = fileURLToPath(new URL('../../../bench/tpch/', import.meta.url));
 const rounds = Number(values.rounds);
-
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
 
 /** Loads one table by COPY through psql. Lines end with a delimiter that COPY does not want. */
 async function load(port: number, table: string, data: string): Promise<void> {

@@ -6,9 +6,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import pg from 'pg';
 import { afterAll, expect, test } from 'vitest';
 import { oxbow } from '../backup/oxbow.js';
+import { ask } from '../harness/ask.js';
 import { startTestServer } from '../harness/server.js';
 import type { TestServer } from '../harness/server.js';
 
@@ -45,17 +45,6 @@ interface Scene {
 }
 
 const SUM = 'SELECT count(*) || $$ $$ || sum(balance) AS value FROM account';
-
-async function ask(port: number, text: string): Promise<string> {
-  const client = new pg.Client({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres' });
-  await client.connect();
-  try {
-    const { rows } = await client.query<Record<string, unknown>>(text);
-    return rows[0] ? String(Object.values(rows[0])[0]) : '';
-  } finally {
-    await client.end();
-  }
-}
 
 async function stage(name: string): Promise<Scene> {
   const archive = join(scratch, name, 'archive');
