@@ -38,6 +38,17 @@ export interface KeyValueReader {
   seek(space: Keyspace, lower: Uint8Array, into: Entry): boolean;
 }
 
+/** An entry where it lies: key and value are ranges of bytes that are valid during the call. True: no more. */
+export interface EntryVisitor {
+  (keys: Uint8Array, keyStart: number, keyEnd: number, values: Uint8Array, valueStart: number, valueEnd: number): boolean;
+}
+
+/** Reads many entries of one state. */
+export interface Walker {
+  /** Calls back for the entries of [lower, upper) in order until the visitor wants no more; true: that was all. The visitor may read, but not walk. */
+  walk(space: Keyspace, lower: Uint8Array, upper: Uint8Array, visit: EntryVisitor): boolean;
+}
+
 /** One entry, as copies. */
 export interface Entry {
   key: Uint8Array;
@@ -58,6 +69,11 @@ export interface KeyValueStore extends KeyValueReader {
   onDamage?: ((space: Keyspace, key: Uint8Array) => void) | undefined;
   /** From here on reads see everything committed so far, by whichever thread. */
   refresh(): void;
+  /**
+   * Runs `action` on the newest state, with a walker that costs a fraction of a scan per entry. Every other read within `action`
+   * sees the same state, unless it calls `refresh`. Not inside `write`.
+   */
+  bulk<T>(action: (walker: Walker) => T): T;
   /** One atomic transaction. It is visible when this returns and durable after `sync`. An exception undoes it. */
   write(action: (writer: KeyValueWriter) => void): void;
   /** Resolves when everything written before the call survives a power cut. */

@@ -21,8 +21,12 @@ import { open } from 'lmdb';
 import type { Database, RootDatabase } from 'lmdb';
 import { DatabaseError, assert } from '../errors.js';
 import { crc32 } from '../log/checksum.js';
+import { nodeRuntime } from '../runtime-node.js';
 import { KEYSPACES, nextKey } from './key-value-store.js';
-import type { Capabilities, Chunk, Entry, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace } from './key-value-store.js';
+import type { Capabilities, Chunk, Entry, EntryVisitor, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from './key-value-store.js';
+import { LmdbPages } from './lmdb-pages.js';
+import type { PageState, Tree } from './lmdb-pages.js';
+import { walkByScans } from './walk-by-scans.js';
 
 type Binary = Database<Uint8Array, Uint8Array>;
 
@@ -36,6 +40,8 @@ const APPEND = { append: true };
 export interface LmdbOptions {
   /** The file; its directory must exist. A lock file stands beside it. */
   readonly path: string;
+  /** Of a new file: 4096 to 65536, a power of two; undefined: the system's. */
+  readonly pageSize?: number;
 }
 
 /** Keyspaces whose values are sealed here. */
@@ -47,6 +53,9 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
   private readonly root: RootDatabase<Uint8Array, Uint8Array>;
   private readonly spaces: Record<Keyspace, Binary>;
   private readonly seeks: Record<Keyspace, Seek>;
+  private readonly path: string;
+  private pages: LmdbPages | undefined | 'unread' = 'unread';
+  private trees: Map<string, Tree> | undefined;
   private writing = false;
   onDamage: ((space: Keyspace, key: Uint8Array) => void) | undefined;
 
@@ -62,7 +71,9 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
       encoding: 'binary' as const,
       keyEncoding: 'binary' as const,
       cache: false,
+      ...(options.pageSize === undefined ? {} : { pageSize: options.pageSize }),
     };
+    this.path = options.path;
     this.root = open<Uint8Array, Uint8Array>(settings);
     this.spaces = Object.fromEntries(
       KEYSPACES.map((space) => [space, this.root.openDB<Uint8Array, Uint8Array>({ name: space, encoding: 'binary', keyEncoding: 'binary', cache: false })]),
@@ -139,6 +150,67 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
     this.root.resetReadTxn();
   }
 
+  bulk<T>(action: (walker: Walker) => T): T {
+    assert(!this.writing && !this.trees, 'bulk reads do not nest, nor in a write transaction');
+    const held = this.hold();
+    if (!held) {
+      this.refresh();
+      return action({ walk: (space, lower, upper, visit) => walkByScans(this, space, lower, upper, visit) });
+    }
+    try {
+      this.trees = held.pages.trees(held.state);
+      return action({ walk: (space, lower, upper, visit) => this.walkPages(held.pages, space, lower, upper, visit) });
+    } finally {
+      this.trees = undefined;
+      held.transaction.done();
+    }
+  }
+
+  /** Whether bulk reads know the file's layout; false: they are scans. */
+  get readsPages(): boolean {
+    return (this.pages === 'unread' ? this.openPages() : this.pages) !== undefined;
+  }
+
+  private openPages(): LmdbPages | undefined {
+    return (this.pages = LmdbPages.open(nodeRuntime().files.open(this.path, 'read')));
+  }
+
+  /**
+   * Holds this thread's read transaction of the newest state, and finds that state's pages in the file. Undefined when that cannot be
+   * done for certain: another layout, or writers that were quicker each time.
+   */
+  private hold(): { transaction: HeldTransaction; state: PageState; pages: LmdbPages } | undefined {
+    const pages = this.pages === 'unread' ? this.openPages() : this.pages;
+    if (!pages) return undefined;
+    const root = this.root as unknown as { useReadTransaction(): HeldTransaction; resetReadTxn(): void };
+    root.resetReadTxn();
+    for (let i = 0; i < HOLD_TRIES; i++) {
+      const transaction = root.useReadTransaction();
+      const before = pages.newest();
+      // Asked for the newest transaction again, lmdb-js gives this one if, and only if, its number is that of the newest meta page.
+      root.resetReadTxn();
+      const again = root.useReadTransaction();
+      again.done();
+      const after = pages.newest();
+      if (again === transaction && before && after && Buffer.compare(before.meta, after.meta) === 0) {
+        pages.forget();
+        return { transaction, state: before, pages };
+      }
+      transaction.done();
+    }
+    return undefined;
+  }
+
+  private walkPages(pages: LmdbPages, space: Keyspace, lower: Uint8Array, upper: Uint8Array, visit: EntryVisitor): boolean {
+    const tree = this.trees?.get(space);
+    if (!tree) throw new DatabaseError('XX001', `the state file is damaged: it has no "${space}"`);
+    if (!SEALED.has(space)) return pages.walk(tree, lower, upper, visit);
+    return pages.walk(tree, lower, upper, (keys, keyStart, keyEnd, values, valueStart, valueEnd) => {
+      const content = this.unseal(space, keys.subarray(keyStart, keyEnd), values.subarray(valueStart, valueEnd));
+      return content ? visit(keys, keyStart, keyEnd, values, valueStart, valueEnd - SEAL_BYTES) : false;
+    });
+  }
+
   write(action: (writer: KeyValueWriter) => void): void {
     assert(!this.writing, 'write transactions do not nest');
     this.writing = true;
@@ -194,6 +266,13 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
     void this.root.close();
   }
 }
+
+/** A read transaction of lmdb-js that stays at its state until it is done with. */
+interface HeldTransaction {
+  done(): void;
+}
+
+const HOLD_TRIES = 10;
 
 const seal = (key: Uint8Array, value: Uint8Array): number => crc32(value, crc32(key));
 

@@ -1,7 +1,8 @@
 /** KeyValueStore in memory: the model that property tests compare others with, and the store of memory engines. */
-import type { Capabilities, Chunk, Entry, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace } from './key-value-store.js';
+import type { Capabilities, Chunk, Entry, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from './key-value-store.js';
 import { KEYSPACES, nextKey } from './key-value-store.js';
 import { OrderedMap } from './ordered-map.js';
+import { walkByScans } from './walk-by-scans.js';
 
 type Undo = { map: OrderedMap<Uint8Array>; key: Uint8Array; former: Uint8Array | undefined };
 
@@ -40,6 +41,10 @@ export class MemoryKeyValueStore implements KeyValueStore, KeyValueWriter {
   }
 
   refresh(): void {}
+
+  bulk<T>(action: (walker: Walker) => T): T {
+    return action({ walk: (space, lower, upper, visit) => walkByScans(this, space, lower, upper, visit) });
+  }
 
   write(action: (writer: KeyValueWriter) => void): void {
     this.undo = [];

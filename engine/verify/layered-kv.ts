@@ -4,8 +4,9 @@
  */
 import { compareBytes } from '../keycode.js';
 import { KEYSPACES, nextKey } from '../kv/key-value-store.js';
-import type { Capabilities, Chunk, Entry, KeyValueReader, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace } from '../kv/key-value-store.js';
+import type { Capabilities, Chunk, Entry, KeyValueReader, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from '../kv/key-value-store.js';
 import { OrderedMap } from '../kv/ordered-map.js';
+import { walkByScans } from '../kv/walk-by-scans.js';
 
 const LAST = new Uint8Array(12).fill(0xff);
 
@@ -108,6 +109,10 @@ export class LayeredKeyValueStore implements KeyValueStore, KeyValueWriter {
   }
 
   refresh(): void {}
+
+  bulk<T>(action: (walker: Walker) => T): T {
+    return action({ walk: (space, lower, upper, visit) => walkByScans(this, space, lower, upper, visit) });
+  }
 
   sync(): Promise<void> {
     return Promise.resolve();
