@@ -203,7 +203,8 @@ test(`killed or failing at named points (seed ${SEED})`, async () => {
         await client.end();
         await server.kill();
       } else {
-        expect(outcome).toBe(plan.action === 'kill' ? 'SIGKILL' : 'code 70');
+        const expected = plan.action === 'kill' ? 'SIGKILL' : 'code 70';
+        expect({ ...plan, outcome, log: outcome === expected ? '' : server.log().slice(-4000) }).toEqual({ ...plan, outcome: expected, log: '' });
         if (plan.action !== 'kill') expect(server.log()).toContain('the engine cannot go on');
       }
       outcome += `, ${acknowledged.size - before} acknowledged`;
