@@ -10,5 +10,8 @@ export class Pending {
     /** PostgreSQL's wait_event_type and wait_event, as pg_stat_activity shows them. */
     readonly waitEventType: string,
     readonly waitEvent: string,
-  ) {}
+  ) {
+    // Who gave up waiting (a cancelled statement, one that failed first) does not hear of a failure; that must not end the process.
+    until.catch(() => undefined);
+  }
 }

@@ -99,9 +99,9 @@ export class GroupCommit {
   /** Undefined when the record at `lsn` is durable. */
   whenDurable(lsn: Lsn): Promise<void> | undefined {
     if (lsn < this.durable) return undefined;
-    if (this.failure) return Promise.reject(this.failure);
-    this.flushSoon();
-    const until = new Promise<void>((resolve, reject) => this.waiters.push({ lsn, resolve, reject }));
+    const { failure } = this;
+    if (!failure) this.flushSoon();
+    const until = failure ? Promise.reject(failure) : new Promise<void>((resolve, reject) => this.waiters.push({ lsn, resolve, reject }));
     // Who gave up waiting (a cancelled statement) does not hear of a failure; everybody hears of it by `onFailure`.
     until.catch(() => undefined);
     return until;
