@@ -12,13 +12,18 @@ import type { Keyspace } from '../kv/key-value-store.js';
 export const ENTRY_HEAD = 7;
 const REMOVED = 0x80;
 
+/** Longer runs are copied by the library. */
+const COPIED_HERE = 96;
+
 export class EntryWriter {
-  private buffer: Buffer;
+  private buffer: Uint8Array<ArrayBuffer>;
+  private view: DataView;
   private used = 0;
   entries = 0;
 
   constructor(capacity: number) {
-    this.buffer = Buffer.allocUnsafe(capacity);
+    this.buffer = new Uint8Array(capacity);
+    this.view = new DataView(this.buffer.buffer);
   }
 
   get byteLength(): number {
@@ -27,27 +32,60 @@ export class EntryWriter {
 
   /** `value` undefined: the entry is removed. */
   put(space: Keyspace, key: Uint8Array, value: Uint8Array | undefined): void {
-    const length = ENTRY_HEAD + key.length + (value ? value.length : 0);
-    if (this.used + length > this.buffer.length) {
-      const grown = Buffer.allocUnsafe(Math.max(this.buffer.length * 2, this.used + length));
-      this.buffer.copy(grown, 0, 0, this.used);
-      this.buffer = grown;
-    }
-    const { buffer, used } = this;
-    buffer[used] = KEYSPACES.indexOf(space) | (value ? 0 : REMOVED);
-    buffer.writeUInt16LE(key.length, used + 1);
-    buffer.writeUInt32LE(value ? value.length : 0, used + 3);
-    buffer.set(key, used + ENTRY_HEAD);
-    if (value) buffer.set(value, used + ENTRY_HEAD + key.length);
-    this.used += length;
-    this.entries++;
+    const at = this.begin(KEYSPACES.indexOf(space) | (value ? 0 : REMOVED), key.length, value ? value.length : 0);
+    this.buffer.set(key, at);
+    if (value) this.buffer.set(value, at + key.length);
   }
 
-  /** What was written, as an allocation of its own. */
+  /**
+   * Entry with key and value as they lie side by side in `bytes`, of which `source` is a view; of the value `gap` bytes from `gapStart` on
+   * are left out. Returns where the key stands in `target`.
+   */
+  copy(space: number, bytes: Uint8Array, source: DataView, keyStart: number, valueStart: number, valueEnd: number, gapStart = valueEnd, gap = 0): number {
+    const at = this.begin(space, valueStart - keyStart, valueEnd - valueStart - gap);
+    this.run(bytes, source, keyStart, gapStart, at);
+    if (gap > 0) this.run(bytes, source, gapStart + gap, valueEnd, at + gapStart - keyStart);
+    return at;
+  }
+
+  private run(bytes: Uint8Array, source: DataView, start: number, end: number, at: number): void {
+    const length = end - start;
+    const { view, buffer } = this;
+    if (length > COPIED_HERE) {
+      buffer.set(bytes.subarray(start, end), at);
+      return;
+    }
+    let i = 0;
+    for (const last = length - 3; i < last; i += 4) view.setInt32(at + i, source.getInt32(start + i, true), true);
+    for (; i < length; i++) buffer[at + i] = bytes[start + i]!;
+  }
+
+  /** What `copy` returned a place in; valid until the next entry. */
+  get target(): DataView {
+    return this.view;
+  }
+
+  private begin(head: number, keyLength: number, valueLength: number): number {
+    const { used } = this;
+    const end = used + ENTRY_HEAD + keyLength + valueLength;
+    if (end > this.buffer.length) {
+      const grown = new Uint8Array(Math.max(this.buffer.length * 2, end));
+      grown.set(this.buffer.subarray(0, used));
+      this.buffer = grown;
+      this.view = new DataView(grown.buffer);
+    }
+    const { view } = this;
+    view.setUint8(used, head);
+    view.setUint16(used + 1, keyLength, true);
+    view.setUint32(used + 3, valueLength, true);
+    this.used = end;
+    this.entries++;
+    return used + ENTRY_HEAD;
+  }
+
+  /** What was written; the writer is done. The bytes may be the begin of a larger allocation. */
   take(): Uint8Array<ArrayBuffer> {
-    const out = new Uint8Array(this.used);
-    out.set(this.buffer.subarray(0, this.used));
-    return out;
+    return this.buffer.subarray(0, this.used);
   }
 }
 

@@ -7,17 +7,22 @@
  * transactions undecided then are left out: a restore takes them from the log. Chunks of large values
  * come last, also some that no row refers to any more: a restore leaves those out.
  */
-import { compareBytes, readUint48 } from '../keycode.js';
+import { readUint48 } from '../keycode.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
-import type { Chunk, KeyValueStore } from '../kv/key-value-store.js';
+import { KEYSPACES } from '../kv/key-value-store.js';
+import type { Chunk, KeyValueStore, Walker } from '../kv/key-value-store.js';
 import { metaKey } from '../mvcc/meta.js';
-import { Flag, ROW_HEADER, VALUE_KEY, readUint32, stampOf, undoomed, valueKey, verifyChunk, verifyRow, writeEntryValue, writeRowValue, xidOf } from '../mvcc/row-format.js';
+import { Flag, ENTRY_HEADER, PROVISIONAL_ENTRY_HEADER, ROW_HEADER, VALUE_KEY, damaged, isEntry, isRow, readUint32, settleEntry, settleRow, undoomed, valueKey, verifyChunk, writeEntryValue, writeRowValue } from '../mvcc/row-format.js';
 import { Hit, NEVER, VersionStore } from '../mvcc/version-store.js';
+import { DeadAhead } from './dead-ahead.js';
 import { ENTRY_HEAD, EntryWriter, readEntries } from './entries.js';
 
-const CHUNK_ENTRIES = 512;
+const HEAP = KEYSPACES.indexOf('heap');
+const INDEX = KEYSPACES.indexOf('index');
 const VALUE_ENTRY = ENTRY_HEAD + VALUE_KEY;
 const LAST = new Uint8Array(7).fill(0xff);
+/** What the last entry of a part may go beyond its size without another allocation. */
+const SPARE_BYTES = 64 << 10;
 
 export interface ScanCursor {
   readonly space: 'heap' | 'index' | 'values';
@@ -25,7 +30,9 @@ export interface ScanCursor {
   readonly key: Uint8Array;
 }
 
-export const SCAN_START: ScanCursor = { space: 'heap', key: Uint8Array.of(0) };
+const LOWEST = Uint8Array.of(0);
+
+export const SCAN_START: ScanCursor = { space: 'heap', key: LOWEST };
 
 export interface ScanPart {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -44,8 +51,13 @@ export interface LookedUp {
 export class StateScan {
   private readonly store: VersionStore;
   private readonly hit = new Hit();
-  private readonly chunk: Chunk = { keys: [], values: [] };
-  private readonly dead: Chunk = { keys: [], values: [] };
+  private readonly dead = new DeadAhead();
+  private viewed: Uint8Array = LOWEST;
+  private view: DataView = new DataView(LOWEST.buffer);
+  private lastStorage = -1;
+  private lastDropped = false;
+  private lastXid = -1;
+  private lastFate = NEVER;
   private scratch = new Uint8Array(32 << 10);
 
   constructor(private readonly kv: KeyValueStore, private readonly s: Lsn, private readonly dropped: ReadonlySet<StorageId>) {
@@ -61,12 +73,11 @@ export class StateScan {
 
   /** Entries from `cursor` on, about `maxBytes` of them. */
   read(cursor: ScanCursor, maxBytes: number): ScanPart {
-    const out = new EntryWriter(maxBytes + (64 << 10));
+    const out = new EntryWriter(maxBytes + SPARE_BYTES);
     let at: ScanCursor | undefined = cursor;
-    while (at && out.byteLength < maxBytes) {
-      this.kv.refresh();
-      at = this[at.space](at.key, out);
-    }
+    this.kv.bulk((walker) => {
+      while (at && out.byteLength < maxBytes) at = this[at.space](walker, at.key, maxBytes, out);
+    });
     return { bytes: out.take(), entries: out.entries, next: at };
   }
 
@@ -77,7 +88,7 @@ export class StateScan {
    */
   lookup(keys: Uint8Array, maxBytes: number): LookedUp {
     this.kv.refresh();
-    const out = new EntryWriter(maxBytes + (64 << 10));
+    const out = new EntryWriter(maxBytes + SPARE_BYTES);
     let done = 0;
     let chunk = 0;
     while (done < keys.length && out.byteLength < maxBytes && chunk === 0)
@@ -107,8 +118,7 @@ export class StateScan {
     const value = this.kv.get('index', key)?.slice();
     if (value) this.entry(key, value, NEVER, out);
     if (out.entries > before) return;
-    const { dead } = this;
-    dead.keys.length = dead.values.length = 0;
+    const dead: Chunk = { keys: [], values: [] };
     const upper = new Uint8Array(key.length + 7);
     upper.set(key);
     upper.fill(0xff, key.length);
@@ -134,79 +144,142 @@ export class StateScan {
     }
   }
 
-  private fill(space: ScanCursor['space'], from: Uint8Array): number {
-    this.chunk.keys.length = this.chunk.values.length = this.dead.keys.length = this.dead.values.length = 0;
-    return this.kv.scan(space, from, LAST, false, CHUNK_ENTRIES, this.chunk);
-  }
-
-  private heap(from: Uint8Array, out: EntryWriter): ScanCursor | undefined {
-    const { chunk, dead, s } = this;
-    const count = this.fill('heap', from);
-    const next = count < CHUNK_ENTRIES ? undefined : successor(chunk.keys[count - 1]!);
-    this.kv.scan('deleted', from, next ?? LAST, false, Infinity, dead);
-    let d = 0;
-    for (let i = 0; i <= count; i++) {
-      const key = chunk.keys[i];
-      for (; d < dead.keys.length && (!key || compareBytes(dead.keys[d]!, key) < 0); d++) this.deleted(dead.keys[d]!, dead.values[d]!, out);
-      if (!key) break;
-      if (this.dropped.has(readUint48(key, 0) as StorageId)) continue;
-      const value = chunk.values[i]!;
-      if ((value[0]! & Flag.provisional) === 0 && stampOf(value) <= s) {
-        verifyRow(value, key);
-        if (value[0] !== 0) this.put(key, value.subarray(ROW_HEADER), stampOf(value), xidOf(value), out);
-        else out.put('heap', key, value);
-      } else if (this.store.readChain(readUint48(key, 0) as StorageId, readUint48(key, 6) as RowId, value, s, undefined, this.hit)) this.version(key, out);
+  /** A view of `bytes`, kept as long as the next ones are the same: a walker reads into one buffer. */
+  private viewOf(bytes: Uint8Array): DataView {
+    if (bytes !== this.viewed) {
+      this.viewed = bytes;
+      this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     }
-    return next ? { space: 'heap', key: next } : { space: 'index', key: Uint8Array.of(0) };
+    return this.view;
   }
 
-  private deleted(key: Uint8Array, death: Uint8Array, out: EntryWriter): void {
+  /** Whether the storage was dropped; asked for entry by entry, which mostly are of the same. */
+  private isDropped(storage: number): boolean {
+    if (storage !== this.lastStorage) {
+      this.lastStorage = storage;
+      this.lastDropped = this.dropped.has(storage as StorageId);
+    }
+    return this.lastDropped;
+  }
+
+  /** LSN at which a transaction that wrote ahead committed; NEVER if it had not. */
+  private fate(xid: number): number {
+    if (xid !== this.lastXid) {
+      this.lastXid = xid;
+      this.lastFate = this.store.staged.get(xid as Xid) ?? NEVER;
+    }
+    return this.lastFate;
+  }
+
+  private heap(walker: Walker, from: Uint8Array, maxBytes: number, out: EntryWriter): ScanCursor | undefined {
+    const { dead, s } = this;
+    dead.start(this.kv, 'deleted', from);
+    let stop: Uint8Array | undefined;
+    const all = walker.walk('heap', from, LAST, (keys, keyStart, keyEnd, values, valueStart, valueEnd) => {
+      while (dead.key && dead.order(keys, keyStart, keyEnd) < 0 && out.byteLength < maxBytes) this.nextDeleted(out);
+      if (out.byteLength >= maxBytes) {
+        stop = dead.order(keys, keyStart, keyEnd) < 0 ? dead.key : keys.slice(keyStart, keyEnd);
+        return true;
+      }
+      const view = this.viewOf(keys);
+      const storage = uint48(view, keyStart);
+      if (this.isDropped(storage)) return false;
+      if (values === keys) {
+        const flags = view.getUint8(valueStart);
+        const stamp = flags & Flag.provisional ? this.fate(uint48(view, valueStart + 7)) : uint48(view, valueStart + 1);
+        if (stamp <= s) {
+          if (!isRow(view, keyStart, keyEnd, valueStart, valueEnd)) throw damaged('row', keys.slice(keyStart, keyEnd));
+          const at = out.copy(HEAP, keys, view, keyStart, valueStart, valueEnd);
+          if (flags !== 0) settleRow(out.target, at, at + keyEnd - keyStart, at + valueEnd - keyStart, stamp);
+          return false;
+        }
+      }
+      const key = keys.slice(keyStart, keyEnd);
+      const value = values.subarray(valueStart, valueEnd);
+      if (this.store.readChain(storage as StorageId, readUint48(key, 6) as RowId, value, s, undefined, this.hit)) this.version(key, out);
+      return false;
+    });
+    while (all && dead.key && out.byteLength < maxBytes) this.nextDeleted(out);
+    if (all) stop = dead.key;
+    return stop ? { space: 'heap', key: stop } : { space: 'index', key: LOWEST };
+  }
+
+  private nextDeleted(out: EntryWriter): void {
+    const { dead } = this;
+    const key = dead.key!;
     const storage = readUint48(key, 0) as StorageId;
-    if (this.dropped.has(storage)) return;
-    if (this.store.readDead(storage, readUint48(key, 6) as RowId, death, this.s, undefined, this.hit)) this.version(key, out);
+    if (!this.isDropped(storage) && this.store.readDead(storage, readUint48(key, 6) as RowId, dead.value!, this.s, undefined, this.hit)) this.version(key, out);
+    dead.advance();
   }
 
   /** The version that `hit` found, as if it had no past. */
   private version(key: Uint8Array, out: EntryWriter): void {
     const { tuple, stamp, xid } = this.hit;
-    this.put(key, tuple, stamp, xid, out);
-  }
-
-  private put(key: Uint8Array, tuple: Uint8Array, stamp: Lsn, xid: Xid, out: EntryWriter): void {
     if (tuple.length + ROW_HEADER > this.scratch.length) this.scratch = new Uint8Array((tuple.length + ROW_HEADER) * 2);
     const length = writeRowValue(this.scratch, 0, stamp, xid, tuple, key);
     out.put('heap', key, this.scratch.subarray(0, length));
   }
 
-  private index(from: Uint8Array, out: EntryWriter): ScanCursor | undefined {
-    const { chunk, dead } = this;
-    const count = this.fill('index', from);
-    const next = count < CHUNK_ENTRIES ? undefined : successor(chunk.keys[count - 1]!);
-    this.kv.scan('dead', from, next ?? LAST, false, Infinity, dead);
-    let d = 0;
-    for (let i = 0; i <= count; i++) {
-      const key = chunk.keys[i];
-      for (; d < dead.keys.length; d++) {
-        const living = dead.keys[d]!.subarray(0, dead.keys[d]!.length - 6);
-        if (key && compareBytes(living, key) > 0) break;
-        this.entry(living, dead.values[d]!, readUint48(dead.keys[d]!, living.length), out);
+  private index(walker: Walker, from: Uint8Array, maxBytes: number, out: EntryWriter): ScanCursor | undefined {
+    const { dead, s } = this;
+    dead.start(this.kv, 'dead', from);
+    let stop: Uint8Array | undefined;
+    const all = walker.walk('index', from, LAST, (keys, keyStart, keyEnd, values, valueStart, valueEnd) => {
+      while (dead.key && dead.order(keys, keyStart, keyEnd) < 0 && out.byteLength < maxBytes) this.nextDead(out);
+      if (out.byteLength >= maxBytes) {
+        stop = dead.order(keys, keyStart, keyEnd) < 0 ? dead.living : keys.slice(keyStart, keyEnd);
+        return true;
       }
-      if (key) this.entry(key, chunk.values[i]!, NEVER, out);
-    }
-    return next ? { space: 'index', key: next } : { space: 'values', key: Uint8Array.of(0) };
+      if (dead.key && dead.order(keys, keyStart, keyEnd) === 0) this.nextDead(out);
+      const view = this.viewOf(keys);
+      if (this.isDropped(uint48(view, keyStart))) return false;
+      const flags = view.getUint8(valueStart);
+      if (values === keys && (flags & ~Flag.provisional) === 0) {
+        if (!isEntry(view, keyStart, keyEnd, valueStart, valueEnd)) throw damaged('index entry', keys.slice(keyStart, keyEnd));
+        const provisional = (flags & Flag.provisional) !== 0;
+        const birth = provisional ? this.fate(uint48(view, valueStart + 1)) : uint48(view, valueStart + 1);
+        if (birth > s) return false;
+        if (!provisional) out.copy(INDEX, keys, view, keyStart, valueStart, valueEnd);
+        else {
+          const at = out.copy(INDEX, keys, view, keyStart, valueStart, valueEnd, valueStart + ENTRY_HEADER, PROVISIONAL_ENTRY_HEADER - ENTRY_HEADER);
+          settleEntry(out.target, at, at + keyEnd - keyStart, at + valueEnd - keyStart - (PROVISIONAL_ENTRY_HEADER - ENTRY_HEADER), birth);
+        }
+        return false;
+      }
+      this.entry(keys.slice(keyStart, keyEnd), values.slice(valueStart, valueEnd), NEVER, out);
+      return false;
+    });
+    while (all && dead.key && out.byteLength < maxBytes) this.nextDead(out);
+    if (all) stop = dead.living;
+    return stop ? { space: 'index', key: stop } : { space: 'values', key: LOWEST };
   }
 
-  private values(from: Uint8Array, out: EntryWriter): ScanCursor | undefined {
-    const { chunk } = this;
-    const count = this.fill('values', from);
-    for (let i = 0; i < count; i++) {
-      const key = chunk.keys[i]!;
+  /** All that died under the next key, so that a part never ends between them. */
+  private nextDead(out: EntryWriter): void {
+    const { dead } = this;
+    const key = dead.living!;
+    do {
+      this.entry(key, dead.value!, readUint48(dead.key!, key.length), out);
+      dead.advance();
+    } while (dead.key && dead.order(key, 0, key.length) === 0);
+  }
+
+  private values(walker: Walker, from: Uint8Array, maxBytes: number, out: EntryWriter): ScanCursor | undefined {
+    let stop: Uint8Array | undefined;
+    const all = walker.walk('values', from, LAST, (keys, keyStart, keyEnd, values, valueStart, valueEnd) => {
+      const key = keys.subarray(keyStart, keyEnd);
+      if (out.byteLength >= maxBytes) {
+        stop = key.slice();
+        return true;
+      }
       // A value's id is the LSN of its first record.
-      if (readUint48(key, 6) > this.s || this.dropped.has(readUint48(key, 0) as StorageId)) continue;
-      verifyChunk(chunk.values[i]!, key);
-      out.put('values', key, chunk.values[i]!);
-    }
-    return count < CHUNK_ENTRIES ? undefined : { space: 'values', key: successor(chunk.keys[count - 1]!) };
+      if (readUint48(key, 6) > this.s || this.isDropped(readUint48(key, 0))) return false;
+      const value = values.subarray(valueStart, valueEnd);
+      verifyChunk(value, key);
+      out.put('values', key, value);
+      return false;
+    });
+    return all ? undefined : { space: 'values', key: stop! };
   }
 
   private entry(key: Uint8Array, value: Uint8Array, death: number, out: EntryWriter): void {
@@ -225,9 +298,6 @@ export class StateScan {
   }
 }
 
-/** The smallest key after `key`. */
-function successor(key: Uint8Array): Uint8Array {
-  const out = new Uint8Array(key.length + 1);
-  out.set(key);
-  return out;
+function uint48(view: DataView, at: number): number {
+  return view.getUint16(at) * 0x100000000 + view.getUint32(at + 2);
 }

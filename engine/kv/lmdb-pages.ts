@@ -67,13 +67,17 @@ interface Level {
 export class LmdbPages {
   private readonly levels: Level[] = [];
   private readonly window: Buffer;
+  /** The same bytes for visitors: a Buffer's `slice` would not copy. */
+  private readonly windowBytes: Uint8Array;
   private windowFirst = 0;
   private windowPages = 0;
-  private overflow: Buffer = Buffer.allocUnsafe(0);
+  private overflow: Buffer = Buffer.alloc(0);
+  private overflowBytes = new Uint8Array(0);
   private walking = false;
 
   private constructor(private readonly file: FileHandle, readonly pageSize: number) {
-    this.window = Buffer.allocUnsafe(Math.max(WINDOW_BYTES, pageSize));
+    this.windowBytes = new Uint8Array(Math.max(WINDOW_BYTES, pageSize));
+    this.window = Buffer.from(this.windowBytes.buffer);
   }
 
   /** Undefined when the file has another layout than the one known here. */
@@ -103,7 +107,8 @@ export class LmdbPages {
     this.walkTree(treeAt(meta as Buffer, NAMES_TREE, transaction, pages), NOTHING, undefined, NodeFlag.tree, (keys, keyStart, keyEnd, values, valueStart, valueEnd) => {
       if (valueEnd - valueStart !== TREE_BYTES) throw damaged('a tree has a wrong length');
       // lmdb-js stores names with a zero byte behind them.
-      found.set(Buffer.from(keys.buffer, keys.byteOffset + keyStart, keyEnd - keyStart).toString('latin1').replace(/\0$/, ''), treeAt(values as Buffer, valueStart, transaction, pages));
+      const name = Buffer.from(keys.buffer, keys.byteOffset + keyStart, keyEnd - keyStart).toString('latin1').replace(/\0$/, '');
+      found.set(name, treeAt(Buffer.from(values.buffer, values.byteOffset + valueStart, TREE_BYTES), 0, transaction, pages));
       return false;
     });
     return found;
@@ -168,7 +173,7 @@ export class LmdbPages {
   private atEnd = false;
 
   private visitLeaf(start: number, number: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined, kind: number, tree: Tree, visit: EntryVisitor): boolean {
-    const { window: bytes, pageSize } = this;
+    const { windowBytes: bytes, pageSize } = this;
     const nodes = start + PAGE_HEADER;
     const end = start + pageSize;
     const count = (bytes[start + 20]! | (bytes[start + 21]! << 8)) >>> 1;
@@ -204,8 +209,8 @@ export class LmdbPages {
         stop = visit(bytes, key, value, bytes, value, value + length);
       } else {
         if (flags !== NodeFlag.big || value + OVERFLOW_NODE > end) throw damaged(`page ${number} has an entry of another kind`);
-        const large = this.readOverflow(readNumber(bytes, value), length, tree);
-        stop = visit(bytes, key, value, large, PAGE_HEADER, PAGE_HEADER + length);
+        this.readOverflow(readNumber(this.window, value), length, tree);
+        stop = visit(bytes, key, value, this.overflowBytes, PAGE_HEADER, PAGE_HEADER + length);
       }
       if (stop) {
         this.atEnd = false;
@@ -247,15 +252,17 @@ export class LmdbPages {
     return start;
   }
 
-  private readOverflow(number: number, length: number, tree: Tree): Buffer {
+  private readOverflow(number: number, length: number, tree: Tree): void {
     const pages = Math.ceil((PAGE_HEADER + length) / this.pageSize);
     const bytes = pages * this.pageSize;
     if (number + pages > tree.pages) throw damaged(`page ${number} begins a value of ${length} bytes`);
-    if (this.overflow.length < bytes) this.overflow = Buffer.allocUnsafe(bytes * 2);
+    if (this.overflow.length < bytes) {
+      this.overflowBytes = new Uint8Array(bytes * 2);
+      this.overflow = Buffer.from(this.overflowBytes.buffer);
+    }
     this.readPages(this.overflow, number, pages, tree);
     this.checkPage(this.overflow, 0, number, Flag.overflow, tree);
     if (this.overflow.readUInt32LE(20) < pages) throw damaged(`page ${number} has fewer pages than its value needs`);
-    return this.overflow;
   }
 
   private readPages(into: Buffer, number: number, count: number, tree: Tree): void {
