@@ -12,15 +12,15 @@ import { rowsToBatch } from '../executor/vectors.js';
 import type { AggNode, SortKey } from '../planner/plan-node.js';
 import type { Datum } from '../types/datum.js';
 import { Numeric } from '../types/numeric.js';
+import type { ArrayLease } from './array-lease.js';
 import { kernelAggregate, supportsAggregate, type GroupArrays, type KernelAggregate } from './aggregates.js';
 import { GroupTable } from './group-table.js';
-import { GrowableColumn } from './growable.js';
 import type { KeyFilter } from './key-filter.js';
 import type { Kernel } from './kernel.js';
 import type { Lowering } from './lower-expression.js';
 import { Pipeline, type Sink } from './pipeline.js';
 import { PipelineRun } from './pipeline-run.js';
-import { ResultSource, lazyColumn, type NumberColumn } from './result-source.js';
+import { ResultSource, lazyColumn, type NumberColumn, type PlaceColumn } from './result-source.js';
 import type { Source } from './source.js';
 import { StageBuilder, require as requireOf, type AggStage, type Stage } from './stage.js';
 import { intValue, type Value } from './value.js';
@@ -105,20 +105,24 @@ function inputs(node: AggNode): Expr[] {
   return [...node.groups, ...node.aggs.flatMap((agg) => [...agg.args.map((arg) => arg.expr), ...(agg.filter ? [agg.filter] : [])])];
 }
 
-interface GroupColumn { readonly value: Value; readonly key: number; readonly nulls: number; readonly datum: number }
+/** Columns of the group table by position, -1 for none: the number of the value or its place (interner.ts), whether it is NULL, the value itself. */
+interface GroupColumn { readonly value: Value; readonly key: number; readonly places: boolean; readonly nulls: number; readonly datum: number }
+
+const NO_COLUMN: GroupColumn = { value: intValue('0', null, 0, 0, 0), key: -1, places: false, nulls: -1, datum: -1 };
 
 /** Groups that are found by their number alone: no hashing. */
 interface Direct { readonly slots: Int32Array; readonly parts: readonly { readonly min: number; readonly span: number; readonly max: number }[] }
 
 class AggregateSink implements Sink {
-  readonly table = new GroupTable();
+  readonly table: GroupTable;
   readonly aggregates: readonly KernelAggregate[];
   private groups: GroupColumn[] | null = null;
   private direct: Direct | null = null;
   private rows = -1;
 
   constructor(private readonly node: AggNode, private readonly dependent: readonly boolean[], private readonly run: PipelineRun, scope: ReturnType<PlanCompiler['scope']>) {
-    const shared = { rows: () => (this.rows >= 0 ? this.rows : (this.rows = this.table.addColumn(new GrowableColumn('float', false, this.table.capacity)))) };
+    this.table = new GroupTable(run.arrays);
+    const shared = { rows: () => (this.rows >= 0 ? this.rows : (this.rows = this.table.addColumn('float'))) };
     this.aggregates = node.aggs.map((agg) => kernelAggregate(agg, this.table, run, scope, shared));
     // Without groups there is one, even over no rows.
     if (node.groups.length === 0) this.table.add(0, 0);
@@ -172,12 +176,12 @@ class AggregateSink implements Sink {
     // Groups are made by later kernels too, whose values must fit the same columns.
     this.groups ??= values.map((value, k) => {
       const key = keys[k];
-      if (!value || !key) return { value: intValue('0', null, 0, 0, 0), key: -1, nulls: -1, datum: table.addColumn(new GrowableColumn('any', false, table.capacity)) };
+      if (!value || !key) return NO_COLUMN;
       return {
-        value,
-        key: table.addColumn(new GrowableColumn(key.kind === 'ref' ? 'ref' : 'float', false, table.capacity)),
-        nulls: key.isNull === null ? -1 : table.addColumn(new GrowableColumn('bool', false, table.capacity)),
-        datum: boxed[k]! ? table.addColumn(new GrowableColumn('any', false, table.capacity)) : -1,
+        value, places: false,
+        key: table.addColumn(key.kind === 'ref' ? 'ref' : 'float'),
+        nulls: key.isNull === null ? -1 : table.addColumn('bool'),
+        datum: boxed[k]! ? table.addColumn('any') : -1,
       };
     });
     const columns = this.groups;
@@ -193,7 +197,7 @@ class AggregateSink implements Sink {
     });
     const present = keys.filter((key) => key !== null);
     if (fresh) {
-      this.direct = directGroups(present, lowering.sourceRows);
+      this.direct = directGroups(present, lowering.sourceRows, run.arrays);
       const expected = Math.ceil(node.cost.rows * (node.filter.length > 0 ? HAVING_KEEPS : 1));
       table.reserve(Math.min(expected, lowering.sourceRows, this.direct?.slots.length ?? Infinity));
     }
@@ -235,10 +239,33 @@ class AggregateSink implements Sink {
         if (datum >= 0) kernel.line(`${data(datum)}[${group}] = ${lowering.datum(values[k]!)};`);
       }
       node.groups.forEach((expr, k) => {
-        if (dependent[k]) kernel.line(`${data(columns[k]!.datum)}[${group}] = ${lowering.plainDatum(expr)};`);
+        if (dependent[k]) this.keepDependent(k, lowering.value(expr), fresh, kernel, lowering, data, group);
       });
     });
     return group;
+  }
+
+  /** Writes the keeping of a value that follows from the group's key: as a number where that is enough. */
+  private keepDependent(k: number, value: Value, fresh: boolean, kernel: Kernel, lowering: Lowering, data: (column: number) => string, group: string): void {
+    const { table } = this;
+    const groups = this.groups!;
+    const places = value.place !== undefined;
+    const plain = places || value.kind === 'ref' || value.kind === 'int' || value.kind === 'bool' || (value.kind === 'decimal' && value.shownScale === undefined);
+    if (fresh) {
+      groups[k] = plain
+        ? { value, places, key: table.addColumn(value.kind === 'ref' ? 'ref' : value.kind === 'bool' ? 'bool' : 'float'), nulls: value.isNull === null ? -1 : table.addColumn('bool'), datum: -1 }
+        : { ...NO_COLUMN, datum: table.addColumn('any') };
+    }
+    const column = groups[k]!;
+    if (column.datum >= 0) {
+      kernel.line(`${data(column.datum)}[${group}] = ${lowering.datum(value)};`);
+      return;
+    }
+    const known = column.value;
+    if (!plain || places !== column.places || value.kind !== known.kind || value.scale !== known.scale || (value.isNull !== null && column.nulls < 0)) throw new NotColumnar();
+    const code = value.place ?? value.code;
+    kernel.line(`${data(column.key)}[${group}] = ${value.isNull === null ? code : `${value.isNull} ? 0 : ${code}`};`);
+    if (column.nulls >= 0) kernel.line(`${data(column.nulls)}[${group}] = ${value.isNull ?? 'false'} ? 1 : 0;`);
   }
 
   drain(): void {
@@ -255,10 +282,11 @@ class AggregateSink implements Sink {
     }), table.count, run.interner);
   }
 
-  private groupColumn(k: number): NumberColumn | null {
-    const { value, key, nulls, datum } = this.groups![k]!;
+  private groupColumn(k: number): NumberColumn | PlaceColumn | null {
+    const { value, key, places, nulls, datum } = this.groups![k]!;
     if (datum >= 0 || value.kind === 'any') return null;
     const { columns } = this.table;
+    if (places) return { kind: 'places', data: columns[key]!.data as Int32Array, nulls: nulls >= 0 ? (columns[nulls]!.data as Uint8Array) : null, ...(value.padded ? { padded: true } : {}) };
     return {
       kind: value.kind, scale: value.scale, min: value.min, max: value.max, ...(value.padded ? { padded: true } : {}),
       data: columns[key]!.data as Float64Array, nulls: nulls >= 0 ? (columns[nulls]!.data as Uint8Array) : null,
@@ -266,7 +294,7 @@ class AggregateSink implements Sink {
   }
 
   groupValue(k: number, group: number): Datum {
-    const { value, key, nulls, datum } = this.groups![k]!;
+    const { value, key, places, nulls, datum } = this.groups![k]!;
     const { columns } = this.table;
     if (datum >= 0) return (columns[datum]!.data as Datum[])[group]!;
     if (nulls >= 0 && (columns[nulls]!.data as Uint8Array)[group] === 1) return null;
@@ -274,7 +302,7 @@ class AggregateSink implements Sink {
     switch (value.kind) {
       case 'bool': return number === 1;
       case 'decimal': return Numeric.of(number + 0, value.scale);
-      case 'ref': return this.run.interner.texts[number]!;
+      case 'ref': return places ? this.run.interner.textAt(number) : this.run.interner.texts[number]!;
       default: return number + 0;
     }
   }
@@ -286,7 +314,7 @@ const HAVING_KEEPS = 4;
 const DIRECT_SLOTS_PER_ROW = 4;
 const FREE_DIRECT_SLOTS = 65536;
 
-function directGroups(keys: readonly Value[], sourceRows: number): Direct | null {
+function directGroups(keys: readonly Value[], sourceRows: number, arrays: ArrayLease): Direct | null {
   let product = 1;
   const parts = keys.map(({ min, max, isNull }) => {
     const span = max - min + 1 + (isNull === null ? 0 : 1);
@@ -295,7 +323,7 @@ function directGroups(keys: readonly Value[], sourceRows: number): Direct | null
   });
   if (keys.length === 0 || keys.some((key) => key.kind !== 'int' && key.kind !== 'ref' && key.kind !== 'bool' && key.kind !== 'decimal')) return null;
   if (!(product <= Math.max(FREE_DIRECT_SLOTS, sourceRows * DIRECT_SLOTS_PER_ROW))) return null;
-  return { slots: new Int32Array(product), parts };
+  return { slots: arrays.int32(product), parts };
 }
 
 /** Groups whose value follows from the others: columns of a relation whose whole primary key is among the groups. */
@@ -313,17 +341,32 @@ function dependentGroups(node: AggNode, compiler: PlanCompiler): boolean[] {
 
 /** Runs it. Throws NotColumnar before the first batch when the data do not fit. */
 export function* runAggregate(plan: AggregatePlan, compiler: PlanCompiler, state: ExecState): Generator<Batch | Pending, void> {
-  const { columns, having, order } = plan;
+  const { columns, having } = plan;
   const counted = wholeCount(plan, state);
   if (counted !== undefined) {
     yield rowsToBatch([columns.map(() => counted)], columns.length);
     return;
   }
-  const sink = yield* fill(plan, new PipelineRun(compiler, state));
+  const run = new PipelineRun(compiler, state);
+  const batches: Batch[] = [];
+  try {
+    yield* groupsOf(plan, run, batches);
+  } finally {
+    run.arrays.release();
+  }
+  for (const batch of batches) {
+    const kept = having ? yield* having.apply(batch, state) : batch;
+    if (kept) yield kept;
+  }
+}
+
+/** All results before the first is given out: one that does not fit must not come after rows. */
+function* groupsOf(plan: AggregatePlan, run: PipelineRun, batches: Batch[]): Generator<Pending, void> {
+  const { columns, order } = plan;
+  const { compiler, state } = run;
+  const sink = yield* fill(plan, run);
   const { count } = sink.table;
   const permutation = order && sortedOrder(count, keyComparer(order.keys, compiler)(order.groups.map((k) => Array.from({ length: count }, (_, group) => sink.groupValue(k, group)))));
-  // All results first: one that does not fit must not come after rows.
-  const batches: Batch[] = [];
   for (let from = 0; from < count; from += MAX_BATCH_ROWS) {
     const rows: Datum[][] = [];
     for (let at = from; at < Math.min(count, from + MAX_BATCH_ROWS); at++) {
@@ -332,10 +375,6 @@ export function* runAggregate(plan: AggregatePlan, compiler: PlanCompiler, state
     }
     batches.push(rowsToBatch(rows, columns.length));
     if (state.shouldYield()) yield TIME_SLICE;
-  }
-  for (const batch of batches) {
-    const kept = having ? yield* having.apply(batch, state) : batch;
-    if (kept) yield kept;
   }
 }
 

@@ -11,7 +11,6 @@ import type { Datum } from '../types/datum.js';
 import { coefficient, Numeric } from '../types/numeric.js';
 import { compareText } from '../types/utf8.js';
 import { PairSet, type GroupTable } from './group-table.js';
-import { GrowableColumn } from './growable.js';
 import type { NumberColumn } from './result-source.js';
 import type { Kernel } from './kernel.js';
 import type { Lowering } from './lower-expression.js';
@@ -72,7 +71,7 @@ function guarded(agg: Aggref, kernel: Kernel, lowering: Lowering, isNull: string
 }
 
 function numbers(table: GroupTable): number {
-  return table.addColumn(new GrowableColumn('float', false, table.capacity));
+  return table.addColumn('float');
 }
 
 function counting(agg: Aggref, table: GroupTable, shared: SharedColumns): KernelAggregate {
@@ -244,7 +243,7 @@ function floatSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable): KernelAg
 
 function extreme(agg: Aggref, name: 'min' | 'max', table: GroupTable, value: Value, datum: (number: number) => Datum): KernelAggregate {
   const best = numbers(table);
-  const seen = table.addColumn(new GrowableColumn('bool', false, table.capacity));
+  const seen = table.addColumn('bool');
   return {
     step(kernel, lowering, group, arrays) {
       const found = lowering.value(agg.args[0]!.expr);

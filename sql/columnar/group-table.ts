@@ -1,5 +1,7 @@
 /** Groups of an aggregation by open addressing over number columns. Kernels look up in place and call `add` for a new group. */
+import type { ArrayLease } from './array-lease.js';
 import { GrowableColumn } from './growable.js';
+import type { ValueKind } from './value.js';
 
 /** Most room made before there are groups. */
 const MOST_CAPACITY = 1 << 20;
@@ -9,9 +11,11 @@ export class GroupTable {
   capacity = 1024;
   mask = 4095;
   /** 1 + the group. */
-  slots = new Int32Array(4096);
+  slots: Int32Array = new Int32Array(4096);
   readonly hashes: { data: Int32Array } = { data: new Int32Array(1024) };
   readonly columns: GrowableColumn[] = [];
+
+  constructor(private readonly lease: ArrayLease) {}
 
   /** Makes room for groups that are expected; before the first of them. */
   reserve(groups: number): void {
@@ -19,15 +23,15 @@ export class GroupTable {
     if (capacity <= this.capacity) return;
     this.capacity = capacity;
     for (const column of this.columns) column.grow(capacity);
-    const hashes = new Int32Array(capacity);
+    const hashes = this.lease.int32(capacity);
     hashes.set(this.hashes.data);
     this.hashes.data = hashes;
     while (this.mask < capacity * 2) this.mask = (this.mask + 1) * 4 - 1;
-    this.slots = new Int32Array(this.mask + 1);
+    this.slots = this.lease.int32(this.mask + 1);
   }
 
-  addColumn(column: GrowableColumn): number {
-    return this.columns.push(column) - 1;
+  addColumn(kind: ValueKind, narrow = false): number {
+    return this.columns.push(new GrowableColumn(this.lease, kind, false, this.capacity, narrow)) - 1;
   }
 
   /** A new group with this hash, whose place is `slot`; returns its number. Arrays may be other ones afterwards. */
@@ -35,7 +39,7 @@ export class GroupTable {
     if (this.count === this.capacity) {
       this.capacity *= 2;
       for (const column of this.columns) column.grow(this.capacity);
-      const hashes = new Int32Array(this.capacity);
+      const hashes = this.lease.int32(this.capacity);
       hashes.set(this.hashes.data);
       this.hashes.data = hashes;
     }
@@ -58,7 +62,7 @@ export class GroupTable {
   private rehash(): void {
     const size = (this.mask + 1) * 4;
     this.mask = size - 1;
-    this.slots = new Int32Array(size);
+    this.slots = this.lease.int32(size);
     for (let group = 0; group < this.count; group++) {
       let slot = this.hashes.data[group]! & this.mask;
       while (this.slots[slot] !== 0) slot = (slot + 1) & this.mask;

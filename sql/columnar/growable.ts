@@ -1,4 +1,5 @@
 /** Columns of unknown length that kernels write: hash table rows, group keys, results. */
+import type { ArrayLease } from './array-lease.js';
 import type { ValueKind } from './value.js';
 
 export type GrowableData = Int32Array | Float64Array | Uint8Array | unknown[];
@@ -7,29 +8,31 @@ export class GrowableColumn {
   data: GrowableData;
   nulls: Uint8Array | null = null;
 
-  constructor(readonly kind: ValueKind, nullable: boolean, capacity: number, private readonly narrow = false) {
-    this.data = allocate(kind, capacity, narrow);
-    if (nullable && kind !== 'any') this.nulls = new Uint8Array(capacity);
+  /** `counts`: cells are added to before they are written, so they begin at zero. */
+  constructor(private readonly lease: ArrayLease, readonly kind: ValueKind, nullable: boolean, capacity: number, private readonly narrow = false, private readonly counts = true) {
+    this.data = this.allocate(capacity);
+    if (nullable && kind !== 'any') this.nulls = lease.uint8(capacity);
   }
 
   grow(capacity: number): void {
     if (this.kind === 'any') return;
-    const data = allocate(this.kind, capacity, this.narrow) as Float64Array;
+    const data = this.allocate(capacity) as Float64Array;
     data.set(this.data as Float64Array);
     this.data = data;
     if (this.nulls) {
-      const nulls = new Uint8Array(capacity);
+      const nulls = this.lease.uint8(capacity);
       nulls.set(this.nulls);
       this.nulls = nulls;
     }
   }
-}
 
-function allocate(kind: ValueKind, capacity: number, narrow: boolean): GrowableData {
-  if (kind === 'any') return [];
-  if (kind === 'bool') return new Uint8Array(capacity);
-  if (kind === 'ref' || narrow) return new Int32Array(capacity);
-  return new Float64Array(capacity);
+  private allocate(capacity: number): GrowableData {
+    const { kind, lease, counts } = this;
+    if (kind === 'any') return [];
+    if (kind === 'bool') return lease.uint8(capacity);
+    if (kind === 'ref' || this.narrow) return counts ? lease.int32(capacity) : lease.dirtyInt32(capacity);
+    return counts ? lease.float64(capacity) : lease.dirtyFloat64(capacity);
+  }
 }
 
 /** Whether a range fits an Int32Array. */

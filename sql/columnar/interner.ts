@@ -4,13 +4,39 @@
  */
 import type { Dictionary } from './dictionary.js';
 
-export class Interner {
-  private readonly ids = new Map<string, number>();
+/** Numbers of texts that the executions of one plan share: numbering the same small dictionaries anew took longer than reading them. */
+class SharedTexts {
+  readonly ids = new Map<string, number>();
   readonly texts: string[] = [];
+  readonly refs = new WeakMap<Dictionary, Int32Array>();
+}
+
+/** A plan that numbers more texts begins anew with each execution. */
+const MAX_SHARED_TEXTS = 4096;
+const shared = new WeakMap<object, SharedTexts>();
+
+function sharedTexts(plan: object): SharedTexts {
+  let found = shared.get(plan);
+  if (!found || found.texts.length > MAX_SHARED_TEXTS) shared.set(plan, (found = new SharedTexts()));
+  return found;
+}
+
+export class Interner {
+  private readonly ids: Map<string, number>;
+  readonly texts: string[];
+  private readonly sharedRefs: WeakMap<Dictionary, Int32Array>;
   private readonly placed = new Map<Dictionary, { readonly first: number; readonly refs: Int32Array }>();
   private readonly starts: number[] = [];
   private readonly dictionaries: Dictionary[] = [];
   private places = 0;
+
+  /** `plan`: what executions have in common that may share numbers. */
+  constructor(plan: object = {}) {
+    const { ids, texts, refs } = sharedTexts(plan);
+    this.ids = ids;
+    this.texts = texts;
+    this.sharedRefs = refs;
+  }
 
   id(text: string): number {
     let id = this.ids.get(text);
@@ -23,6 +49,11 @@ export class Interner {
 
   /** Numbers of a dictionary's texts by code, -1 where none was asked for yet. */
   refs(dictionary: Dictionary): Int32Array {
+    if (dictionary.length <= MAX_SHARED_TEXTS) {
+      let refs = this.sharedRefs.get(dictionary);
+      if (!refs) this.sharedRefs.set(dictionary, (refs = new Int32Array(dictionary.length).fill(-1)));
+      return refs;
+    }
     return this.place(dictionary).refs;
   }
 

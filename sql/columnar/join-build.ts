@@ -19,9 +19,9 @@ export type Execute = (stage: Stage, sink: Sink, filters: readonly KeyFilter[]) 
 export interface ComputedRows { readonly table: ColumnTable; readonly positions: ReadonlyMap<number, number> }
 
 /** The outer side as rows, and what its keys say about the inner side. */
-export function* computeOuter(stage: JoinStage, execute: Execute): Generator<Pending, { outer: ComputedRows; filters: KeyFilter[] }> {
+export function* computeOuter(stage: JoinStage, run: PipelineRun, execute: Execute): Generator<Pending, { outer: ComputedRows; filters: KeyFilter[] }> {
   const { outer, node } = stage;
-  const table = new ColumnTable(node.outer.cost.rows);
+  const table = new ColumnTable(run.arrays, node.outer.cost.rows);
   const wanted = [...outer.needed];
   const sink: Sink = {
     emit(kernel, lowering) {
@@ -36,7 +36,7 @@ export function* computeOuter(stage: JoinStage, execute: Execute): Generator<Pen
   yield* execute(outer, sink, []);
   const filters = node.keys.flatMap((key) => {
     const position = wanted.indexOf(outer.layout.indexOf(key.outer));
-    const made = position < 0 ? null : keyFilter(key.inner, table.columns[position]!, table.count);
+    const made = position < 0 ? null : keyFilter(key.inner, table.columns[position]!, table.count, run.arrays);
     return made ? [made] : [];
   });
   return { outer: { table, positions: new Map(wanted.map((index, position) => [index, position])) }, filters };
@@ -44,7 +44,7 @@ export function* computeOuter(stage: JoinStage, execute: Execute): Generator<Pen
 
 /** The inner side: its rows by key, or only its keys where that is all the join asks. */
 export function* buildInner(stage: JoinStage, filters: readonly KeyFilter[], run: PipelineRun, execute: Execute): Generator<Pending, JoinTable> {
-  const table = new JoinTable(stage.node.inner.cost.rows);
+  const table = new JoinTable(run.arrays, stage.node.inner.cost.rows);
   const wanted = [...stage.inner.needed];
   let ready = false;
   const { joinType } = stage.node;
@@ -61,7 +61,7 @@ export function* buildInner(stage: JoinStage, filters: readonly KeyFilter[], run
       if (presence && (fresh || table.set)) {
         const beside = condition && lowering.value(condition.inner);
         const fits = !boxed.includes(true) && (beside === null || isPlainNumber(beside));
-        if (fresh && fits) table.set = keySet(keys, lowering.sourceRows, beside);
+        if (fresh && fits) table.set = keySet(keys, lowering.sourceRows, beside, run.arrays);
         if (table.set) {
           if (!fits || !fitsSet(table.set, keys, beside)) throw new NotColumnar();
           if (fresh) keys.forEach((key, k) => table.addKey(key, boxed[k]!));
@@ -85,6 +85,6 @@ export function* buildInner(stage: JoinStage, filters: readonly KeyFilter[], run
   };
   yield* execute(stage.inner, sink, filters);
   if (!table.set) yield* table.finish(run.state, stage.node.outer.cost.rows);
-  if (stage.node.joinType === 'right' || stage.node.joinType === 'full') table.matched = new Uint8Array(table.rows.count);
+  if (stage.node.joinType === 'right' || stage.node.joinType === 'full') table.matched = run.arrays.uint8(table.rows.count);
   return table;
 }

@@ -6,6 +6,7 @@
 import type { Pending } from '../../engine/pending.js';
 import type { ExecState } from '../executor/exec-state.js';
 import { TIME_SLICE } from '../executor/interrupts.js';
+import type { ArrayLease } from './array-lease.js';
 import type { Kernel } from './kernel.js';
 import { NotColumnar } from './segment.js';
 import { ColumnTable } from './table.js';
@@ -27,10 +28,10 @@ export class JoinTable {
   readonly columns = new Map<number, number>();
   readonly keys: KeyPart[] = [];
   /** 1 + the row, 0 for none. */
-  heads = new Int32Array(0);
-  next = new Int32Array(0);
+  heads: Int32Array = new Int32Array(0);
+  next: Int32Array = new Int32Array(0);
   /** Combined key by row; unused when `direct`. */
-  combined = new Float64Array(0);
+  combined: Float64Array = new Float64Array(0);
   direct = false;
   /** Keys may be beyond 2^31. */
   private wide = false;
@@ -42,8 +43,8 @@ export class JoinTable {
   /** Rows that met a match, where the join keeps the others. */
   matched: Uint8Array | null = null;
 
-  constructor(expectedRows: number) {
-    this.rows = new ColumnTable(expectedRows);
+  constructor(private readonly lease: ArrayLease, expectedRows: number) {
+    this.rows = new ColumnTable(lease, expectedRows);
   }
 
   addKey(value: Value, boxed: boolean): void {
@@ -77,9 +78,9 @@ export class JoinTable {
     let size = 1024;
     while (size < count * 2) size *= 2;
     this.mask = size - 1;
-    this.heads = new Int32Array(this.direct ? product : size);
-    this.next = new Int32Array(count);
-    this.combined = this.direct ? new Float64Array(0) : new Float64Array(count);
+    this.heads = this.lease.int32(this.direct ? product : size);
+    this.next = this.lease.int32(count);
+    this.combined = this.direct ? new Float64Array(0) : this.lease.dirtyFloat64(count);
     for (let end = count; end > 0; end -= SLICE_ROWS) {
       this.link(Math.max(0, end - SLICE_ROWS), end);
       if (state.shouldYield()) yield TIME_SLICE;

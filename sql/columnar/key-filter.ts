@@ -3,15 +3,23 @@
  * side is computed first, and the inner side's scan or aggregation leaves out rows whose key it does not have.
  */
 import type { Expr } from '../analyzer/query-tree.js';
+import type { ArrayLease } from './array-lease.js';
+import type { JoinTable } from './join-table.js';
 import type { Kernel } from './kernel.js';
 import type { BottomStage, JoinStage, Stage } from './stage.js';
 import type { TableColumn } from './table.js';
 import type { Value } from './value.js';
 
-/** Rows whose `expr` is not in the set have no partner. */
-export interface KeyFilter { readonly expr: Expr; readonly min: number; readonly bits: Uint8Array }
+/** Rows whose `expr` is not in the set (not 0 at its place) have no partner. `density`: the part of the range that is in it. */
+export interface KeyFilter { readonly expr: Expr; readonly min: number; readonly bits: Uint8Array | Int32Array; readonly density: number }
+
+/** A filter that leaves so little is tested before anything else: the branches behind it are then hardly ever reached. */
+export const SELECTIVE = 0.3;
 
 const MAX_SPAN = 1 << 26;
+/** Places of a set made for a join beside its hash table: in all, and for each row. */
+const FREE_SPAN = 1 << 20;
+const SPAN_PER_ROW = 64;
 /** Estimated rows of the inner side's source for one of the outer side, and at least. */
 const WORTH = 8;
 const MIN_WORK = 16384;
@@ -39,7 +47,7 @@ export function worthFilteringGroups({ node }: JoinStage, innerRows: number, bot
 }
 
 /** The numbers of a column as a set; null when they are too far apart. */
-export function keyFilter(expr: Expr, { shape, data }: TableColumn, count: number): KeyFilter | null {
+export function keyFilter(expr: Expr, { shape, data }: TableColumn, count: number, arrays: ArrayLease): KeyFilter | null {
   if (shape.kind !== 'int') return null;
   const numbers = data.data as Float64Array;
   let min = Infinity;
@@ -50,11 +58,39 @@ export function keyFilter(expr: Expr, { shape, data }: TableColumn, count: numbe
     if (value < min) min = value;
     if (value > max) max = value;
   }
-  if (min > max) return { expr, min: 0, bits: new Uint8Array(1) };
+  if (min > max) return { expr, min: 0, bits: new Uint8Array(1), density: 0 };
   if (max - min >= MAX_SPAN) return null;
-  const bits = new Uint8Array(max - min + 1);
-  for (let row = 0; row < count; row++) if (!(data.nulls && data.nulls[row] === 1)) bits[numbers[row]! - min] = 1;
-  return { expr, min, bits };
+  const bits = arrays.uint8(max - min + 1);
+  let present = 0;
+  for (let row = 0; row < count; row++) {
+    if (data.nulls && data.nulls[row] === 1) continue;
+    const at = numbers[row]! - min;
+    present += 1 - bits[at]!;
+    bits[at] = 1;
+  }
+  return { expr, min, bits, density: present / bits.length };
+}
+
+/**
+ * What a join says about the rows of its outer side, before it comes to it: the keys of its inner side. Null where
+ * testing them first would leave out too little; `outer` is the range of the outer side's key.
+ */
+export function joinFilter({ node }: JoinStage, { rows, keys, set, heads, direct }: JoinTable, outer: { readonly min: number; readonly max: number }, arrays: ArrayLease): KeyFilter | null {
+  const { joinType } = node;
+  if (node.keys.length !== 1 || (joinType !== 'inner' && joinType !== 'semi' && joinType !== 'right')) return null;
+  const expr = node.keys[0]!.outer;
+  const span = outer.max - outer.min + 1;
+  if (!(span < Infinity)) return null;
+  if (set) {
+    let present = 0;
+    for (const bit of set.bits) present += bit;
+    return present < span * SELECTIVE ? { expr, min: set.parts[0]!.min, bits: set.bits, density: present / span } : null;
+  }
+  const [key] = keys as [(typeof keys)[number]];
+  if (key.boxed || rows.count >= span * SELECTIVE) return null;
+  if (direct) return rows.columns[key.column]!.shape.kind === 'int' ? { expr, min: key.min, bits: heads, density: rows.count / span } : null;
+  const made = key.span <= Math.max(FREE_SPAN, rows.count * SPAN_PER_ROW) ? keyFilter(expr, rows.columns[key.column]!, rows.count, arrays) : null;
+  return made && { ...made, density: rows.count / span };
 }
 
 /** Writes the test; values that are not plain integers pass. */
@@ -64,7 +100,7 @@ export function emitKeyFilter(kernel: Kernel, value: Value, { min, bits }: KeyFi
   kernel.line(`const ${code} = ${value.code} - ${kernel.outside(min)};`);
   const tests = value.isNull ? [`!(${value.isNull})`] : [];
   if (!(value.min >= min && value.max < min + bits.length)) tests.push(`${code} >= 0 && ${code} < ${kernel.outside(bits.length)}`);
-  tests.push(`${kernel.outside(bits, 'b')}[${code}] === 1`);
+  tests.push(`${kernel.outside(bits, 'b')}[${code}] !== 0`);
   kernel.line(`if (!(${tests.join(' && ')})) continue;`);
 }
 

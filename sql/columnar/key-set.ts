@@ -2,6 +2,7 @@
  * The inner side of a semi or anti join that needs no rows: which keys there are, or, with one more condition
  * `inner.x <> outer.y` (or <, <=, >, >=), the smallest and largest x of each key. Slots are found by the key itself.
  */
+import type { ArrayLease } from './array-lease.js';
 import { isNarrow } from './growable.js';
 import type { Kernel } from './kernel.js';
 import { anyOf, type Value } from './value.js';
@@ -27,7 +28,7 @@ const MAX_SLOTS = 1 << 28;
 const EXTREME_SHARE = 8;
 
 /** A set for keys of these ranges; null when they are too wide. */
-export function keySet(keys: readonly Value[], rows: number, beside: Value | null): KeySet | null {
+export function keySet(keys: readonly Value[], rows: number, beside: Value | null, arrays: ArrayLease): KeySet | null {
   let product = 1;
   const parts = keys.map(({ min, max }) => {
     const span = max - min + 1;
@@ -36,8 +37,8 @@ export function keySet(keys: readonly Value[], rows: number, beside: Value | nul
   });
   const share = beside ? EXTREME_SHARE : 1;
   if (!(product <= Math.min(MAX_SLOTS, Math.max(FREE_SLOTS, rows * SLOTS_PER_ROW)) / share)) return null;
-  const extremes = (): Int32Array | Float64Array | null => (beside === null ? null : isNarrow(beside.min, beside.max) ? new Int32Array(product) : new Float64Array(product));
-  return { bits: new Uint8Array(product), parts, least: extremes(), greatest: extremes() };
+  const extremes = (): Int32Array | Float64Array | null => (beside === null ? null : isNarrow(beside.min, beside.max) ? arrays.dirtyInt32(product) : arrays.dirtyFloat64(product));
+  return { bits: arrays.uint8(product), parts, least: extremes(), greatest: extremes() };
 }
 
 export function fitsSet(set: KeySet, keys: readonly Value[], beside: Value | null): boolean {

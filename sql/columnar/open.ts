@@ -11,6 +11,7 @@ import { GeneratorOperator, pull } from '../executor/operators/operator.js';
 import type { PlanNode } from '../planner/plan-node.js';
 import { planAggregate, runAggregate } from './aggregate.js';
 import { planRows, runRows } from './rows.js';
+import { planSort, runSort } from './sorted-rows.js';
 import { NotColumnar } from './segment.js';
 
 /** Plans cheaper than this stay with the row executor: they are over before a kernel is written (see planner/column-costs.ts for the unit). */
@@ -33,6 +34,10 @@ function columnar(node: PlanNode, compiler: PlanCompiler): Running | null {
     if (filtered) return (c, state) => runRows(filtered, c, state);
     const plan = planAggregate(node, compiler);
     return plan && ((c, state) => runAggregate(plan, c, state));
+  }
+  if (node.kind === 'Sort') {
+    const sorted = planSort(node, compiler);
+    return sorted && ((c, state) => runSort(sorted, c, state));
   }
   if (node.kind !== 'HashJoin' && node.kind !== 'Project' && node.kind !== 'Filter' && (node.kind !== 'SeqScan' || node.filter.length === 0)) return null;
   const plan = planRows(node, compiler);

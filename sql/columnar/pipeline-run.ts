@@ -10,6 +10,7 @@ import { compileWaiting } from '../executor/expressions/waiting.js';
 import type { OutputLayout } from '../executor/layout.js';
 import { hasSubLink } from '../executor/sub-plan.js';
 import type { Datum } from '../types/datum.js';
+import { ArrayLease } from './array-lease.js';
 import { Interner } from './interner.js';
 import type { Kernel } from './kernel.js';
 import type { Lowering } from './lower-expression.js';
@@ -18,13 +19,15 @@ import { constantParts } from './stage.js';
 import { intValue, type Value } from './value.js';
 
 export class PipelineRun {
-  readonly interner = new Interner();
+  readonly interner: Interner;
+  readonly arrays = new ArrayLease();
   readonly constants = new Map<Expr, Datum>();
   readonly members = new Map<Expr, MemberSet>();
   private readonly keyIds = new Map<unknown, number>();
   private readonly frame: Frame;
 
   constructor(readonly compiler: PlanCompiler, readonly state: ExecState) {
+    this.interner = new Interner(compiler);
     this.frame = new Frame(state);
   }
 

@@ -16,7 +16,7 @@ import type { Interner } from './interner.js';
 import { NUMERIC, besideKeys, isPlainNumber, joinsByNumber, scaledKey } from './join-keys.js';
 import { buildInner, computeOuter, type ComputedRows, type Execute } from './join-build.js';
 import type { JoinTable } from './join-table.js';
-import { emitKeyFilter, keyFilter, originOf, worthFiltering, worthFilteringGroups, type KeyFilter } from './key-filter.js';
+import { SELECTIVE, emitKeyFilter, joinFilter, keyFilter, originOf, worthFiltering, worthFilteringGroups, type KeyFilter } from './key-filter.js';
 import { probeSet } from './key-set.js';
 import { Kernel } from './kernel.js';
 import { Lowering, type Resolve } from './lower-expression.js';
@@ -75,6 +75,7 @@ export class Pipeline {
     const below = [...origins.flatMap(({ filter, origin }) => (origin ? [{ filter, index: origin.index }] : [])), ...this.groupFilters(bottom)];
     const source = yield* this.source(bottom, below);
     this.below = bottom.kind === 'agg' && !this.computed.has(bottom) ? [] : below.map(({ filter, index }) => ({ ...filter, expr: bottom.layout.output[index]! }));
+    this.below = [...this.below, ...this.joinFilters(bottom, source)].sort((a, b) => a.density - b.density);
     this.above = origins.flatMap(({ filter, origin }) => (origin ? [] : [filter]));
     const kernel = new Kernel();
     this.write(kernel, source);
@@ -194,7 +195,7 @@ export class Pipeline {
         const { node } = stage;
         yield* run.evaluateConstants([...node.keys.flatMap((key) => [key.outer, key.inner]), ...node.joinQuals, ...node.filter], [stage.outer.layout, stage.inner.layout]);
         if (worthFiltering(stage)) {
-          const { outer, filters } = yield* computeOuter(stage, this.nested);
+          const { outer, filters } = yield* computeOuter(stage, run, this.nested);
           this.computed.set(stage.outer, outer);
           this.tables.set(stage, yield* buildInner(stage, filters, run, this.nested));
           return;
@@ -215,7 +216,7 @@ export class Pipeline {
       if (set || !worthFilteringGroups(at, rows.count, bottom)) continue;
       at.node.keys.forEach((key, k) => {
         const origin = keys[k]!.boxed ? null : originOf((at as JoinStage).outer, key.outer, this.isBottom);
-        const filter = origin && keyFilter(bottom.layout.output[origin.index]!, rows.columns[keys[k]!.column]!, rows.count);
+        const filter = origin && keyFilter(bottom.layout.output[origin.index]!, rows.columns[keys[k]!.column]!, rows.count, this.run.arrays);
         if (filter) made.push({ filter, index: origin.index });
       });
     }
@@ -271,22 +272,47 @@ export class Pipeline {
   /** Writes what happens with each row of the source up to `stage`, then `consume` with its columns. */
   private produce(stage: Stage, kernel: Kernel, lowering: Lowering, consume: Consume, columns: (stage: Stage) => Resolve): void {
     if (this.computed.has(stage)) {
-      consume(this.filtered(lowering.over(columns(stage)), kernel));
+      consume(this.filtered(this.filtered(lowering.over(columns(stage)), kernel, true), kernel, false));
       return;
     }
     if (isBottom(stage)) {
       const rows = lowering.over(columns(stage));
-      if (stage.kind !== 'rows') filter(stage.node.filter, rows, kernel);
+      const first = this.filtered(rows, kernel, true);
+      if (stage.kind !== 'rows') filter(stage.node.filter, first, kernel);
       this.count(stage, kernel);
-      consume(this.filtered(rows, kernel));
+      consume(this.filtered(rows, kernel, false));
       return;
     }
     this.produce(stage.kind === 'join' ? stage.outer : stage.child, kernel, lowering, (rows) => this.apply(stage, kernel, rows, consume), columns);
   }
 
-  private filtered(rows: Lowering, kernel: Kernel): Lowering {
-    for (const one of this.below) emitKeyFilter(kernel, rows.value(one.expr), one);
+  private filtered(rows: Lowering, kernel: Kernel, selective: boolean): Lowering {
+    for (const one of this.below) if (selective === one.density < SELECTIVE) emitKeyFilter(kernel, rows.value(one.expr), one);
     return rows;
+  }
+
+  /** Joins above that leave little of the source, told to it ahead of its own filter and of the joins before them. */
+  private joinFilters(bottom: Stage, source: Source): KeyFilter[] {
+    const made: KeyFilter[] = [];
+    // What stands between the source and a join: with nothing there, the join itself is the first test.
+    let between = bottom.kind === 'scan' && !this.computed.has(bottom) && bottom.node.filter.length > 0;
+    const needed = [...bottom.needed];
+    const path: Stage[] = [];
+    for (let at = this.stage; !this.isBottom(at); at = at.kind === 'join' ? at.outer : (at as Exclude<Stage, BottomStage | JoinStage>).child) path.unshift(at);
+    for (const at of path) {
+      if (at.kind !== 'join') {
+        if (at.kind !== 'project') between = true;
+        continue;
+      }
+      const [key] = at.node.keys;
+      const origin = between && key ? originOf(at.outer, key.outer, this.isBottom) : null;
+      if (origin) {
+        const found = joinFilter(at, this.tables.get(at)!, source.bounds(needed.indexOf(origin.index)), this.run.arrays);
+        if (found) made.push({ ...found, expr: bottom.layout.output[origin.index]! });
+      }
+      between = true;
+    }
+    return made;
   }
 
   /** From the rows of the stage's (outer) child to its own. */

@@ -19,7 +19,7 @@ interface LazyColumn { readonly kind: 'lazy'; readonly datum: (group: number) =>
 interface AnyColumn { readonly kind: 'datums'; readonly data: readonly Datum[] }
 
 /** Texts by their places (interner.ts). */
-interface PlaceColumn { readonly kind: 'places'; readonly data: Int32Array; readonly nulls: Uint8Array | null; readonly padded?: boolean }
+export interface PlaceColumn { readonly kind: 'places'; readonly data: Int32Array; readonly nulls: Uint8Array | null; readonly padded?: boolean }
 
 type ResultColumn = (NumberColumn | LazyColumn | AnyColumn | PlaceColumn) & { readonly type: number };
 
@@ -33,6 +33,11 @@ export class ResultSource extends Source {
       rows: count, skip: null,
       columns: columns.map((column) => ({ class: null, data: column.kind === 'lazy' ? [] : column.data, nulls: 'nulls' in column ? column.nulls : null, dictionary: null })),
     }], columns.map((column) => column.type), interner);
+  }
+
+  override bounds(column: number): { min: number; max: number } {
+    const found = this.columns[column]!;
+    return found.kind === 'lazy' || found.kind === 'datums' || found.kind === 'places' ? { min: -Infinity, max: Infinity } : { min: found.min, max: found.max };
   }
 
   override value(kernel: Kernel, column: number): Value {

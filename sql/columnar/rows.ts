@@ -27,9 +27,17 @@ export function planRows(node: PlanNode, compiler: PlanCompiler): RowsPlan | nul
 }
 
 /** Runs it. Throws NotColumnar before the first batch when the data do not fit. */
-export function* runRows({ node, stage }: RowsPlan, compiler: PlanCompiler, state: ExecState): Generator<Batch | Pending, void> {
+export function* runRows(plan: RowsPlan, compiler: PlanCompiler, state: ExecState): Generator<Batch | Pending, void> {
   const run = new PipelineRun(compiler, state);
-  const table = new ColumnTable();
+  try {
+    yield* rowsOf(plan, run);
+  } finally {
+    run.arrays.release();
+  }
+}
+
+function* rowsOf({ node, stage }: RowsPlan, run: PipelineRun): Generator<Batch | Pending, void> {
+  const table = new ColumnTable(run.arrays);
   let ready = false;
   const sink: Sink = {
     emit(kernel, lowering) {
@@ -63,7 +71,8 @@ function* batches(table: ColumnTable, columns: readonly TableColumn[], interner:
   }
 }
 
-function converter({ shape, places }: TableColumn, interner: Interner): (value: number) => Datum {
+/** From a column's numbers to datums. */
+export function converter({ shape, places }: TableColumn, interner: Interner): (value: number) => Datum {
   switch (shape.kind) {
     case 'bool': return (value) => value === 1;
     case 'decimal': return (value) => Numeric.of(value + 0, shape.scale);
@@ -71,7 +80,6 @@ function converter({ shape, places }: TableColumn, interner: Interner): (value: 
     default: return (value) => value + 0;
   }
 }
-
 
 function addsRows(stage: Stage): boolean {
   switch (stage.kind) {

@@ -155,7 +155,7 @@ export class Source {
       const dictionary = dictionaries[column];
       if (!dictionary || refs[column]) continue;
       const codes = (refs[column] = this.interner.refs(dictionary));
-      if (all) for (let code = 0; code < codes.length; code++) codes[code] = this.interner.id(dictionary.get(code));
+      if (all) for (let code = 0; code < codes.length; code++) if (codes[code]! < 0) codes[code] = this.interner.id(dictionary.get(code));
     }
   }
 

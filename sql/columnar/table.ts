@@ -3,6 +3,7 @@
  * Kernels hold the arrays in local variables and take them anew after `grow`.
  */
 import type { Datum } from '../types/datum.js';
+import type { ArrayLease } from './array-lease.js';
 import type { Interner } from './interner.js';
 import type { Kernel } from './kernel.js';
 import { NotColumnar } from './segment.js';
@@ -21,7 +22,7 @@ export class ColumnTable {
   readonly columns: TableColumn[] = [];
 
   /** `expected` rows: an estimate, so that growing is the exception. */
-  constructor(expected = FIRST_CAPACITY) {
+  constructor(private readonly lease: ArrayLease, expected = FIRST_CAPACITY) {
     this.capacity = Math.max(FIRST_CAPACITY, Math.min(MOST_CAPACITY, Math.ceil(expected * 1.1)));
   }
 
@@ -30,7 +31,7 @@ export class ColumnTable {
     const { kind, scale, min, max, type, padded } = value;
     // A scale that differs from row to row has no column: such values are kept as datums.
     const boxed = value.shownScale !== undefined;
-    const data = new GrowableColumn(boxed ? 'any' : kind, value.isNull !== null, this.capacity, kind === 'int' || kind === 'decimal' ? isNarrow(min, max) : false);
+    const data = new GrowableColumn(this.lease, boxed ? 'any' : kind, value.isNull !== null, this.capacity, kind === 'int' || kind === 'decimal' ? isNarrow(min, max) : false, false);
     const places = value.place !== undefined;
     return this.columns.push({ places, shape: { kind: boxed ? 'any' : kind, scale, min, max, type, ...(padded ? { padded } : {}) }, nullable: value.isNull !== null, data }) - 1;
   }
@@ -40,6 +41,22 @@ export class ColumnTable {
     this.capacity *= 2;
     for (const column of this.columns) column.data.grow(this.capacity);
   };
+
+  /** Keeps these rows, which are in ascending order. */
+  keep(rows: ArrayLike<number>): void {
+    for (const { data: { data, nulls } } of this.columns) {
+      const cells = data as unknown[];
+      for (let at = 0; at < rows.length; at++) cells[at] = cells[rows[at]!];
+      if (nulls) for (let at = 0; at < rows.length; at++) nulls[at] = nulls[rows[at]!]!;
+      if (Array.isArray(data)) data.length = rows.length;
+    }
+    this.count = rows.length;
+  }
+
+  /** Of the rows in it. */
+  get bytes(): number {
+    return this.columns.reduce((sum, { data: { data } }) => sum + this.count * ('BYTES_PER_ELEMENT' in data ? data.BYTES_PER_ELEMENT : 16), 0);
+  }
 
   clear(): void {
     this.count = 0;
@@ -69,7 +86,8 @@ export function appendRow(kernel: Kernel, table: ColumnTable, values: readonly P
     if (places && value.place === undefined && isNull !== 'true') throw new NotColumnar();
     const code = places ? value.place ?? '0' : value.code;
     if (nulls && isNull) kernel.line(`if (${isNull}) { ${nulls}[${count}] = 1; ${data}[${count}] = 0; } else { ${nulls}[${count}] = 0; ${data}[${count}] = ${code}; }`);
-    else kernel.line(`${data}[${count}] = ${code};`);
+    // A row may stand where one with NULL stood before.
+    else kernel.line(`${nulls ? `${nulls}[${count}] = 0; ` : ''}${data}[${count}] = ${code};`);
   });
   kernel.line(`${count}++;`);
   kernel.after(`${name}.count = ${count};`);
@@ -93,6 +111,17 @@ export function readTable(kernel: Kernel, table: ColumnTable, column: number, ro
     };
   }
   return { ...shape, code: read, isNull };
+}
+
+/** Some rows of a column as datums. */
+export function pickDatums(column: TableColumn, rows: ArrayLike<number>, convert: (value: number) => Datum): Datum[] {
+  const { data, nulls } = column.data;
+  const out = new Array<Datum>(rows.length);
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i]!;
+    out[i] = column.shape.kind === 'any' ? (data as Datum[])[row]! : nulls && nulls[row] === 1 ? null : convert((data as Float64Array)[row]!);
+  }
+  return out;
 }
 
 /** The columns as datums. */

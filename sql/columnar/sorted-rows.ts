@@ -1,0 +1,130 @@
+/**
+ * Sort as the sink of a pipeline: rows as columns, an order over the keys, and datums only for what is given out.
+ * With a bound (LIMIT above) the sink keeps the best rows of what it has seen, and the kernel leaves out rows
+ * whose first key is beyond them before it reads anything else of them.
+ */
+import type { Pending } from '../../engine/pending.js';
+import { MAX_BATCH_ROWS, type Batch } from '../executor/batch.js';
+import type { PlanCompiler } from '../executor/compile-plan.js';
+import { compareBy } from '../executor/compare.js';
+import type { ExecState } from '../executor/exec-state.js';
+import { TIME_SLICE } from '../executor/interrupts.js';
+import { MAX_ROWS_IN_MEMORY, tooManyRows } from '../executor/operators/sort.js';
+import { anyVector } from '../executor/vectors.js';
+import type { SortNode } from '../planner/plan-node.js';
+import { aggregateStage } from './aggregate.js';
+import { Pipeline, type Sink } from './pipeline.js';
+import { PipelineRun } from './pipeline-run.js';
+import { converter, type RowsPlan } from './rows.js';
+import { orderOf, type OrderKey } from './sort-order.js';
+import { StageBuilder, require as requireOf, type Stage } from './stage.js';
+import { appendRow, ColumnTable, pickDatums } from './table.js';
+import { NotColumnar } from './segment.js';
+import type { Value } from './value.js';
+
+export interface SortPlan extends RowsPlan { readonly node: SortNode; readonly stage: Stage }
+
+/** Estimated rows below which sorting datums is as quick. */
+const MIN_ROWS = 1000;
+/** Rows kept beyond the bound before the worst of them are dropped. */
+const SPARE_ROWS = 1024;
+
+/** The sort as kernels, null when it has to run on rows. */
+export function planSort(node: SortNode, compiler: PlanCompiler): SortPlan | null {
+  if (node.child.cost.rows < MIN_ROWS) return null;
+  const builder = new StageBuilder(compiler, aggregateStage);
+  const stage = builder.kernels(node.child);
+  if (!stage || builder.scans === 0) return null;
+  const keys = node.keys.map((key) => key.expr);
+  if (!builder.supported(keys, stage.layout)) return null;
+  requireOf(stage, [...node.output, ...keys]);
+  return { node, stage };
+}
+
+/** The worst first key that is still of use, for the kernel. */
+interface Threshold { readonly cell: Float64Array; readonly key: Value }
+
+/** Runs it. Throws NotColumnar before the first batch when the data do not fit. */
+export function* runSort(plan: SortPlan, compiler: PlanCompiler, state: ExecState): Generator<Batch | Pending, void> {
+  const run = new PipelineRun(compiler, state);
+  try {
+    yield* sorted(plan, run);
+  } finally {
+    run.arrays.release();
+  }
+}
+
+function* sorted({ node, stage }: SortPlan, run: PipelineRun): Generator<Batch | Pending, void> {
+  const { compiler, state } = run;
+  yield* run.evaluateConstants(node.keys.map((key) => key.expr), [stage.layout]);
+  const { bound, keys } = node;
+  const table = new ColumnTable(run.arrays);
+  let order: OrderKey[] = [];
+  let threshold: Threshold | null = null;
+  let cut = false;
+
+  const sink: Sink = {
+    emit(kernel, lowering) {
+      const keyValues = keys.map((key) => lowering.value(key.expr));
+      const fresh = order.length === 0;
+      const [first] = keyValues as [Value];
+      if (fresh && bound !== null && isNumber(first)) threshold = { cell: new Float64Array([keys[0]!.descending ? -Infinity : Infinity]), key: first };
+      if (threshold) {
+        if (!isNumber(first)) throw new NotColumnar();
+        // Where one key decides, an equal one comes too late.
+        const beyond = `${first.code} ${keys[0]!.descending ? '<' : '>'}${keys.length === 1 ? '=' : ''} ${kernel.outside(threshold.cell, 'e')}[0]`;
+        const open = `${kernel.outside(threshold.cell, 'e')}[0] ${keys[0]!.descending ? '> -Infinity' : '< Infinity'}`;
+        // With NULLs last the threshold is a number only when NULLs are beyond it; with NULLs first they never are.
+        const whenNull = keys[0]!.nullsFirst ? 'false' : open;
+        kernel.line(`if (${first.isNull === null ? `${open} && ${beyond}` : `${first.isNull} ? ${whenNull} : ${open} && ${beyond}`}) continue;`);
+      }
+      const values = node.output.map((expr) => lowering.value(expr));
+      if (fresh) {
+        for (const value of [...values, ...keyValues]) table.addColumn(value);
+        order = keys.map((key, k) => {
+          const column = table.columns[values.length + k]!;
+          return { key, column, compare: compareBy({ type: key.expr.type, descending: key.descending, nullsFirst: key.nullsFirst }, compiler.catalog), convert: converter(column, run.interner) };
+        });
+      }
+      appendRow(kernel, table, [...values, ...keyValues].map((value, c) => (table.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)));
+    },
+    drain() {
+      if (table.count > MAX_ROWS_IN_MEMORY) throw tooManyRows('A sort');
+      if (bound === null || table.count < bound * 2 + SPARE_ROWS) return;
+      prune();
+    },
+  };
+  const prune = (): void => {
+    const best = Int32Array.from(orderOf(order, table.count, run.interner).subarray(0, bound!));
+    const worst = best[best.length - 1]!;
+    if (threshold) {
+      const { data, nulls } = order[0]!.column.data;
+      if (!(nulls && nulls[worst] === 1)) threshold.cell[0] = (data as Float64Array)[worst]!;
+    }
+    // In the order in which they came, so that equal keys stay in it.
+    table.keep(best.sort());
+    cut = true;
+  };
+  const pipeline = new Pipeline(run, stage, sink);
+  yield* pipeline.execute();
+  if (order.length === 0) return;
+  const all = orderOf(order, table.count, run.interner);
+  const found = bound !== null && bound < all.length ? all.subarray(0, bound) : all;
+  if (state.instrument) {
+    const { details } = state.instrument(node);
+    details.set('Sort Method', cut || found.length < all.length ? 'top-N heapsort' : 'quicksort');
+    details.set('Sort Space Used', Math.max(25, Math.ceil(table.bytes / 1024)));
+  }
+  const width = node.output.length;
+  const columns = table.columns.slice(0, width).map((column) => ({ column, convert: converter(column, run.interner) }));
+  for (let from = 0; from < found.length; from += MAX_BATCH_ROWS) {
+    const rows = found.subarray(from, from + MAX_BATCH_ROWS);
+    yield { columns: columns.map(({ column, convert }) => anyVector(pickDatums(column, rows, convert))), length: rows.length, selection: null };
+    if (state.shouldYield()) yield TIME_SLICE;
+  }
+}
+
+/** A number whose order is the key's own, and never NaN. */
+function isNumber(value: Value): boolean {
+  return value.kind === 'int' || (value.kind === 'decimal' && value.shownScale === undefined);
+}
