@@ -405,7 +405,7 @@ export interface Transaction {
   changed(storage: StorageId): boolean;
   /** By how many rows its own writes change what the snapshot counts; undefined: not known without reading. */
   ownCount(storage: StorageId, snapshot: Snapshot): number | undefined;
-  get(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined | Pending;
+  get(storage: StorageId, rowId: RowId, snapshot: Snapshot, keep?: boolean): RowVersion | undefined | Pending;
   /** As `get`, for a row asked for by its key: it may be kept in memory. */
   getOne(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined | Pending;
   scan(storage: StorageId, snapshot: Snapshot, range?: { from?: RowId; to?: RowId }): RowCursor;

@@ -21,6 +21,7 @@ import { open } from 'lmdb';
 import type { Database, RootDatabase } from 'lmdb';
 import { DatabaseError, assert } from '../errors.js';
 import { crc32 } from '../log/checksum.js';
+import { slabCopy } from '../slab.js';
 import { nodeRuntime } from '../runtime-node.js';
 import { KEYSPACES, nextKey } from './key-value-store.js';
 import type { Capabilities, Chunk, Entry, EntryVisitor, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from './key-value-store.js';
@@ -295,32 +296,6 @@ function makeSeek(store: Binary): Seek {
 }
 
 const LOWEST = Uint8Array.of(0);
-
-/** Bytes per allocation for what scans copy. */
-const SLAB_BYTES = 64 << 10;
-/** Larger values get an allocation of their own. */
-const SLAB_MAX = 8 << 10;
-
-let slab = new Uint8Array(SLAB_BYTES);
-let slabUsed = 0;
-
-/**
- * A copy of bytes [start, end). Cut from a shared allocation: an ArrayBuffer for every key and value
- * costs more (in garbage collection) than the scan itself.
- */
-function slabCopy(source: Uint8Array, start: number, end: number): Uint8Array {
-  const length = end - start;
-  if (length > SLAB_MAX) return new Uint8Array(source.buffer, source.byteOffset + start, length).slice();
-  if (slabUsed + length > SLAB_BYTES) {
-    slab = new Uint8Array(SLAB_BYTES);
-    slabUsed = 0;
-  }
-  const copy = new Uint8Array(slab.buffer, slabUsed, length);
-  slabUsed += length;
-  if (length <= 64) for (let i = 0; i < length; i++) copy[i] = source[start + i]!;
-  else copy.set(new Uint8Array(source.buffer, source.byteOffset + start, length));
-  return copy;
-}
 
 /** Has lmdb-js's iterators copy keys and values our way. Not part of its declared interface: without effect if it changes. */
 function copyIntoSlabs(store: Binary): void {

@@ -292,9 +292,9 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     }
   }
 
-  get(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined {
+  get(storage: StorageId, rowId: RowId, snapshot: Snapshot, keep = false): RowVersion | undefined {
     if (this.serializable && this.tracks(storage, snapshot)) this.engine.serializable.readRow(this.serializable, storage, rowId);
-    return this.resolveRow(storage, rowId, snapshot, this.lsnFor(storage, snapshot));
+    return this.resolveRow(storage, rowId, snapshot, this.lsnFor(storage, snapshot), keep);
   }
 
   getOne(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined {

@@ -10,6 +10,7 @@ import { isCutKey, KeyReader, KeyWriter, LONG_KEY, MAX_KEY, scanBound } from '..
 import { DatabaseError, notSupported } from '../../engine/errors.js';
 import type { RowId } from '../../engine/ids.js';
 import { Pending } from '../../engine/pending.js';
+import { slabCopy } from '../../engine/slab.js';
 import type { IndexBlock, IndexCursor, KeyRange, Snapshot, Transaction } from '../../engine/storage.js';
 import type { Catalog, Index } from '../catalog/catalog.js';
 import type { Datum, Int8 } from '../types/datum.js';
@@ -269,11 +270,15 @@ class EntryKeyReader implements KeySource {
   text(): string { return Buffer.from(this.reader.bytes()).toString('utf8'); }
 }
 
+/** Rows of a scan that are kept in memory: those of a short range may soon be asked for again. */
+const KEPT_ROWS = 256;
+
 /** One running index scan. `next`/`nextCovered` after Pending resume. */
 export class IndexScan {
   private readonly block: IndexBlock = { length: 0, keys: [], rowIds: [], payloads: [] };
   private at = 0;
   private available = 0;
+  private fetched = 0;
   private tuples: Uint8Array[] = [];
   private rowIds: number[] = [];
   private xmins: number[] = [];
@@ -311,12 +316,13 @@ export class IndexScan {
     if (more instanceof Pending) return more;
     while (this.at < this.available) {
       const rowId = this.block.rowIds[this.at]!;
-      const version = this.table.fetch(this.transaction, this.snapshot, rowId as RowId);
+      const version = this.table.fetch(this.transaction, this.snapshot, rowId as RowId, this.fetched < KEPT_ROWS);
       if (version instanceof Pending) return version;
       this.at++;
+      this.fetched++;
       if (!version) continue;
       this.rowIds.push(rowId);
-      this.tuples.push(version.tuple.slice());
+      this.tuples.push(slabCopy(version.tuple, 0, version.tuple.length));
       this.xmins.push(version.xmin);
     }
     const length = this.rowIds.length;

@@ -74,9 +74,10 @@ export class TableAccess {
     return new TableScan(this, transaction.scan(this.relation.storage, snapshot, range), columns);
   }
 
-  fetch(transaction: Transaction, snapshot: Snapshot, rowId: RowId): RowVersion | undefined | Pending {
+  /** `keep`: the row may soon be asked for again. */
+  fetch(transaction: Transaction, snapshot: Snapshot, rowId: RowId, keep = false): RowVersion | undefined | Pending {
     this.codec.large ??= transaction.largeValues;
-    return transaction.get(this.relation.storage, rowId, snapshot);
+    return transaction.get(this.relation.storage, rowId, snapshot, keep);
   }
 
   /** As `fetch`, for a row asked for by its key. */

@@ -1,5 +1,6 @@
 /** Rows that any of several index scans finds (OR), each once, in row id order. */
 import type { RowId } from '../../../engine/ids.js';
+import { slabCopy } from '../../../engine/slab.js';
 import { indexAccess } from '../../access/index-access.js';
 import { tableAccess } from '../../access/table-access.js';
 import type { BitmapScanNode } from '../../planner/plan-node.js';
@@ -58,7 +59,7 @@ function* scan(node: BitmapScanNode, parts: readonly IndexRanges[], filter: RowF
       const version = yield* waitFor(() => access.fetch(transaction, snapshot, rowIds[i] as RowId));
       if (!version) continue;
       ids.push(version.rowId);
-      tuples.push(version.tuple.slice());
+      tuples.push(slabCopy(version.tuple, 0, version.tuple.length));
       xmins.push(version.xmin);
     }
     if (ids.length === 0) continue;
