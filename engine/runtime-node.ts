@@ -180,7 +180,8 @@ function nodeProcesses(): Processes {
 /** What a thread started by `Threads.start` sees of its starter. */
 export interface WorkerContext<Data, In, Out> {
   readonly data: Data;
-  post(message: Out): void;
+  /** `transfer`: what changes hands instead of being copied. */
+  post(message: Out, transfer?: readonly ArrayBuffer[]): void;
   onMessage(listener: (message: In) => void): void;
   exit(): never;
 }
@@ -189,7 +190,7 @@ export function workerContext<Data, In, Out>(): WorkerContext<Data, In, Out> {
   const port = parentPort!;
   return {
     data: workerData as Data,
-    post: (message) => port.postMessage(message),
+    post: (message, transfer) => port.postMessage(message, transfer ? [...transfer] : []),
     onMessage: (listener) => void port.on('message', listener),
     exit: () => process.exit(0),
   };

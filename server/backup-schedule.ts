@@ -112,7 +112,7 @@ export class BackupSchedule {
       case 'read': {
         const [lease, cursor, bytes] = args as [string, RemoteCursor | undefined, number];
         const part = await backups.read(lease, cursor ? { space: cursor.space, key: Buffer.from(cursor.key, 'base64') } : { space: 'heap', key: Uint8Array.of(0) }, bytes);
-        return { entries: part.entries, bytes: part.bytes, next: part.next ? { space: part.next.space, key: Buffer.from(part.next.key).toString('base64') } : null };
+        return { entries: part.entries, pieces: [part.bytes], next: part.next ? { space: part.next.space, key: Buffer.from(part.next.key).toString('base64') } : null };
       }
       case 'lookup':
         return backups.lookup(args[0] as string, args[1] as Uint8Array, args[2] as number);

@@ -22,7 +22,6 @@ import type { Session } from '../sql/session/session.js';
 import { toDatabaseError } from '../sql/session/internal-error.js';
 
 const COMMANDS = /^\s*(IDENTIFY_SYSTEM|OXBOW_[A-Z_]+)\s*(\{[\s\S]*\})?\s*;?\s*$/;
-const SLICE = 64 << 10;
 const TEXT = 25;
 const INT4 = 23;
 
@@ -119,8 +118,8 @@ function json(session: Session, command: string, value: unknown): void {
 async function stream({ sink }: Session, command: string, head: unknown, bytes: Uint8Array): Promise<void> {
   sink.copyOutResponse(true, 1);
   sink.copyData(Buffer.from(`${JSON.stringify(head)}\n`));
-  for (let at = 0; at < bytes.length; at += SLICE) {
-    sink.copyData(bytes.subarray(at, at + SLICE));
+  if (bytes.length > 0) {
+    sink.copyDataLent(bytes);
     const wait = sink.backPressure();
     if (wait) await wait;
   }

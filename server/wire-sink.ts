@@ -75,6 +75,9 @@ export class WireSink implements Sink {
   copyData(data: Uint8Array): void {
     backend.copyData(this.writer, data);
   }
+  copyDataLent(data: Uint8Array): void {
+    backend.copyDataLent(this.writer, data);
+  }
   copyDone(): void {
     backend.copyDone(this.writer);
   }

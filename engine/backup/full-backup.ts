@@ -21,7 +21,7 @@ interface Begun extends RemoteBegun {
 }
 
 /** Of an object, at least. */
-const PART_BYTES = 4 << 20;
+const PART_BYTES = 8 << 20;
 /** Between taking an interrupted backup over and going on with it. */
 const TAKEOVER_MS = 2000;
 /** Asked for at once: the server answers others in between. */
@@ -98,8 +98,9 @@ export async function fullBackup(runtime: Runtime, target: Target, remote: Remot
   let entries = 0;
   while (cursor !== null) {
     const part = await remote.read(begun.lease, cursor, READ_BYTES);
-    gathered.push(part.bytes);
-    bytes += part.bytes.length;
+    const length = part.pieces.reduce((sum, piece) => sum + piece.length, 0);
+    gathered.push(...part.pieces);
+    bytes += length;
     entries += part.entries;
     cursor = part.next;
     if (bytes >= PART_BYTES || cursor === null) {
@@ -107,9 +108,9 @@ export async function fullBackup(runtime: Runtime, target: Target, remote: Remot
       gathered = [];
       bytes = entries = 0;
     }
-    done += part.bytes.length;
+    done += length;
     options.progress(done, Math.max(total, done));
-    await throttle.took(part.bytes.length);
+    await throttle.took(length);
   }
   return finishBackup(writer, remote, begun, { id, kind: 'full', parent: null, dropped: [], startedMicros: begun.startedMicros });
 }

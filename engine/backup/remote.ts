@@ -26,9 +26,16 @@ export interface RemoteFound {
   readonly bytes: Uint8Array;
 }
 
+export interface RemotePart {
+  readonly entries: number;
+  readonly next: RemoteCursor | null;
+  /** The part's bytes, in as many pieces as they came. */
+  readonly pieces: readonly Uint8Array[];
+}
+
 export interface Remote {
   begin(): Promise<RemoteBegun>;
-  read(lease: string, cursor: RemoteCursor | undefined, bytes: number): Promise<{ entries: number; next: RemoteCursor | null; bytes: Uint8Array }>;
+  read(lease: string, cursor: RemoteCursor | undefined, bytes: number): Promise<RemotePart>;
   lookup(lease: string, keys: Uint8Array, bytes: number): Promise<RemoteFound>;
   readLog(from: Lsn, bytes: number): Promise<RemoteLog>;
   end(lease: string): Promise<void>;

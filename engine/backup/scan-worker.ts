@@ -32,7 +32,10 @@ function serve(message: ToScanner): FromScanner {
 
 context.onMessage((message) => {
   try {
-    context.post(serve(message));
+    const answer = serve(message);
+    // The bytes change hands: nothing is copied.
+    const bytes = answer.kind === 'part' ? answer.part.bytes : answer.kind === 'found' ? answer.found.bytes : undefined;
+    context.post(answer, bytes ? [bytes.buffer] : []);
   } catch (error) {
     const known = error instanceof DatabaseError ? error : undefined;
     context.post({ kind: 'error', id: message.id, sqlstate: known?.sqlstate ?? 'XX000', message: error instanceof Error ? error.message : String(error), detail: known?.detail });

@@ -36,9 +36,12 @@ export interface Sealing {
   readonly key: Uint8Array | undefined;
 }
 
-function brotliOptions(bytes: number): { params: Record<number, number> } {
-  return { params: { ...PARAMETERS, [constants.BROTLI_PARAM_SIZE_HINT]: bytes } };
+function brotliOptions(bytes: number): { params: Record<number, number>; chunkSize: number } {
+  return { params: { ...PARAMETERS, [constants.BROTLI_PARAM_SIZE_HINT]: bytes }, chunkSize: chunkFor(bytes / 8) };
 }
+
+/** Node's zlib goes to its thread and back for each so many bytes of output. */
+const chunkFor = (bytes: number): number => Math.min(Math.max(Math.ceil(bytes), 16 << 10), 32 << 20);
 
 /** Compresses on libuv's threads. */
 export async function seal(name: string, raw: Uint8Array, sealing: Sealing): Promise<Uint8Array> {
@@ -107,7 +110,8 @@ export async function unseal(name: string, object: Uint8Array, key: Uint8Array |
       throw new DatabaseError('22023', `object "${name}" cannot be decrypted with this key`);
     }
   }
-  const raw = bytes[8] === Compression.brotli ? await decompressBrotli(body) : bytes[8] === Compression.gzip ? await decompressGzip(body) : body;
+  const output = { chunkSize: chunkFor(bytes.readUInt32LE(12) + 1) };
+  const raw = bytes[8] === Compression.brotli ? await decompressBrotli(body, output) : bytes[8] === Compression.gzip ? await decompressGzip(body, output) : body;
   if (raw.length !== bytes.readUInt32LE(12)) throw new DamagedObject(name, 'its length does not match');
   return new Uint8Array(raw.buffer, raw.byteOffset, raw.length);
 }

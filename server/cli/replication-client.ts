@@ -1,22 +1,22 @@
 /** The client's side of server/replication.ts, over node-postgres. */
+import type { Socket } from 'node:net';
 import pg from 'pg';
 import type { Lsn } from '../../engine/ids.js';
 import { DatabaseError } from '../../engine/errors.js';
-import type { Remote, RemoteBegun, RemoteCursor, RemoteFound, RemoteLog } from '../../engine/backup/remote.js';
+import type { Remote, RemoteBegun, RemoteCursor, RemoteFound, RemoteLog, RemotePart } from '../../engine/backup/remote.js';
+import { CopyTap } from './copy-tap.js';
 
 /** What node-postgres wants of a query that reads a COPY: the methods its connection calls. */
 class CopyOut {
-  private readonly chunks: Buffer[] = [];
   private error: Error | undefined;
 
-  constructor(private readonly text: string, private readonly done: (error: Error | undefined, bytes: Buffer) => void) {}
+  constructor(private readonly text: string, private readonly done: (error: Error | undefined) => void) {}
 
   submit(connection: { query(text: string): void }): void {
     connection.query(this.text);
   }
-  handleCopyData(message: { chunk: Buffer }): void {
-    this.chunks.push(Buffer.from(message.chunk));
-  }
+  /** The tap has taken it. */
+  handleCopyData(): void {}
   handleRowDescription(): void {}
   handleDataRow(): void {}
   handleCommandComplete(): void {}
@@ -25,15 +25,19 @@ class CopyOut {
   handleCopyInResponse(): void {}
   handleError(error: Error): void {
     this.error = error;
-    this.done(error, Buffer.alloc(0));
+    this.done(error);
   }
   handleReadyForQuery(): void {
-    if (!this.error) this.done(undefined, Buffer.concat(this.chunks));
+    if (!this.error) this.done(undefined);
   }
 }
 
 export class ReplicationClient implements Remote {
-  private constructor(private readonly client: pg.Client) {}
+  private readonly tap: CopyTap;
+
+  private constructor(private readonly client: pg.Client) {
+    this.tap = new CopyTap((client as unknown as { connection: { stream: Socket } }).connection.stream);
+  }
 
   static async connect(url: string): Promise<ReplicationClient> {
     const client = new pg.Client({ connectionString: url, replication: 'database', application_name: 'oxbow backup' } as pg.ClientConfig);
@@ -51,12 +55,22 @@ export class ReplicationClient implements Remote {
     }
   }
 
-  private copy(name: string, args: unknown): Promise<{ head: unknown; bytes: Uint8Array }> {
+  /** The first line of the answer as JSON, and the rest in the pieces it came in. */
+  private copy(name: string, args: unknown): Promise<{ head: unknown; pieces: Uint8Array[] }> {
     return new Promise((resolve, reject) => {
-      const query = new CopyOut(`${name} ${JSON.stringify(args)}`, (error, data) => {
+      const query = new CopyOut(`${name} ${JSON.stringify(args)}`, (error) => {
+        const pieces = this.tap.take();
         if (error) return reject(asDatabaseError(error));
-        const end = data.indexOf(10);
-        resolve({ head: JSON.parse(data.toString('utf8', 0, end)) as unknown, bytes: data.subarray(end + 1) });
+        let line = '';
+        for (;;) {
+          const piece = pieces.shift();
+          if (!piece) return reject(new DatabaseError('08P01', `the answer to ${name} is not complete`));
+          const end = piece.indexOf(10);
+          line += piece.toString('utf8', 0, end < 0 ? piece.length : end);
+          if (end < 0) continue;
+          if (end + 1 < piece.length) pieces.unshift(piece.subarray(end + 1));
+          return resolve({ head: JSON.parse(line) as unknown, pieces });
+        }
       });
       this.client.query(query as unknown as pg.Submittable);
     });
@@ -66,15 +80,15 @@ export class ReplicationClient implements Remote {
     return this.command<RemoteBegun>('OXBOW_BACKUP_BEGIN');
   }
 
-  async read(lease: string, cursor: RemoteCursor | undefined, bytes: number): Promise<{ entries: number; next: RemoteCursor | null; bytes: Uint8Array }> {
+  async read(lease: string, cursor: RemoteCursor | undefined, bytes: number): Promise<RemotePart> {
     const answer = await this.copy('OXBOW_BACKUP_READ', { lease, cursor, bytes });
-    return { ...(answer.head as { entries: number; next: RemoteCursor | null }), bytes: answer.bytes };
+    return { ...(answer.head as Omit<RemotePart, 'pieces'>), pieces: answer.pieces };
   }
 
   async readLog(from: Lsn, bytes: number): Promise<RemoteLog> {
     const answer = await this.copy('OXBOW_LOG_READ', { from, bytes });
     const head = answer.head as { trimmed: Lsn } | { from: Lsn; to: Lsn; closed: boolean };
-    return 'trimmed' in head ? head : { ...head, bytes: answer.bytes };
+    return 'trimmed' in head ? head : { ...head, bytes: Buffer.concat(answer.pieces) };
   }
 
   async end(lease: string): Promise<void> {
@@ -83,7 +97,7 @@ export class ReplicationClient implements Remote {
 
   async lookup(lease: string, keys: Uint8Array, bytes: number): Promise<RemoteFound> {
     const answer = await this.copy('OXBOW_BACKUP_LOOKUP', { lease, keys: Buffer.from(keys).toString('base64'), bytes });
-    return { ...(answer.head as { entries: number; done: number; chunk: number }), bytes: answer.bytes };
+    return { ...(answer.head as { entries: number; done: number; chunk: number }), bytes: Buffer.concat(answer.pieces) };
   }
 
   async flushArchive(): Promise<Lsn | null> {

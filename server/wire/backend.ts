@@ -126,6 +126,13 @@ export function copyData(writer: WireWriter, data: Uint8Array): void {
   writer.end();
 }
 
+/** Without a copy of the data, which nobody changes any more. */
+export function copyDataLent(writer: WireWriter, data: Uint8Array): void {
+  writer.begin(CODE.copyData);
+  writer.lend(data);
+  writer.end();
+}
+
 export function notification(writer: WireWriter, pid: number, channel: string, payload: string): void {
   writer.begin(CODE.notification);
   writer.int32(pid);

@@ -43,6 +43,7 @@ export class CollectingSink implements Sink {
   notice(): void {}
   copyOutResponse(): void {}
   copyData(): void {}
+  copyDataLent(): void {}
   copyDone(): void {}
   parameterStatus(): void {}
   notification(): void {}
