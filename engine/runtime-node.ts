@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import { Worker, parentPort, workerData } from 'node:worker_threads';
+import { turn } from './turns.js';
 import type { Clock, FileHandle, FileSystem, Processes, RandomSource, Runtime, Thread, Threads } from './runtime.js';
 
 export function nodeRuntime(): Runtime {
@@ -31,6 +32,7 @@ function nodeClock(): Clock {
       return Math.floor(micros);
     },
     monotonicMs: () => performance.now(),
+    turn,
     after(delayMs, callback) {
       if (delayMs <= 0) {
         const immediate = setImmediate(callback);

@@ -24,6 +24,8 @@ export interface Clock {
   monotonicMs(): number;
   /** Calls back after at least `delayMs`; returns a cancel function. Never keeps the process alive. */
   after(delayMs: number, callback: () => void): () => void;
+  /** Resolves in a later turn of the event loop, after who asked before: what takes long lets others in. */
+  turn(): Promise<void>;
 }
 
 export interface RandomSource {

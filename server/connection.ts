@@ -9,6 +9,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket, type SecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import { DatabaseError } from '../engine/errors.js';
+import { turn } from '../engine/turns.js';
 import { toDatabaseError } from '../sql/session/internal-error.js';
 import { Session } from '../sql/session/session.js';
 import { forgetPieces, piecesOf } from '../sql/types/large-text.js';
@@ -149,7 +150,7 @@ export class Connection {
 
   /** A turn for others, or longer while the client does not read. */
   #keepsUp(): Promise<void> {
-    if (this.#socket.writableLength < PRESSURE_BYTES) return new Promise((resolve) => setImmediate(resolve));
+    if (this.#socket.writableLength < PRESSURE_BYTES) return turn();
     return new Promise((resolve) => {
       const done = (): void => {
         this.#socket.off('drain', done);

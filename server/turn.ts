@@ -1,4 +1,5 @@
 import type { Clock } from '../engine/runtime.js';
+import { endOfTurn } from '../engine/turns.js';
 
 /** Answers wait for those of other connections no longer than this: client and server shall work at the same time. */
 const HOLD_MS = 0.06;
@@ -26,7 +27,7 @@ export class EndOfTurn {
     }
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(this.#run);
+    endOfTurn(this.#run);
   }
 
   readonly #run = (): void => {

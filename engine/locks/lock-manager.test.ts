@@ -73,6 +73,30 @@ describe('locks', () => {
     expect(locks.holds(owner, ROW, 1, ROW_MODE.update)).toBe(false);
   });
 
+  it('release one by one in any order, and to a mark below', () => {
+    const { locks, owners } = setUp(2);
+    const [owner, other] = owners as [LockOwner, LockOwner];
+    locks.acquire(owner, TABLE, 0, TABLE_MODE.AccessShareLock, true);
+    const mark = owner.lastLock;
+    const rows = Array.from({ length: 300 }, (_, row) => row + 1);
+    for (const row of rows) {
+      locks.acquire(owner, ROW, row, ROW_MODE.update, true);
+      locks.acquire(other, ROW, 1000 + row, ROW_MODE.update, true);
+    }
+    const order = rows.map((row) => (row * 37) % 301);
+    for (const row of order.slice(0, 200)) expect(locks.release(owner, ROW, row)).toBe(true);
+    expect(locks.release(owner, ROW, order[0]!)).toBe(false);
+    for (const row of order.slice(200)) expect(locks.holds(owner, ROW, row, ROW_MODE.update)).toBe(true);
+    // What was freed is taken again, and the chain still leads back to the mark.
+    for (const row of order.slice(0, 50)) locks.acquire(owner, ROW, row, ROW_MODE.update, true);
+    expect(locks.table.size).toBe(1 + 300 + 150);
+    locks.releaseTo(owner, mark);
+    expect(locks.table.size).toBe(1 + 300);
+    expect(locks.holds(owner, TABLE, 0, TABLE_MODE.AccessShareLock)).toBe(true);
+    locks.releaseTo(other, NONE);
+    expect(locks.table.size).toBe(1);
+  });
+
   it('end in 53200 when there are too many', () => {
     const table = new LockTable(2048);
     expect(() => {

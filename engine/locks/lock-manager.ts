@@ -137,16 +137,11 @@ export class LockManager {
     return undefined;
   }
 
-  /** Releases one lock of the owner. Costs a walk of its chain. */
+  /** Releases one lock of the owner. */
   release(owner: LockOwner, tagA: number, tagB: number): boolean {
     const entry = this.table.find(tagA, tagB, owner.number);
     if (entry === NONE) return false;
-    if (owner.lastLock === entry) owner.lastLock = this.table.older[entry]!;
-    else {
-      let newer = owner.lastLock;
-      while (this.table.older[newer] !== entry) newer = this.table.older[newer]!;
-      this.table.older[newer] = this.table.older[entry]!;
-    }
+    owner.lastLock = this.table.unlink(entry, owner.lastLock);
     this.table.remove(entry);
     if (this.waiting > 0) this.wake(tagA, tagB);
     return true;
@@ -166,24 +161,6 @@ export class LockManager {
     while (upgrades && upgrades.length > count) {
       const { tagA, tagB, mask } = upgrades.pop()!;
       this.reduce(owner, tagA, tagB, mask);
-    }
-  }
-
-  /** Releases those of the owner's locks that `which` picks, in one walk of its chain. */
-  releaseWhere(owner: LockOwner, which: (tagA: number, tagB: number) => boolean): void {
-    const { table } = this;
-    let newer = NONE;
-    for (let entry = owner.lastLock; entry !== NONE; ) {
-      const next = table.older[entry]!;
-      const tagA = table.tagA[entry]!;
-      const tagB = table.tagB[entry]!;
-      if (which(tagA, tagB)) {
-        if (newer === NONE) owner.lastLock = next;
-        else table.older[newer] = next;
-        table.remove(entry);
-        if (this.waiting > 0) this.wake(tagA, tagB);
-      } else newer = entry;
-      entry = next;
     }
   }
 

@@ -1,6 +1,6 @@
 /**
  * Granted locks: (tag, owner) -> set of modes, in typed arrays outside the JavaScript heap, about
- * 32 bytes an entry. Entries are hashed by tag and chained in their bucket; each owner's entries
+ * 36 bytes an entry. Entries are hashed by tag and chained in their bucket; each owner's entries
  * are also chained newest first, so that releasing, and releasing back to a savepoint, walks only
  * what goes away. Entry numbers are stable while the entry lives.
  *
@@ -10,6 +10,7 @@
  *     mask   u8   bit per mode held
  *     next   i32  next entry of the bucket; of the free list when free
  *     older  i32  the owner's entry taken before this one
+ *     newer  i32  the one taken after it; says nothing in the owner's newest
  */
 import { DatabaseError } from '../errors.js';
 
@@ -21,6 +22,7 @@ export class LockTable {
   owner = new Int32Array(1024);
   mask = new Uint8Array(1024);
   older = new Int32Array(1024);
+  private newer = new Int32Array(1024);
   private next = new Int32Array(1024);
   private buckets = new Int32Array(1024).fill(NONE);
   private free = NONE;
@@ -71,11 +73,22 @@ export class LockTable {
     this.owner[e] = owner;
     this.mask[e] = mask;
     this.older[e] = older;
+    if (older !== NONE) this.newer[older] = e;
     const bucket = this.bucket(a, b);
     this.next[e] = this.buckets[bucket]!;
     this.buckets[bucket] = e;
     this.size++;
     return e;
+  }
+
+  /** Takes an entry out of its owner's chain, whose newest is `newest`; returns the newest of what is left. */
+  unlink(entry: number, newest: number): number {
+    const older = this.older[entry]!;
+    if (entry === newest) return older;
+    const newer = this.newer[entry]!;
+    this.older[newer] = older;
+    if (older !== NONE) this.newer[older] = newer;
+    return newest;
   }
 
   remove(entry: number): void {
@@ -110,6 +123,7 @@ export class LockTable {
     this.owner = grown(this.owner, new Int32Array(capacity));
     this.mask = grown(this.mask, new Uint8Array(capacity));
     this.older = grown(this.older, new Int32Array(capacity));
+    this.newer = grown(this.newer, new Int32Array(capacity));
     this.next = grown(this.next, new Int32Array(capacity));
     this.buckets = new Int32Array(capacity).fill(NONE);
     for (let e = 0; e < this.used; e++) {

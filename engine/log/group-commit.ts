@@ -14,6 +14,8 @@ const CLOSE_AT = 512 << 10;
 
 interface Waiter {
   readonly lsn: Lsn;
+  /** Nobody's answer waits for it. */
+  readonly patient: boolean;
   resolve(): void;
   reject(error: unknown): void;
 }
@@ -97,11 +99,11 @@ export class GroupCommit {
   }
 
   /** Undefined when the record at `lsn` is durable. */
-  whenDurable(lsn: Lsn): Promise<void> | undefined {
+  whenDurable(lsn: Lsn, patient = false): Promise<void> | undefined {
     if (lsn < this.durable) return undefined;
     const { failure } = this;
     if (!failure) this.flushSoon();
-    const until = failure ? Promise.reject(failure) : new Promise<void>((resolve, reject) => this.waiters.push({ lsn, resolve, reject }));
+    const until = failure ? Promise.reject(failure) : new Promise<void>((resolve, reject) => this.waiters.push({ lsn, patient, resolve, reject }));
     // Who gave up waiting (a cancelled statement) does not hear of a failure; everybody hears of it by `onFailure`.
     until.catch(() => undefined);
     return until;
@@ -109,7 +111,7 @@ export class GroupCommit {
 
   /** Resolves when everything written so far is durable. */
   async drain(): Promise<void> {
-    if (!this.builder.empty || this.closed.length > 0 || this.inFlight) await this.whenDurable(this.assigned);
+    if (!this.builder.empty || this.closed.length > 0 || this.inFlight) await this.whenDurable(this.assigned, true);
   }
 
   private close(): void {
@@ -130,7 +132,7 @@ export class GroupCommit {
       }
       const next = this.closed.shift()!;
       this.inFlight = true;
-      const lone = this.waiters.length === 1 && this.activeCount() <= 1 && next.batch.length < 64 << 10;
+      const lone = this.waiters.length === 1 && !this.waiters[0]!.patient && this.activeCount() <= 1 && next.batch.length < 64 << 10;
       let result: AppendResult | Promise<AppendResult>;
       try {
         result = this.store.append(this.term, next.firstLsn, next.batch, next.id, lone);

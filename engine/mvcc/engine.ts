@@ -354,7 +354,11 @@ export class Engine implements Storage {
 
   /** A turn for others. */
   turn(): Promise<void> {
-    return new Promise((resolve) => this.runtime.clock.after(0, resolve));
+    return this.runtime.clock.turn();
+  }
+
+  monotonicMs(): number {
+    return this.runtime.clock.monotonicMs();
   }
 
   nowMicros(): number {

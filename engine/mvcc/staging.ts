@@ -25,6 +25,7 @@ import { Pending } from '../pending.js';
 import type { ApplierDriver } from './applier-driver.js';
 import { writeDrops, writeParts } from './commit-encoder.js';
 import type { Engine } from './engine.js';
+import { sliceMs } from '../turns.js';
 import { hashKey } from './key-hash.js';
 import type { EngineTransaction } from './transaction.js';
 import type { OwnVersions } from './version-store.js';
@@ -32,13 +33,15 @@ import { writeBytes } from './write-set.js';
 import type { Write } from './write-set.js';
 
 /** Log written by one relief, at most: it happens inside a write, in one turn. */
-const RELIEF_MAX = 128 << 10;
+const RELIEF_MAX = 64 << 10;
+/** A value that is longer goes out at commit, in pieces with pauses. */
+const VALUE_MAX = 128 << 10;
 /** Beyond this much unapplied, `pending` asks the writer to wait until the applier has caught up with half of it: a commit waits for all. */
-const UNAPPLIED_MAX = 1 << 20;
-/** Writes let go of in one turn. */
-const SETTLE_SLICE = 500;
+const UNAPPLIED_MAX = 128 << 10;
+/** Writes let go of between two looks at the clock. */
+const SETTLE_SLICE = 40;
 /** What a transaction that writes ahead keeps in memory: little, so that its objects die young. */
-const KEPT_BYTES = 2 << 20;
+const KEPT_BYTES = 256 << 10;
 
 /** A snapshot of this command sees all of its transaction's writes. */
 export const ALL_COMMANDS = Number.MAX_SAFE_INTEGER as CommandId;
@@ -46,6 +49,8 @@ export const ALL_COMMANDS = Number.MAX_SAFE_INTEGER as CommandId;
 interface Streamed {
   readonly lsn: Lsn;
   readonly writes: readonly Write[];
+  /** So many of them memory has let go of. */
+  settled: number;
 }
 
 /** What one transaction wrote ahead. */
@@ -163,7 +168,7 @@ export class Staging {
         last = lsn;
       }
       staged.mark(first!, command, oldest);
-      staged.streamed.push({ lsn: last, writes: group });
+      staged.streamed.push({ lsn: last, writes: group, settled: 0 });
       from = to;
     }
     for (const write of picked) {
@@ -215,8 +220,7 @@ export class Staging {
   }
 
   private canStream(transaction: EngineTransaction, write: Write, oldest: CommandId): boolean {
-    // A huge value goes out at commit, in pieces with pauses.
-    if (write.isRow && write.tuple && write.tuple.length > RELIEF_MAX) return false;
+    if (write.isRow && write.tuple && write.tuple.length > VALUE_MAX) return false;
     if (this.engine.isTemporary(write.isRow ? write.storage : write.index) || !transaction.writes.isFinal(write)) return false;
     const { older } = write;
     if (!older || older.streamed) return true;
@@ -265,39 +269,33 @@ export class Staging {
     this.settling = true;
     void this.engine.turn().then(() => {
       this.settling = false;
-      let more = false;
+      const { engine } = this;
+      const end = engine.monotonicMs() + sliceMs();
       for (const transaction of this.loading) {
         const { applied } = transaction.staged!;
-        let count = 0;
         let done = 0;
-        while (done < applied.length && count < SETTLE_SLICE) count += applied[done++]!.writes.length;
-        if (done === 0) continue;
-        this.settle(transaction, applied.splice(0, done));
-        more ||= applied.length > 0;
+        while (done < applied.length && engine.monotonicMs() < end) if (this.settle(transaction, applied[done]!)) done++;
+        applied.splice(0, done);
+        if (applied.length > 0) this.settleSoon();
       }
-      if (more) this.settleSoon();
     });
   }
 
-  private settle(transaction: EngineTransaction, parts: readonly Streamed[]): void {
-    for (const { writes } of parts) for (const write of writes) transaction.writes.settle(write);
+  /** Lets go of some of a record's writes, and of their locks; true when that was all of it. */
+  private settle(transaction: EngineTransaction, part: Streamed): boolean {
+    const { writes } = part;
+    const end = Math.min(writes.length, part.settled + SETTLE_SLICE);
     // A savepoint's place in the chain of locks must not go.
-    if (transaction.savepointDepth === 0 && transaction.number >= 0) this.releaseLocks(transaction, parts);
-  }
-
-  private releaseLocks(transaction: EngineTransaction, settled: readonly Streamed[]): void {
-    const tags = new Map<number, Set<number>>();
-    const add = (tagA: number, tagB: number): void => {
-      const set = tags.get(tagA);
-      if (set) set.add(tagB);
-      else tags.set(tagA, new Set([tagB]));
-    };
-    for (const { writes } of settled)
-      for (const write of writes) {
-        if (write.isRow) add(write.storage * 8 + LockClass.row, write.rowId);
-        else if (write.payload) add(write.index * 8 + LockClass.uniqueKey, hashKey(write.key));
-      }
-    this.engine.locks.releaseWhere(transaction, (tagA, tagB) => tags.get(tagA)?.has(tagB) === true);
+    const releases = transaction.savepointDepth === 0 && transaction.number >= 0;
+    const { locks } = this.engine;
+    for (; part.settled < end; part.settled++) {
+      const write = writes[part.settled]!;
+      transaction.writes.settle(write);
+      if (!releases) continue;
+      if (write.isRow) locks.release(transaction, write.storage * 8 + LockClass.row, write.rowId);
+      else if (write.payload) locks.release(transaction, write.index * 8 + LockClass.uniqueKey, hashKey(write.key));
+    }
+    return end === writes.length;
   }
 
   /** At commit: what is not applied yet, for the overlay. */

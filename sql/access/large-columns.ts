@@ -5,6 +5,7 @@
 import type { StorageId } from '../../engine/ids.js';
 import { Pending } from '../../engine/pending.js';
 import type { LargeValueReader, LargeValueWriter } from '../../engine/storage.js';
+import { turn } from '../../engine/turns.js';
 import type { Datum } from '../types/datum.js';
 import { LARGE_TEXT, TextAssembler, forgetPieces, piecesOf } from '../types/large-text.js';
 
@@ -20,7 +21,6 @@ export const SLICED = LARGE_TEXT;
 const SLICE = 1 << 20;
 
 const encoder = new TextEncoder();
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Writes a value of moderate size at once. */
 export function writeNow(writer: LargeValueWriter, value: string | Uint8Array): LargeRef {

@@ -61,7 +61,7 @@ async function sample(context: CommandContext, relation: Relation, wanted: numbe
   let total = 0;
   let bytes = 0;
   try {
-    for (let batch = 1; ; batch++) {
+    for (;;) {
       const filled = await settle(context, () => cursor.fill(block, 1024));
       if (filled === 0) break;
       for (let i = 0; i < filled; i++) {
@@ -74,7 +74,7 @@ async function sample(context: CommandContext, relation: Relation, wanted: numbe
         }
         total++;
       }
-      if (batch % 8 === 0) await eventLoopTurn();
+      await eventLoopTurn();
     }
   } finally {
     cursor.close();

@@ -8,7 +8,7 @@ import type { Datum } from '../types/datum.js';
 import { settle, type CommandContext } from './command.js';
 import { rebuildIndex } from './define-index.js';
 import { newStorage, updateClass } from './relation-rows.js';
-import { eventLoopTurn } from './row-scan.js';
+import { ROWS_PER_TURN, eventLoopTurn } from './row-scan.js';
 
 /**
  * Rewrites `relationOid`, whose catalog rows are changed already. `before` is the relation as the old rows were
@@ -35,11 +35,11 @@ async function copyRows(context: CommandContext, from: StorageId, to: StorageId,
   const cursor = transaction.scan(from, snapshot);
   const block: RowBlock = { length: 0, rowIds: [], tuples: [], xmins: [] };
   try {
-    for (let batch = 1; ; batch++) {
-      const filled = await settle(context, () => cursor.fill(block, 512));
+    for (;;) {
+      const filled = await settle(context, () => cursor.fill(block, ROWS_PER_TURN));
       if (filled === 0) return;
       for (let i = 0; i < filled; i++) transaction.insert(to, newCodec.encode(transform(oldCodec.readAll(block.tuples[i]!))));
-      if (batch % 8 === 0) await eventLoopTurn();
+      await eventLoopTurn();
     }
   } finally {
     cursor.close();

@@ -2,13 +2,14 @@
 import type { RowId } from '../../engine/ids.js';
 import { Pending } from '../../engine/pending.js';
 import type { RowBlock } from '../../engine/storage.js';
+import { turn } from '../../engine/turns.js';
 import { tableAccess, type TableAccess } from '../access/table-access.js';
 import type { Relation } from '../catalog/catalog.js';
 import type { Datum } from '../types/datum.js';
 import { settle, type CommandContext } from './command.js';
 
-const FILL_ROWS = 512;
-const BATCHES_PER_TURN = 8;
+/** Read and visited in one turn: about a millisecond's work. */
+export const ROWS_PER_TURN = 128;
 
 /**
  * Calls `visit` with every current row (values by attnum - 1; with `only`, just those columns are read and the others
@@ -24,8 +25,8 @@ export async function forEachRow(
   const cursor = transaction.scan(relation.storage, snapshot);
   const block: RowBlock = { length: 0, rowIds: [], tuples: [], xmins: [] };
   try {
-    for (let batch = 1; ; batch++) {
-      const filled = await settle(context, () => cursor.fill(block, FILL_ROWS));
+    for (;;) {
+      const filled = await settle(context, () => cursor.fill(block, ROWS_PER_TURN));
       if (filled === 0) return;
       for (let i = 0; i < filled; i++) {
         const tuple = block.tuples[i]!;
@@ -34,7 +35,7 @@ export async function forEachRow(
         const waited = visit(values, rowId);
         if (waited instanceof Pending) await settle(context, () => visit(values, rowId) ?? true);
       }
-      if (batch % BATCHES_PER_TURN === 0) await eventLoopTurn();
+      await eventLoopTurn();
     }
   } finally {
     cursor.close();
@@ -49,5 +50,5 @@ function pick(access: TableAccess, tuple: Uint8Array, only: ReadonlySet<number>)
 }
 
 export function eventLoopTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  return turn();
 }

@@ -225,7 +225,7 @@ class RowLoader {
   }
 
   #added(): Promise<void> | undefined {
-    if ((++this.count & 255) !== 0) return undefined;
+    if ((++this.count & 63) !== 0) return undefined;
     if (!this.#bulk) {
       if (this.count >= BULK_FROM) this.#bulk = this.#writer.loadInBulk();
       return this.host.breathe();

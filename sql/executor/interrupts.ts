@@ -4,21 +4,21 @@
  * a turn (and so lets cancel requests and other sessions in) and calls next() again.
  */
 import { Pending } from '../../engine/pending.js';
+import { sliceMs } from '../../engine/turns.js';
 
 /** Not a wait: "my time slice is over, give the event loop a turn and call again". */
 export const TIME_SLICE = new Pending(Promise.resolve(), 'Timeout', 'TimeSlice');
 
 export interface Interrupts {
   /**
-   * True when the current slice (about 1 ms) is used up. Throws what ends the statement (57014 for a
+   * True when the current slice (1 ms, less while others are answered) is used up. Throws what ends the statement (57014 for a
    * cancel or timeout, 57P01 for a shutdown) if something has asked for it. Cheap: reads the clock
    * once in many calls.
    */
   shouldYield(): boolean;
 }
 
-const CALLS_PER_CLOCK_READ = 16;
-const SLICE_MS = 1;
+const CALLS_PER_CLOCK_READ = 4;
 
 /** Slices by a monotonic clock; `check` throws when the statement shall end. */
 export class SliceInterrupts implements Interrupts {
@@ -33,13 +33,13 @@ export class SliceInterrupts implements Interrupts {
     const now = this.nowMs();
     if (now < this.sliceEnd) return false;
     const over = this.sliceEnd !== 0;
-    this.sliceEnd = now + SLICE_MS;
+    this.sliceEnd = now + sliceMs();
     return over;
   }
 
   /** The driver calls it when a new slice begins. */
   beginSlice(): void {
-    this.sliceEnd = this.nowMs() + SLICE_MS;
+    this.sliceEnd = this.nowMs() + sliceMs();
   }
 }
 

@@ -7,6 +7,7 @@ import type { Node } from '@pgsql/types';
 import { DatabaseError } from '../../engine/errors.js';
 import { compiledModule } from '../../engine/runtime-node.js';
 import type { Runtime, Thread } from '../../engine/runtime.js';
+import { turn } from '../../engine/turns.js';
 import { TextAssembler } from '../types/large-text.js';
 import { decodeUtf8 } from '../types/utf8.js';
 import type { FromParser, LongText, ToParser } from './parse-protocol.js';
@@ -31,7 +32,6 @@ export interface ParsedLongText extends ParsedText {
   readonly portions: readonly (ValuesInPortions | null)[];
 }
 
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 export class LongTextParser {
   private thread: Thread | null = null;

@@ -3,6 +3,7 @@
  * and a client that reads slowly. Runs without any promise while nothing has to wait.
  */
 import { Pending } from '../../engine/pending.js';
+import { turn } from '../../engine/turns.js';
 import type { Batch } from '../executor/batch.js';
 import { TIME_SLICE } from '../executor/interrupts.js';
 import type { RowSource } from '../executor/row-source.js';
@@ -25,11 +26,6 @@ export interface Drained {
   readonly rows: number;
   /** The source has no more rows. */
   readonly done: boolean;
-}
-
-/** One turn of the event loop: I/O of other sessions and timers get in. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Takes up to `maxRows` rows (0: all) and hands each batch to `emit`. */

@@ -1,5 +1,6 @@
 /** Parameters of Bind: bytes in text or binary format to datums. */
 import { DatabaseError } from '../../engine/errors.js';
+import { turn } from '../../engine/turns.js';
 import type { EvalContext } from '../functions/context.js';
 import type { DataType } from '../types/data-type.js';
 import type { Datum } from '../types/datum.js';
@@ -29,7 +30,7 @@ export async function decodeLarge(parameters: Parameters, which: readonly number
     const assembler = new TextAssembler(decodeText);
     for (let at = 0; at < bytes.length; at += DECODE_SLICE) {
       assembler.add(bytes.subarray(at, at + DECODE_SLICE));
-      await new Promise<void>((resolve) => setImmediate(resolve));
+      await turn();
     }
     texts.set(i, assembler.finish());
   }

@@ -4,6 +4,7 @@
  */
 import { DatabaseError } from '../../engine/errors.js';
 import type { Pending } from '../../engine/pending.js';
+import { sliceMs, turn } from '../../engine/turns.js';
 import { SliceInterrupts } from '../executor/interrupts.js';
 import type { BackendInfo } from '../functions/context.js';
 import { POSTGRES_EPOCH_MICROS } from './backends.js';
@@ -11,8 +12,6 @@ import type { Session } from './session.js';
 
 /** A backend's state as pg_stat_activity calls it. */
 type State = BackendInfo['state'];
-
-const BREATH_MS = 5;
 
 export class SessionActivity {
   readonly slices: SliceInterrupts;
@@ -121,11 +120,8 @@ export class SessionActivity {
   /** For long loops outside operators: checks for cancel, and now and then gives others a turn. */
   breathe(): Promise<void> | undefined {
     this.check();
-    if (this.#clock.monotonicMs() - this.#lastBreath < BREATH_MS) return undefined;
-    return new Promise((resolve) => setImmediate(() => {
-      this.#lastBreath = this.#clock.monotonicMs();
-      resolve();
-    }));
+    if (this.#clock.monotonicMs() - this.#lastBreath < sliceMs()) return undefined;
+    return turn().then(() => void (this.#lastBreath = this.#clock.monotonicMs()));
   }
 
   info(): BackendInfo {

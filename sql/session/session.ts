@@ -10,6 +10,7 @@
 import { DatabaseError } from '../../engine/errors.js';
 import { Pending } from '../../engine/pending.js';
 import type { EngineSession, Transaction } from '../../engine/storage.js';
+import { turn } from '../../engine/turns.js';
 import type { InsertStmt, TransactionStmt } from '@pgsql/types';
 import type { Catalog } from '../catalog/catalog.js';
 import { endTemporarySchema } from '../catalog/temporary-objects.js';
@@ -331,7 +332,7 @@ export class Session {
       } finally {
         closePortal(portal);
       }
-      await new Promise<void>((resolve) => setImmediate(resolve));
+      await turn();
     }
     if (isLast && this.transaction.status === 'implicit') await this.transaction.commit();
     else await this.#settleFloor();

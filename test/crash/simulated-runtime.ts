@@ -54,6 +54,10 @@ export class SimulatedClock implements Clock {
     };
   }
 
+  turn(): Promise<void> {
+    return new Promise((resolve) => this.after(0, resolve));
+  }
+
   /** Runs the callback that is due next within `withinMs`; false when there is none. */
   step(withinMs: number): boolean {
     let next: Due | undefined;
