@@ -59,6 +59,10 @@ export class Connection {
   #served: { resolve(): void; reject(error: unknown): void } | null = null;
   /** Its output leaves at the end of this turn. */
   #flushing = false;
+  /** Until it resolves, nothing is sent. */
+  #held: Promise<void> | null = null;
+  /** Something was to be sent meanwhile. */
+  #flushHeld = false;
   /** What waits for a large value ahead of it to be sent. */
   #outbox: Segment[] = [];
   #sending: Promise<void> | null = null;
@@ -118,8 +122,24 @@ export class Connection {
     this.server.closed(this);
   }
 
+  /** What a statement found may rest on a commit that is not on disk: its answer waits here, while the session goes on and lets go of its locks. */
+  #holdUntil(durable: Promise<void>): void {
+    this.#held = durable;
+    durable.then(
+      () => {
+        if (this.#held !== durable) return;
+        this.#held = null;
+        if (this.#flushHeld) this.#flush();
+      },
+      // The log has failed, and the process ends.
+      () => undefined,
+    );
+  }
+
   #flush(): void {
     if (this.#writer.length === 0 || this.#ended) return;
+    this.#flushHeld = this.#held !== null;
+    if (this.#flushHeld) return;
     if (this.#sending || this.#writer.hasLarge) {
       this.#outbox.push(...this.#writer.takeSegments());
       this.#sending ??= this.#sendOutbox();
@@ -178,6 +198,7 @@ export class Connection {
   /** Flushes what is large; a promise while the client does not keep up. */
   #relieve(): Promise<void> | undefined {
     if (this.#writer.length < FLUSH_BYTES) return undefined;
+    if (this.#held) return this.#held;
     this.#flush();
     if (this.#sending) return this.#sending;
     if (this.#socket.writableLength < PRESSURE_BYTES || this.#ended) return undefined;
@@ -233,6 +254,14 @@ export class Connection {
     const shown = error.severity === 'ERROR' ? new DatabaseError(error.sqlstate, error.message, { severity: 'FATAL', detail: error.detail, hint: error.hint }) : error;
     this.#log.info({ sqlstate: shown.sqlstate, message: shown.message }, 'connection ended by an error');
     backend.errorResponse(this.#writer, shown);
+    if (this.#held) {
+      void this.#held.finally(() => this.#end());
+      return;
+    }
+    this.#end();
+  }
+
+  #end(): void {
     this.#flush();
     if (this.#sending) void this.#sending.then(() => this.#socket.end());
     else this.#socket.end();
@@ -337,7 +366,7 @@ export class Connection {
     this.#secret = Buffer.from(this.server.runtime.random.bytes(4)).readInt32BE(0);
     this.#identity = { session: this.pid, user, database };
     const sink = new WireSink(this.#writer, {
-      relieve: () => this.#relieve(), flush: () => this.#flush(), copyIn: () => this.#copyIn(),
+      relieve: () => this.#relieve(), flush: () => this.#flush(), copyIn: () => this.#copyIn(), holdUntil: (durable) => this.#holdUntil(durable),
       typeLength: (oid) => this.#session?.catalog.type(oid)?.typlen ?? -1,
     });
     this.#session = new Session({

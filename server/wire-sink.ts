@@ -11,6 +11,7 @@ export interface SinkTransport {
   relieve(): Promise<void> | undefined;
   flush(): void;
   copyIn(): CopyInStream;
+  holdUntil(durable: Promise<void>): void;
   typeLength(oid: number): number;
 }
 
@@ -91,6 +92,9 @@ export class WireSink implements Sink {
     const slow = this.transport.relieve();
     this.transport.flush();
     return slow;
+  }
+  holdUntil(durable: Promise<void>): void {
+    this.transport.holdUntil(durable);
   }
   backPressure(): Promise<void> | undefined {
     return this.transport.relieve();

@@ -166,8 +166,20 @@ export class Session {
     interrupted: () => this.#activity.interrupted(),
     waiting: (event) => this.#activity.setWaiting(event),
     backPressure: () => this.sink.backPressure(),
-    floor: () => this.transaction.current?.transaction.state === 'active' ? this.transaction.current.transaction.floorPending() : undefined,
+    floor: () => this.#floor(),
   };
+
+  /**
+   * The wait before what was found may leave. Where the transaction ends with the statement, the answer is held back instead, and the
+   * transaction's end does not wait: else a row that many change with RETURNING would be changed once per sync.
+   */
+  #floor(): Pending | undefined {
+    const current = this.transaction.current?.transaction;
+    const pending = current?.state === 'active' ? current.floorPending() : undefined;
+    if (!pending || this.transaction.status !== 'implicit') return pending;
+    this.sink.holdUntil(pending.until as Promise<void>);
+    return undefined;
+  }
 
   checkInterrupt(): void {
     this.#activity.check();

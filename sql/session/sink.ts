@@ -42,6 +42,8 @@ export interface Sink {
   notification(pid: number, channel: string, payload: string): void;
   /** Sends what was written outside of any statement; a promise while the client does not keep up. */
   flush(): Promise<void> | undefined;
+  /** Nothing that was written and has not left, or is written from now on, leaves before `durable` resolves. A later call replaces it. */
+  holdUntil(durable: Promise<void>): void;
   /** Resolves when the client has read enough for more to be sent; undefined: go on. */
   backPressure(): Promise<void> | undefined;
 }

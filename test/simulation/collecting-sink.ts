@@ -56,6 +56,9 @@ export class CollectingSink implements Sink {
     return undefined;
   }
 
+  /** The answer is taken when the transaction has ended, which waits for what it saw. */
+  holdUntil(): void {}
+
   backPressure(): undefined {
     return undefined;
   }
