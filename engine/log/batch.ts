@@ -56,7 +56,7 @@ export const PIECES = 0xffffffff;
 export const FIRST_LSN = 0x1000000 as Lsn;
 
 export const RecordKind = { commit: 1, part: 2, provisional: 3, abort: 4, system: 5, prepare: 6, values: 7 } as const;
-export const Section = { time: 1, rows: 2, derived: 3, drops: 4, message: 5, sequence: 6, reserve: 7, sums: 8, prepared: 9, locks: 10, value: 11, free: 12, xids: 13 } as const;
+export const Section = { time: 1, rows: 2, derived: 3, drops: 4, message: 5, sequence: 6, reserve: 7, sums: 8, prepared: 9, locks: 10, value: 11, free: 12, xids: 13, predicates: 14 } as const;
 export const Op = { insert: 1, update: 2, delete: 3, storage: 4, piece: 5 } as const;
 export const IndexOp = { put: 1, replace: 2, delete: 3, storage: 4 } as const;
 export const COMMIT_HAS_PARTS = 1;

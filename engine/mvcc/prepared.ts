@@ -13,6 +13,7 @@ import { IndexOp, Op, RecordKind, RecordReader, Section } from '../log/batch.js'
 import type { BatchBuilder, IndexVisitor, RowVisitor } from '../log/batch.js';
 import type { Message, PreparedTransaction } from '../storage.js';
 import type { StagedPart } from './applier.js';
+import { readPredicates, writePredicates, type PredicateReads } from '../serializable/predicate-codec.js';
 import { writeDrops, writeLocks, writeParts, writeXids } from './commit-encoder.js';
 import type { HeldLock } from './commit-encoder.js';
 import type { Engine } from './engine.js';
@@ -79,6 +80,7 @@ export class PreparedTransactions {
       }
       // Locks are listed when nothing more can be taken: a transaction that prepares runs nothing.
       writeLocks(engine.log, xid, engine.locks.heldBy(transaction));
+      this.writeReads(transaction);
       const builder = engine.log.open();
       const lsn = builder.beginRecord(RecordKind.prepare, 0, xid);
       writeXids(builder, transaction.staged?.subXids() ?? []);
@@ -95,6 +97,27 @@ export class PreparedTransactions {
     }
     prepared.ending = false;
     transaction.detach(engine.newSession());
+  }
+
+  /** SERIALIZABLE: what it read, as parts. */
+  private writeReads(transaction: EngineTransaction): void {
+    const { log, serializable } = this.engine;
+    const me = transaction.serializable;
+    if (!me || me.safe) return;
+    const write = (reads?: PredicateReads): void => {
+      const builder = log.open();
+      const lsn = builder.beginRecord(RecordKind.part, 0, transaction.xid);
+      if (reads) writePredicates(builder, reads);
+      else {
+        // That it is serializable, when it has read nothing.
+        builder.beginSection(Section.predicates);
+        builder.endSection();
+      }
+      builder.endRecord();
+      log.wrote(lsn);
+    };
+    write();
+    for (const reads of serializable.reads(me)) write(reads);
   }
 
   /** Makes a prepared transaction anew from the log. */
@@ -118,6 +141,7 @@ export class PreparedTransactions {
     }
     transaction.detach(this.engine.newSession());
     for (const { tagA, tagB, mask } of collected.locks) this.engine.locks.adopt(transaction.lockOwner(), tagA, tagB, mask);
+    if (collected.reads) transaction.serializable = this.engine.serializable.restore(transaction, this.engine.log.durable, collected.reads, collected.writes, staged?.storages ?? []);
     this.byGid.set(collected.gid, { gid: collected.gid, xid: transaction.xid, preparedMicros: collected.micros, info: collected.info, transaction, ending: false });
   }
 
@@ -168,6 +192,8 @@ class PartsReader implements RowVisitor, IndexVisitor {
   readonly messages: Message[] = [];
   readonly drops: StorageId[] = [];
   readonly xids: Xid[] = [];
+  /** Of a SERIALIZABLE one. */
+  reads: PredicateReads[] | undefined;
   gid: string | undefined;
   info: Uint8Array = NOTHING;
   micros = 0;
@@ -198,6 +224,10 @@ class PartsReader implements RowVisitor, IndexVisitor {
           break;
         case Section.locks:
           for (let at = start; at < end; at += 17) this.locks.push({ tagA: reader.float64(at), tagB: reader.float64(at + 8), mask: reader.uint8(at + 16) });
+          break;
+        case Section.predicates:
+          this.reads ??= [];
+          if (end > start) this.reads.push(readPredicates(reader));
           break;
         case Section.time:
           this.micros = reader.time();

@@ -13,6 +13,7 @@
 import type { RowId, StorageId } from '../ids.js';
 import { compareBytes, prefixSuccessor } from '../keycode.js';
 import { OrderedMap } from '../kv/ordered-map.js';
+import type { PredicateReads } from './predicate-codec.js';
 
 const MAX_ROWS = 2048;
 const MAX_PREFIXES = 1024;
@@ -368,6 +369,21 @@ export class PredicateTrack<T extends { readonly tracks: Tracks<T> }> {
     for (const holders of [...track.rows.values(), ...track.prefixes.values()]) each(holders, (reader) => readers.add(reader));
     for (const range of track.ranges) readers.add(range.owner);
     for (const reader of readers) this.readWhole(reader, to, () => undefined);
+  }
+
+  /** All that a transaction has read. */
+  *registered(who: T): Iterable<PredicateReads> {
+    for (const [storage, { whole, rows, prefixes, ranges }] of who.tracks)
+      if (whole || rows.size + prefixes.size + ranges.length > 0) yield { storage, whole, rows, prefixes: [...prefixes].map((prefix) => Buffer.from(prefix, 'latin1')), ranges };
+  }
+
+  /** Registers reads that nobody running can be in conflict with yet. */
+  adopt(who: T, { storage, whole, rows, prefixes, ranges }: PredicateReads): void {
+    const nobody = (): void => undefined;
+    if (whole) this.readWhole(who, storage, nobody);
+    for (const row of rows) this.readRow(who, storage, row, nobody);
+    for (const prefix of prefixes) this.readPrefix(who, storage, prefix, nobody);
+    for (const { lower, upper } of ranges) this.beginRange(who, storage, lower, upper, nobody);
   }
 
   *readsOf(who: T): Iterable<PredicateRead> {

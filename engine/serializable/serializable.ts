@@ -15,6 +15,8 @@
  */
 import { DatabaseError } from '../errors.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
+import type { Write } from '../mvcc/write-set.js';
+import type { PredicateReads } from './predicate-codec.js';
 import { PredicateTrack } from './predicate-track.js';
 import type { PredicateRead, RangeRead, Tracks } from './predicate-track.js';
 
@@ -115,6 +117,31 @@ export class SerializableTransactions {
       for (const other of me.possiblyUnsafe) other.possiblyUnsafe.add(me);
     } else this.writers++;
     this.active.add(me);
+    return me;
+  }
+
+  /** What a prepared transaction has read, for the log. */
+  reads(me: Serializable): Iterable<PredicateReads> {
+    return this.track.registered(me);
+  }
+
+  /**
+   * A prepared transaction made anew after a restart. What it was in conflict with is not known any more, so it counts as being in
+   * conflict both ways, as in PostgreSQL. `written`: rows, entries, and storages of which it may have written anything.
+   */
+  restore(owner: SerializableOwner, snapshotLsn: Lsn, reads: readonly PredicateReads[], written: readonly Write[], storages: Iterable<StorageId>): Serializable {
+    const me = new Serializable(owner, snapshotLsn, false);
+    me.prepared = me.didWrite = me.summaryIn = me.summaryOut = true;
+    me.prepareOrder = ++this.commits;
+    this.writers++;
+    this.active.add(me);
+    const nobody = (): void => undefined;
+    for (const read of reads) this.track.adopt(me, read);
+    for (const write of written) {
+      if (write.isRow) this.track.wroteRow(me, write.storage, write.rowId, undefined, nobody);
+      else this.track.wroteEntry(me, write.index, write.entry, nobody);
+    }
+    for (const storage of storages) this.track.wroteWhole(me, storage, nobody);
     return me;
   }
 

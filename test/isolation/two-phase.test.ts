@@ -96,4 +96,37 @@ describe('PREPARE TRANSACTION', () => {
       rmSync(directory, { recursive: true, force: true });
     }
   });
+
+  test('SERIALIZABLE: a prepared transaction is still in conflict after a restart', { timeout: 60_000 }, async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'oxbow-two-phase-'));
+    const options = { directory, args: ['--set', 'max_prepared_transactions=10'] };
+    // How the first reads: the whole table, a row by its key, and a range of the index.
+    const READS = ['SELECT sum(v) FROM two', 'SELECT v FROM two WHERE id = 2', 'SELECT v FROM two WHERE id BETWEEN 2 AND 5 ORDER BY id'];
+    try {
+      for (const read of READS) {
+        let server = await startTestServer(options);
+        let client = await connect(server.port);
+        for (const sql of [...SETUP, 'CREATE TABLE IF NOT EXISTS apart (id int PRIMARY KEY, v int)', 'SET enable_seqscan = off']) await client.query(sql);
+        for (const sql of ['BEGIN ISOLATION LEVEL SERIALIZABLE', read, 'UPDATE two SET v = v + 100 WHERE id = 1', "PREPARE TRANSACTION 'skew'"]) await client.query(sql);
+        await server.kill();
+        server = await startTestServer(options);
+        client = await connect(server.port);
+        const rival = ['BEGIN ISOLATION LEVEL SERIALIZABLE', 'SELECT v FROM two WHERE id = 1', 'UPDATE two SET v = v + 100 WHERE id = 2', 'COMMIT'];
+        const errors = [];
+        for (const sql of rival) errors.push((await run(client, sql)).error?.code);
+        expect(errors, read).toContain('40001');
+        await client.query('ROLLBACK');
+        // Who has nothing to do with it is not disturbed.
+        for (const sql of ['BEGIN ISOLATION LEVEL SERIALIZABLE', 'SELECT * FROM apart', `INSERT INTO apart VALUES (${READS.indexOf(read)}, 1)`, 'COMMIT']) expect((await run(client, sql)).error).toBeNull();
+        expect((await run(client, "COMMIT PREPARED 'skew'")).error).toBeNull();
+        expect((await run(client, SEE)).rows).toEqual([['1', '110'], ['2', '20']]);
+        // Afterwards it is an ordinary commit of the past.
+        for (const sql of rival) expect((await run(client, sql)).error).toBeNull();
+        await client.end();
+        await server.stop();
+      }
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
 });
