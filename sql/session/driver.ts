@@ -3,7 +3,6 @@
  * and a client that reads slowly. Runs without any promise while nothing has to wait.
  */
 import { Pending } from '../../engine/pending.js';
-import { turn } from '../../engine/turns.js';
 import type { Batch } from '../executor/batch.js';
 import { TIME_SLICE } from '../executor/interrupts.js';
 import type { RowSource } from '../executor/row-source.js';
@@ -11,6 +10,8 @@ import type { RowSource } from '../executor/row-source.js';
 export interface DriverHooks {
   /** Throws when the statement shall end (cancel, timeout, termination). */
   check(): void;
+  /** Others get their turn. */
+  turn(): Promise<void>;
   /** A new time slice begins. */
   beginSlice(): void;
   /** Resolves when something wants to end the statement while it waits. */
@@ -79,7 +80,7 @@ async function drainWaiting(source: RowSource, maxRows: number, emit: (batch: Ba
 /** Waits for a Pending (or a promise), with cancel checked on both sides. */
 export async function settleWait(wait: Pending | Promise<void>, hooks: DriverHooks): Promise<void> {
   hooks.check();
-  if (wait === TIME_SLICE) await turn();
+  if (wait === TIME_SLICE) await hooks.turn();
   else if (wait instanceof Pending) {
     hooks.waiting(wait);
     try {

@@ -4,7 +4,7 @@
  */
 import { DatabaseError } from '../../engine/errors.js';
 import type { Pending } from '../../engine/pending.js';
-import { sliceMs, turn } from '../../engine/turns.js';
+import { sliceMs } from '../../engine/turns.js';
 import { SliceInterrupts } from '../executor/interrupts.js';
 import type { BackendInfo } from '../functions/context.js';
 import { POSTGRES_EPOCH_MICROS } from './backends.js';
@@ -121,7 +121,7 @@ export class SessionActivity {
   breathe(): Promise<void> | undefined {
     this.check();
     if (this.#clock.monotonicMs() - this.#lastBreath < sliceMs()) return undefined;
-    return turn().then(() => void (this.#lastBreath = this.#clock.monotonicMs()));
+    return this.#clock.turn().then(() => void (this.#lastBreath = this.#clock.monotonicMs()));
   }
 
   info(): BackendInfo {

@@ -10,7 +10,6 @@
 import { DatabaseError } from '../../engine/errors.js';
 import { Pending } from '../../engine/pending.js';
 import type { EngineSession, Transaction } from '../../engine/storage.js';
-import { turn } from '../../engine/turns.js';
 import type { InsertStmt, TransactionStmt } from '@pgsql/types';
 import type { Catalog } from '../catalog/catalog.js';
 import { endTemporarySchema } from '../catalog/temporary-objects.js';
@@ -162,6 +161,7 @@ export class Session {
 
   readonly driver: DriverHooks = {
     check: () => this.checkInterrupt(),
+    turn: () => this.cluster.runtime.clock.turn(),
     beginSlice: () => this.#activity.slices.beginSlice(),
     interrupted: () => this.#activity.interrupted(),
     waiting: (event) => this.#activity.setWaiting(event),
@@ -344,7 +344,7 @@ export class Session {
       } finally {
         closePortal(portal);
       }
-      await turn();
+      await this.driver.turn();
     }
     if (isLast && this.transaction.status === 'implicit') await this.transaction.commit();
     else await this.#settleFloor();
