@@ -89,6 +89,28 @@ export class EntryWriter {
   }
 }
 
+/** Where an entry lies: its keyspace, and the places of its key and value in the bytes. */
+export interface PlacedVisitor {
+  (space: number, keyStart: number, valueStart: number, valueEnd: number): void;
+}
+
+/** Calls back for each entry of a full backup's part with its places. Returns how many; undefined: it is not one. */
+export function placeEntries(bytes: Uint8Array, visit: PlacedVisitor): number | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  let entries = 0;
+  for (let at = 0; at < bytes.length; entries++) {
+    const space = bytes[at]!;
+    if (at + ENTRY_HEAD > bytes.length || space >= KEYSPACES.length) return undefined;
+    const key = at + ENTRY_HEAD;
+    const value = key + view.getUint16(at + 1, true);
+    const end = value + view.getUint32(at + 3, true);
+    if (end > bytes.length) return undefined;
+    visit(space, key, value, end);
+    at = end;
+  }
+  return entries;
+}
+
 export interface EntryVisitor {
   (space: Keyspace, key: Uint8Array, value: Uint8Array | undefined): void;
 }

@@ -8,12 +8,14 @@ import { createHash } from 'node:crypto';
 import { DatabaseError } from '../errors.js';
 import { compareBytes, readUint48, writeUint48 } from '../keycode.js';
 import type { Lsn, RowId, StorageId } from '../ids.js';
-import type { Chunk, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace } from '../kv/key-value-store.js';
+import { KEYSPACES } from '../kv/key-value-store.js';
+import type { Builder, Chunk, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace } from '../kv/key-value-store.js';
 import { META } from '../mvcc/meta.js';
 import { ROW_HEADER, addHash, hasLarge, hashRow, largeIds, storagePrefix } from '../mvcc/row-format.js';
 import { StorageInfo } from '../mvcc/storage-info.js';
 import { decodePart } from './data-part.js';
-import { readEntries } from './entries.js';
+import type { PartHead } from './data-part.js';
+import { placeEntries, readEntries } from './entries.js';
 import type { Manifest, ManifestObject } from './manifest.js';
 import { DamagedObject, unseal } from './sealed.js';
 import type { Target } from './target.js';
@@ -27,6 +29,7 @@ export interface LoadOptions {
 const AHEAD = 4;
 /** Bytes of entries in one key-value transaction. */
 const WRITE_BYTES = 4 << 20;
+const HEAP = KEYSPACES.indexOf('heap');
 const SWEEP_CHUNK = 2000;
 const SPACES: readonly Keyspace[] = ['heap', 'index', 'values'];
 
@@ -46,32 +49,47 @@ export async function readObject(target: Target, { name, bytes, sha256 }: Manife
 
 /** Loads `chain` (manifest.ts: chainOf) into `kv`, which is empty, and has it compared. */
 export async function loadBackup(kv: KeyValueStore, target: Target, chain: readonly Manifest[], options: LoadOptions): Promise<void> {
-  const loader = new Loader(kv);
+  let loader = new Loader(kv);
   const total = chain.reduce((sum, manifest) => sum + manifest.objects.reduce((bytes, object) => bytes + object.rawBytes, 0), 0);
   let done = 0;
+  const each = async ({ objects }: Manifest, take: (bytes: Uint8Array) => number | undefined): Promise<void> => {
+    for await (const { object, head, bytes } of partsOf(target, objects, options.key)) {
+      if (take(bytes) !== head.entries) throw new DamagedObject(object.name, 'it lacks entries');
+      options.progress((done += object.rawBytes), total);
+    }
+  };
   for (const [level, manifest] of chain.entries()) {
     if (level > 0) loader.drop(manifest.dropped);
-    const ahead: Promise<Uint8Array>[] = [];
-    const { objects } = manifest;
-    for (let i = 0; i < objects.length; i++) {
-      for (let next = i + ahead.length; next < objects.length && ahead.length < AHEAD; next++) {
-        const read = readObject(target, objects[next]!, options.key);
-        read.catch(() => undefined);
-        ahead.push(read);
-      }
-      const { head, bytes } = decodePart(await ahead.shift()!);
-      if (loader.put(bytes, level > 0) !== head.entries) throw new DamagedObject(objects[i]!.name, 'it lacks entries');
-      done += objects[i]!.rawBytes;
-      options.progress(done, total);
+    else {
+      const building = loader;
+      if (await kv.fill?.((builder) => each(manifest, (bytes) => building.build(builder, bytes)))) continue;
+      // There is no such way, or the entries are in another order than they should be.
+      loader = new Loader(kv);
+      done = 0;
     }
+    await each(manifest, (bytes) => loader.put(bytes, level > 0));
   }
   const last = chain.at(-1)!;
   loader.finish(last);
 }
 
+/** The parts of a backup, of which the next few are read and opened while one is used. */
+async function* partsOf(target: Target, objects: readonly ManifestObject[], key: Uint8Array | undefined): AsyncGenerator<{ object: ManifestObject; head: PartHead; bytes: Uint8Array }> {
+  const ahead: Promise<Uint8Array>[] = [];
+  for (let i = 0; i < objects.length; i++) {
+    for (let next = i + ahead.length; next < objects.length && ahead.length < AHEAD; next++) {
+      const read = readObject(target, objects[next]!, key);
+      read.catch(() => undefined);
+      ahead.push(read);
+    }
+    yield { object: objects[i]!, ...decodePart(await ahead.shift()!) };
+  }
+}
+
 class Loader {
   private readonly sums = new Map<StorageId, Sum>();
   private readonly hash = new Uint32Array(4);
+  private building = -1;
   private last: { readonly storage: number; readonly sum: Sum } = { storage: -1, sum: { count: 0, hash: this.hash } };
 
   constructor(private readonly kv: KeyValueStore) {}
@@ -82,6 +100,24 @@ class Loader {
     if (!sum) this.sums.set(storage, (sum = { count: 0, hash: new Uint32Array(4) }));
     this.last = { storage, sum };
     return sum;
+  }
+
+  /** The next part of a full backup; returns the number of entries, undefined: it is none. */
+  build(builder: Builder, bytes: Uint8Array): number | undefined {
+    const { hash } = this;
+    return placeEntries(bytes, (space, keyStart, valueStart, valueEnd) => {
+      if (space !== this.building) {
+        builder.begin(KEYSPACES[space]!);
+        this.building = space;
+      }
+      if (space === HEAP) {
+        const sum = this.sum(readUint48(bytes, keyStart) as StorageId);
+        sum.count++;
+        hashRow(hash, readUint48(bytes, keyStart + 6) as RowId, bytes, valueStart + ROW_HEADER, valueEnd);
+        addHash(sum.hash, hash, 1);
+      }
+      builder.add(bytes, keyStart, valueStart, valueEnd);
+    });
   }
 
   private tally(key: Uint8Array, value: Uint8Array, sign: 1 | -1): void {

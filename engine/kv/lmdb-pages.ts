@@ -19,22 +19,22 @@ import { DatabaseError, assert } from '../errors.js';
 import type { FileHandle } from '../runtime.js';
 import type { EntryVisitor } from './key-value-store.js';
 
-const PAGE_HEADER = 24;
-const NODE_HEADER = 8;
-const META = PAGE_HEADER;
-const META_BYTES = 144;
+export const PAGE_HEADER = 24;
+export const NODE_HEADER = 8;
+export const META = PAGE_HEADER;
+export const META_BYTES = 144;
 const MAGIC = 0xbeefc0de;
 const DATA_VERSION = 2;
-const FREE_TREE = META + 24;
-const NAMES_TREE = FREE_TREE + 48;
-const LAST_PAGE = NAMES_TREE + 48;
-const TRANSACTION = LAST_PAGE + 8;
-const TREE_BYTES = 48;
-const Flag = { branch: 1, leaf: 2, overflow: 4, meta: 8 } as const;
+export const FREE_TREE = META + 24;
+export const NAMES_TREE = FREE_TREE + 48;
+export const LAST_PAGE = NAMES_TREE + 48;
+export const TRANSACTION = LAST_PAGE + 8;
+export const TREE_BYTES = 48;
+export const PageFlag = { branch: 1, leaf: 2, overflow: 4, meta: 8 } as const;
 /** All that tells kinds of pages apart. */
 const KIND = 0xff;
-const NodeFlag = { big: 1, tree: 2, duplicates: 4 } as const;
-const OVERFLOW_NODE = 24;
+export const NodeFlag = { big: 1, tree: 2, duplicates: 4 } as const;
+export const OVERFLOW_NODE = 24;
 const MAX_DEPTH = 32;
 /** Neighbouring leaves are read together, at most so many bytes. */
 const WINDOW_BYTES = 128 << 10;
@@ -223,7 +223,7 @@ export class LmdbPages {
   private readBranch(level: Level, number: number, tree: Tree): void {
     const { page } = level;
     this.readPages(page, number, 1, tree);
-    this.checkPage(page, 0, number, Flag.branch, tree);
+    this.checkPage(page, 0, number, PageFlag.branch, tree);
     level.count = page.readUInt16LE(20) >>> 1;
     if (level.count === 0 || PAGE_HEADER + 2 * level.count > this.pageSize) throw damaged(`page ${number} has ${level.count} children`);
   }
@@ -248,7 +248,7 @@ export class LmdbPages {
       this.windowPages = end - number;
     }
     const start = (number - this.windowFirst) * pageSize;
-    this.checkPage(this.window, start, number, Flag.leaf, tree);
+    this.checkPage(this.window, start, number, PageFlag.leaf, tree);
     return start;
   }
 
@@ -261,7 +261,7 @@ export class LmdbPages {
       this.overflow = Buffer.from(this.overflowBytes.buffer);
     }
     this.readPages(this.overflow, number, pages, tree);
-    this.checkPage(this.overflow, 0, number, Flag.overflow, tree);
+    this.checkPage(this.overflow, 0, number, PageFlag.overflow, tree);
     if (this.overflow.readUInt32LE(20) < pages) throw damaged(`page ${number} has fewer pages than its value needs`);
   }
 
@@ -280,7 +280,7 @@ export class LmdbPages {
 const NOTHING = new Uint8Array(0);
 
 function isMeta(page: Buffer): boolean {
-  return (page.readUInt16LE(18) & Flag.meta) !== 0 && page.readUInt32LE(META) === MAGIC && (page.readUInt32LE(META + 4) & 0xffff) === DATA_VERSION;
+  return (page.readUInt16LE(18) & PageFlag.meta) !== 0 && page.readUInt32LE(META) === MAGIC && (page.readUInt32LE(META + 4) & 0xffff) === DATA_VERSION;
 }
 
 function treeAt(bytes: Buffer, at: number, transaction: number, pages: number): Tree {

@@ -24,7 +24,8 @@ import { crc32 } from '../log/checksum.js';
 import { slabCopy } from '../slab.js';
 import { nodeRuntime } from '../runtime-node.js';
 import { KEYSPACES, nextKey } from './key-value-store.js';
-import type { Capabilities, Chunk, Entry, EntryVisitor, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from './key-value-store.js';
+import type { Builder, Capabilities, Chunk, Entry, EntryVisitor, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from './key-value-store.js';
+import { CannotBuild, LmdbBuilder } from './lmdb-build.js';
 import { LmdbPages } from './lmdb-pages.js';
 import type { PageState, Tree } from './lmdb-pages.js';
 import { walkByScans } from './walk-by-scans.js';
@@ -51,16 +52,20 @@ const SEAL_BYTES = 4;
 
 export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
   readonly capabilities: Capabilities = { synchronous: true, maxKeyBytes: 1978, maxValueBytes: 2 ** 31 };
-  private readonly root: RootDatabase<Uint8Array, Uint8Array>;
-  private readonly spaces: Record<Keyspace, Binary>;
-  private readonly seeks: Record<Keyspace, Seek>;
-  private readonly path: string;
+  private root!: RootDatabase<Uint8Array, Uint8Array>;
+  private spaces!: Record<Keyspace, Binary>;
+  private seeks!: Record<Keyspace, Seek>;
   private pages: LmdbPages | undefined | 'unread' = 'unread';
   private trees: Map<string, Tree> | undefined;
   private writing = false;
   onDamage: ((space: Keyspace, key: Uint8Array) => void) | undefined;
 
-  constructor(options: LmdbOptions) {
+  constructor(private readonly options: LmdbOptions) {
+    this.open();
+  }
+
+  private open(): void {
+    const { options } = this;
     const settings = {
       path: options.path,
       noSubdir: true,
@@ -74,7 +79,6 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
       cache: false,
       ...(options.pageSize === undefined ? {} : { pageSize: options.pageSize }),
     };
-    this.path = options.path;
     this.root = open<Uint8Array, Uint8Array>(settings);
     this.spaces = Object.fromEntries(
       KEYSPACES.map((space) => [space, this.root.openDB<Uint8Array, Uint8Array>({ name: space, encoding: 'binary', keyEncoding: 'binary', cache: false })]),
@@ -173,7 +177,7 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
   }
 
   private openPages(): LmdbPages | undefined {
-    return (this.pages = LmdbPages.open(nodeRuntime().files.open(this.path, 'read')));
+    return (this.pages = LmdbPages.open(nodeRuntime().files.open(this.options.path, 'read')));
   }
 
   /**
@@ -210,6 +214,29 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
       const content = this.unseal(space, keys.subarray(keyStart, keyEnd), values.subarray(valueStart, valueEnd));
       return content ? visit(keys, keyStart, keyEnd, values, valueStart, valueEnd - SEAL_BYTES) : false;
     });
+  }
+
+  async fill(action: (builder: Builder) => Promise<void>): Promise<boolean> {
+    if ((['heap', 'index', 'values'] as const).some((space) => this.entryCount(space) > 0) || !this.readsPages) return false;
+    await this.sync();
+    this.root.resetReadTxn();
+    await this.root.close();
+    const file = nodeRuntime().files.open(this.options.path, 'readwrite');
+    try {
+      const pages = LmdbPages.open(file);
+      const state = pages?.newest();
+      if (!pages || !state) return false;
+      const builder = new LmdbBuilder(file, pages, state);
+      await action(builder);
+      await builder.finish();
+      return true;
+    } catch (error) {
+      if (error instanceof CannotBuild) return false;
+      throw error;
+    } finally {
+      file.close();
+      this.open();
+    }
   }
 
   write(action: (writer: KeyValueWriter) => void): void {

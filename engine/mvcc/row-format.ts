@@ -360,16 +360,16 @@ function hashWords(seed: number, view: DataView, start: number, end: number): nu
  * 128-bit hash of a row's canonical bytes (row id and tuple: no stamp, no xid), as four words into
  * `out`: MurmurHash3 x86 128 with the row id as seed. One pass over the bytes.
  */
-export function hashRow(out: Uint32Array, rowId: RowId, tuple: Uint8Array): void {
+export function hashRow(out: Uint32Array, rowId: RowId, tuple: Uint8Array, start = 0, end = tuple.length): void {
   const low = rowId | 0;
   const high = Math.floor(rowId / 0x100000000);
-  const { length } = tuple;
+  const length = end - start;
   let h1 = low;
   let h2 = Math.imul(low, 0x9e3779b1) ^ high;
   let h3 = low ^ 0x2c1b3c6d;
   let h4 = Math.imul(high + 1, 0x27d4eb2f) ^ low;
-  let i = 0;
-  for (const last = length - 15; i < last; i += 16) {
+  let i = start;
+  for (const last = end - 15; i < last; i += 16) {
     let k1 = tuple[i]! | (tuple[i + 1]! << 8) | (tuple[i + 2]! << 16) | (tuple[i + 3]! << 24);
     let k2 = tuple[i + 4]! | (tuple[i + 5]! << 8) | (tuple[i + 6]! << 16) | (tuple[i + 7]! << 24);
     let k3 = tuple[i + 8]! | (tuple[i + 9]! << 8) | (tuple[i + 10]! << 16) | (tuple[i + 11]! << 24);
@@ -387,7 +387,7 @@ export function hashRow(out: Uint32Array, rowId: RowId, tuple: Uint8Array): void
     h4 ^= Math.imul((k4 << 18) | (k4 >>> 14), C1);
     h4 = (Math.imul(((h4 << 13) | (h4 >>> 19)) + h1, 5) + 0x32ac3b17) | 0;
   }
-  for (let shift = 0; i < length; i++, shift = (shift + 8) & 31) {
+  for (let shift = 0; i < end; i++, shift = (shift + 8) & 31) {
     const k = Math.imul((tuple[i]! << shift) + 1, C1);
     h1 = (Math.imul(h1 ^ ((k << 15) | (k >>> 17)), C2) + h2) | 0;
     h2 = (h2 ^ Math.imul(h1, C3)) | 0;
