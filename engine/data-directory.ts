@@ -5,12 +5,15 @@
  *     LOCK         identity of the process that has it open
  *     log/         commit log (engine/log)
  *     state.mdb    LMDB (engine/kv), state.mdb-lock beside it
+ *     temp/        what sorts and hash tables do not keep in memory; of the running process only
  */
 import { DatabaseError } from './errors.js';
 import { readAll, writeAll } from './log/segment.js';
 import type { Runtime } from './runtime.js';
 
 export const DATA_FORMAT = 4;
+/** Files in it are nobody's after a start. */
+export const TEMPORARY_FOLDER = 'temp';
 const FORMAT_LINE = /^oxbow data directory, format (\d+)\n$/;
 
 export interface HeldDirectory {
@@ -22,7 +25,10 @@ export function takeDirectory(runtime: Runtime, directory: string): HeldDirector
   const { files } = runtime;
   if (!files.exists(directory)) files.mkdir(directory);
   checkFormat(runtime, directory);
-  return lock(runtime, `${directory}/LOCK`, directory);
+  const held = lock(runtime, `${directory}/LOCK`, directory);
+  const temporary = `${directory}/${TEMPORARY_FOLDER}`;
+  if (files.exists(temporary)) for (const name of files.list(temporary)) files.remove(`${temporary}/${name}`);
+  return held;
 }
 
 /** Raises F0000 when it is no data directory of this format. Changes nothing. */

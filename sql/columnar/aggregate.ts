@@ -6,7 +6,7 @@ import { MAX_BATCH_ROWS, type Batch } from '../executor/batch.js';
 import type { PlanCompiler } from '../executor/compile-plan.js';
 import type { ExecState } from '../executor/exec-state.js';
 import { compileFilter, type RowFilter } from '../executor/row-filter.js';
-import { keyComparer, MAX_ROWS_IN_MEMORY, sortedOrder, tooManyRows } from '../executor/operators/sort.js';
+import { keyComparer, sortedOrder } from '../executor/operators/sort.js';
 import { TIME_SLICE } from '../executor/interrupts.js';
 import { rowsToBatch } from '../executor/vectors.js';
 import type { AggNode, SortKey } from '../planner/plan-node.js';
@@ -15,6 +15,7 @@ import { Numeric } from '../types/numeric.js';
 import type { ArrayLease } from './array-lease.js';
 import { kernelAggregate, supportsAggregate, type GroupArrays, type KernelAggregate } from './aggregates.js';
 import { GroupTable } from './group-table.js';
+import { kernelMemory } from './kernel-memory.js';
 import type { KeyFilter } from './key-filter.js';
 import type { Kernel } from './kernel.js';
 import type { Lowering } from './lower-expression.js';
@@ -119,9 +120,11 @@ class AggregateSink implements Sink {
   private groups: GroupColumn[] | null = null;
   private direct: Direct | null = null;
   private rows = -1;
+  private readonly memory: number;
 
   constructor(private readonly node: AggNode, private readonly dependent: readonly boolean[], private readonly run: PipelineRun, scope: ReturnType<PlanCompiler['scope']>) {
     this.table = new GroupTable(run.arrays);
+    this.memory = kernelMemory(run.state);
     const shared = { rows: () => (this.rows >= 0 ? this.rows : (this.rows = this.table.addColumn('float'))) };
     this.aggregates = node.aggs.map((agg) => kernelAggregate(agg, this.table, run, scope, shared));
     // Without groups there is one, even over no rows.
@@ -269,7 +272,7 @@ class AggregateSink implements Sink {
   }
 
   drain(): void {
-    if (this.table.count > MAX_ROWS_IN_MEMORY) throw tooManyRows('A hash table');
+    if (this.table.bytes > this.memory) throw new NotColumnar();
   }
 
   /** The groups as what a kernel reads: numbers where results are, functions where they are computed when asked for. */

@@ -30,6 +30,11 @@ export class GroupTable {
     this.slots = this.lease.int32(this.mask + 1);
   }
 
+  /** About what the groups take. */
+  get bytes(): number {
+    return this.count * (8 + this.columns.length * 8);
+  }
+
   addColumn(kind: ValueKind, narrow = false): number {
     return this.columns.push(new GrowableColumn(this.lease, kind, false, this.capacity, narrow)) - 1;
   }

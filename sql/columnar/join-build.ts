@@ -1,8 +1,8 @@
 /** What a join needs before it can be probed: the inner side as a table, and sometimes the outer side first. */
 import type { Pending } from '../../engine/pending.js';
-import { MAX_ROWS_IN_MEMORY, tooManyRows } from '../executor/operators/sort.js';
 import { besideKeys, isPlainNumber, joinsByNumber } from './join-keys.js';
 import { JoinTable } from './join-table.js';
+import { kernelMemory } from './kernel-memory.js';
 import { keyFilter, type KeyFilter } from './key-filter.js';
 import { addToSet, fitsSet, keySet } from './key-set.js';
 import type { Sink } from './pipeline.js';
@@ -23,6 +23,7 @@ export function* computeOuter(stage: JoinStage, run: PipelineRun, execute: Execu
   const { outer, node } = stage;
   const table = new ColumnTable(run.arrays, node.outer.cost.rows);
   const wanted = [...outer.needed];
+  const memory = kernelMemory(run.state);
   const sink: Sink = {
     emit(kernel, lowering) {
       const columns = wanted.map((index) => lowering.value(outer.layout.output[index]!));
@@ -30,7 +31,7 @@ export function* computeOuter(stage: JoinStage, run: PipelineRun, execute: Execu
       appendRow(kernel, table, columns.map((value, c) => (table.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)));
     },
     drain() {
-      if (table.count > MAX_ROWS_IN_MEMORY) throw tooManyRows('A hash table');
+      if (table.bytes > memory) throw new NotColumnar();
     },
   };
   yield* execute(outer, sink, []);
@@ -46,6 +47,7 @@ export function* computeOuter(stage: JoinStage, run: PipelineRun, execute: Execu
 export function* buildInner(stage: JoinStage, filters: readonly KeyFilter[], run: PipelineRun, execute: Execute): Generator<Pending, JoinTable> {
   const table = new JoinTable(run.arrays, stage.node.inner.cost.rows);
   const wanted = [...stage.inner.needed];
+  const memory = kernelMemory(run.state);
   let ready = false;
   const { joinType } = stage.node;
   const partial = joinType === 'semi' || joinType === 'anti';
@@ -80,7 +82,7 @@ export function* buildInner(stage: JoinStage, filters: readonly KeyFilter[], run
       ]);
     },
     drain() {
-      if (table.rows.count > MAX_ROWS_IN_MEMORY) throw tooManyRows('A hash table');
+      if (table.rows.bytes > memory) throw new NotColumnar();
     },
   };
   yield* execute(stage.inner, sink, filters);

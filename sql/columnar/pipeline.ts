@@ -8,7 +8,7 @@ import type { Expr } from '../analyzer/query-tree.js';
 import { TIME_SLICE } from '../executor/interrupts.js';
 import type { OutputLayout } from '../executor/layout.js';
 import { pull } from '../executor/operators/operator.js';
-import { MAX_ROWS_IN_MEMORY, tooManyRows } from '../executor/operators/sort.js';
+import { MAX_ROWS_IN_MEMORY } from '../executor/operators/sort.js';
 import { readVector, rowAt } from '../executor/vectors.js';
 import type { Datum } from '../types/datum.js';
 import { columnClass } from './column-class.js';
@@ -33,7 +33,7 @@ import { changed, intValue, type Value } from './value.js';
 export interface Sink {
   emit(kernel: Kernel, lowering: Lowering): void;
   /** After each slice of the source: may give rows out. */
-  drain?(): void;
+  drain?(): void | Generator<Pending, void>;
 }
 
 interface PipelineOptions {
@@ -118,7 +118,8 @@ export class Pipeline {
       for (let from = first; from < rows; from += slice) {
         if (slice < LAST_SLICE) slice *= 2;
         run(kernel.values, view, from, Math.min(rows, from + slice));
-        this.sink.drain?.();
+        const draining = this.sink.drain?.();
+        if (draining) yield* draining;
         for (let n = 0; n < CHECKS_PER_SLICE; n++) {
           if (!this.run.state.shouldYield()) continue;
           yield TIME_SLICE;
@@ -258,7 +259,7 @@ export class Pipeline {
           for (let i = 0; i < batch.length; i++) column.push(readVector(vector, rowAt(batch, i)));
         }
         rows += batch.length;
-        if (rows > MAX_ROWS_IN_MEMORY) throw tooManyRows('A hash table');
+        if (rows > MAX_ROWS_IN_MEMORY) throw new NotColumnar();
         if (state.shouldYield()) yield TIME_SLICE;
       }
     } finally {

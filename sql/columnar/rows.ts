@@ -3,15 +3,16 @@ import type { Pending } from '../../engine/pending.js';
 import { MAX_BATCH_ROWS, type Batch } from '../executor/batch.js';
 import type { PlanCompiler } from '../executor/compile-plan.js';
 import type { ExecState } from '../executor/exec-state.js';
-import { MAX_ROWS_IN_MEMORY, tooManyRows } from '../executor/operators/sort.js';
 import { anyVector } from '../executor/vectors.js';
 import type { PlanNode } from '../planner/plan-node.js';
 import type { Datum } from '../types/datum.js';
 import { Numeric } from '../types/numeric.js';
 import { aggregateStage } from './aggregate.js';
 import type { Interner } from './interner.js';
+import { kernelMemory } from './kernel-memory.js';
 import { Pipeline, type Sink } from './pipeline.js';
 import { PipelineRun } from './pipeline-run.js';
+import { NotColumnar } from './segment.js';
 import { StageBuilder, require as requireOf, type Stage } from './stage.js';
 import { appendRow, ColumnTable, datumsOf, type TableColumn } from './table.js';
 
@@ -39,6 +40,9 @@ export function* runRows(plan: RowsPlan, compiler: PlanCompiler, state: ExecStat
 function* rowsOf({ node, stage }: RowsPlan, run: PipelineRun): Generator<Batch | Pending, void> {
   const table = new ColumnTable(run.arrays);
   let ready = false;
+  const memory = kernelMemory(run.state);
+  // A join that adds unmatched inner rows at the end may find then that they do not fit: nothing goes out before.
+  const early = !addsRows(stage);
   const sink: Sink = {
     emit(kernel, lowering) {
       const values = node.output.map((expr) => lowering.value(expr));
@@ -47,13 +51,11 @@ function* rowsOf({ node, stage }: RowsPlan, run: PipelineRun): Generator<Batch |
       appendRow(kernel, table, values.map((value, c) => (table.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)));
     },
     drain() {
-      if (table.count > MAX_ROWS_IN_MEMORY) throw tooManyRows('A result');
+      if (!early && table.bytes > memory) throw new NotColumnar();
     },
   };
   const pipeline = new Pipeline(run, stage, sink, { ownFigures: true });
   const convert = table.columns;
-  // A join that adds unmatched inner rows at the end may find then that they do not fit: nothing goes out before.
-  const early = !addsRows(stage);
   for (const step of pipeline.execute()) {
     yield step;
     if (early && table.count >= MAX_BATCH_ROWS) {

@@ -2,6 +2,9 @@
  * The order of a table's rows by some of its columns. Keys that are integers of known ranges go into one double
  * with the row's number, which the runtime sorts natively; others are compared row by row.
  */
+import type { Pending } from '../../engine/pending.js';
+import type { ExecState } from '../executor/exec-state.js';
+import { slicedNumbers, slicedOrder } from '../executor/sliced-sort.js';
 import type { CompareDatums } from '../executor/compare.js';
 import type { SortKey } from '../planner/plan-node.js';
 import type { Datum } from '../types/datum.js';
@@ -16,33 +19,31 @@ interface Ranks { readonly ranks: Float64Array; readonly span: number }
 const PACKED = Number.MAX_SAFE_INTEGER;
 
 /** Row numbers 0..count-1 in order; equal rows keep theirs. */
-export function orderOf(keys: readonly OrderKey[], count: number, interner: Interner): Int32Array | Float64Array {
+export function* orderOf(keys: readonly OrderKey[], count: number, interner: Interner, state: ExecState): Generator<Pending, Int32Array | Float64Array> {
   const ranked = keys.map((key) => ranksOf(key, count, interner));
   const spans = ranked.reduce((product, one) => product * (one?.span ?? Infinity), Math.max(count, 1));
-  if (spans <= PACKED) return packedOrder(ranked as Ranks[], count);
+  if (spans <= PACKED) return yield* packedOrder(ranked as Ranks[], count, state);
   const compares = keys.map((key, k) => {
     const own = ranked[k];
     if (own) return (a: number, b: number): number => own.ranks[a]! - own.ranks[b]!;
     return compareCells(key, count);
   });
-  const order = new Int32Array(count);
-  for (let i = 0; i < count; i++) order[i] = i;
-  return order.sort((a, b) => {
+  return yield* slicedOrder(count, (a, b) => {
     for (const compare of compares) {
       const difference = compare(a, b);
       if (difference !== 0) return difference;
     }
     return a - b;
-  });
+  }, state);
 }
 
-function packedOrder(keys: readonly Ranks[], count: number): Float64Array {
+function* packedOrder(keys: readonly Ranks[], count: number, state: ExecState): Generator<Pending, Float64Array> {
   const packed = new Float64Array(count);
   for (const { ranks, span } of keys) for (let row = 0; row < count; row++) packed[row] = packed[row]! * span + ranks[row]!;
   for (let row = 0; row < count; row++) packed[row] = packed[row]! * count + row;
-  packed.sort();
-  for (let row = 0; row < count; row++) packed[row] = packed[row]! % count;
-  return packed;
+  const order = yield* slicedNumbers(packed, state);
+  for (let row = 0; row < count; row++) order[row] = order[row]! % count;
+  return order;
 }
 
 function ranksOf({ key, column, compare, convert }: OrderKey, count: number, interner: Interner): Ranks | null {

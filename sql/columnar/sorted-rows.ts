@@ -9,12 +9,12 @@ import type { PlanCompiler } from '../executor/compile-plan.js';
 import { compareBy } from '../executor/compare.js';
 import type { ExecState } from '../executor/exec-state.js';
 import { TIME_SLICE } from '../executor/interrupts.js';
-import { MAX_ROWS_IN_MEMORY, tooManyRows } from '../executor/operators/sort.js';
 import { anyVector } from '../executor/vectors.js';
 import type { SortNode } from '../planner/plan-node.js';
 import { aggregateStage } from './aggregate.js';
 import { Pipeline, type Sink } from './pipeline.js';
 import { PipelineRun } from './pipeline-run.js';
+import { kernelMemory } from './kernel-memory.js';
 import { converter, type RowsPlan } from './rows.js';
 import { orderOf, type OrderKey } from './sort-order.js';
 import { StageBuilder, require as requireOf, type Stage } from './stage.js';
@@ -62,6 +62,7 @@ function* sorted({ node, stage }: SortPlan, run: PipelineRun): Generator<Batch |
   let order: OrderKey[] = [];
   let threshold: Threshold | null = null;
   let cut = false;
+  const memory = kernelMemory(state);
 
   const sink: Sink = {
     emit(kernel, lowering) {
@@ -88,14 +89,13 @@ function* sorted({ node, stage }: SortPlan, run: PipelineRun): Generator<Batch |
       }
       appendRow(kernel, table, [...values, ...keyValues].map((value, c) => (table.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)));
     },
-    drain() {
-      if (table.count > MAX_ROWS_IN_MEMORY) throw tooManyRows('A sort');
-      if (bound === null || table.count < bound * 2 + SPARE_ROWS) return;
-      prune();
+    *drain() {
+      if (table.bytes > memory) throw new NotColumnar();
+      if (bound !== null && table.count >= bound * 2 + SPARE_ROWS) yield* prune();
     },
   };
-  const prune = (): void => {
-    const best = Int32Array.from(orderOf(order, table.count, run.interner).subarray(0, bound!));
+  const prune = function* (): Generator<Pending, void> {
+    const best = Int32Array.from((yield* orderOf(order, table.count, run.interner, state)).subarray(0, bound!));
     const worst = best[best.length - 1]!;
     if (threshold) {
       const { data, nulls } = order[0]!.column.data;
@@ -108,7 +108,7 @@ function* sorted({ node, stage }: SortPlan, run: PipelineRun): Generator<Batch |
   const pipeline = new Pipeline(run, stage, sink);
   yield* pipeline.execute();
   if (order.length === 0) return;
-  const all = orderOf(order, table.count, run.interner);
+  const all = yield* orderOf(order, table.count, run.interner, state);
   const found = bound !== null && bound < all.length ? all.subarray(0, bound) : all;
   if (state.instrument) {
     const { details } = state.instrument(node);

@@ -70,11 +70,19 @@ function textNode(node: ExplainNode, indent: number, arrow: boolean, lines: stri
   for (const child of node.children) textNode(child, inner, true, lines, options, figures);
 }
 
+function spaceType(method: string | number | undefined): 'Disk' | 'Memory' {
+  return method === 'external merge' ? 'Disk' : 'Memory';
+}
+
 function detailLines(details: ReadonlyMap<string, string | number> | undefined, loops: number): string[] {
   if (!details) return [];
   const lines: string[] = [];
   const method = details.get('Sort Method');
-  if (method !== undefined) lines.push(`Sort Method: ${method}  Memory: ${details.get('Sort Space Used')}kB`);
+  if (method !== undefined) lines.push(`Sort Method: ${method}  ${spaceType(method)}: ${details.get('Sort Space Used')}kB`);
+  const batches = details.get('HashAgg Batches');
+  if (batches !== undefined) lines.push(`Batches: ${batches}  Memory Usage: ${details.get('Peak Memory Usage')}kB  Disk Usage: ${details.get('Disk Usage')}kB`);
+  const parts = details.get('Hash Batches');
+  if (parts !== undefined) lines.push(`Batches: ${parts}  Memory Usage: ${details.get('Peak Memory Usage')}kB`);
   const columns = details.get('Columns');
   if (columns !== undefined) lines.push(`Columns: ${columns}`);
   const removed = Number(details.get('Rows Removed by Filter') ?? 0);
@@ -124,7 +132,7 @@ function jsonNode(node: ExplainNode, options: ExplainOptions, figures: ExplainFi
   if (options.analyze) {
     for (const [name, value] of actual(node, figures)?.details ?? []) {
       entries.push([name, value]);
-      if (name === 'Sort Space Used') entries.push(['Sort Space Type', 'Memory']);
+      if (name === 'Sort Space Used') entries.push(['Sort Space Type', spaceType(actual(node, figures)?.details.get('Sort Method'))]);
     }
   }
   if (node.children.length > 0) entries.push(['Plans', node.children.map((child) => jsonNode(child, options, figures, child.relationship))]);

@@ -1,8 +1,9 @@
 /**
- * Sort: all rows in memory as columns, an index array sorted over extracted keys; with a bound only
- * that many rows are kept. The memory is bounded explicitly (53200) as long as sorts do not spill.
+ * Sort: rows in memory as columns, an index array sorted over extracted keys; with a bound only
+ * that many rows are kept. What goes beyond work_mem is written out in sorted runs, which are merged.
  */
 import { DatabaseError } from '../../../engine/errors.js';
+import type { Pending } from '../../../engine/pending.js';
 import type { SortKey, SortNode } from '../../planner/plan-node.js';
 import type { Datum } from '../../types/datum.js';
 import { MAX_BATCH_ROWS, type Batch, type Vector } from '../batch.js';
@@ -11,6 +12,10 @@ import { compareBy, type CompareDatums } from '../compare.js';
 import { compileAll } from '../expressions/compile.js';
 import { Frame } from '../expressions/frame.js';
 import { TIME_SLICE } from '../interrupts.js';
+import { datumBytes, sortMemory } from '../spill/memory.js';
+import { slicedOrder } from '../sliced-sort.js';
+import { RunMerge } from '../spill/run-merge.js';
+import { canSpill } from '../spill/temp-file.js';
 import { anyVector, readVector, rowAt } from '../vectors.js';
 import { GeneratorOperator, pull, type Run } from './operator.js';
 
@@ -46,16 +51,28 @@ export function compileSort(node: SortNode, compiler: PlanCompiler): Open {
   const comparer = keyComparer(node.keys, compiler);
   const child = compiler.open(node.child);
   const width = node.child.output.length;
+  const types = node.child.output.map((expr) => compiler.catalog.dataType(expr.type));
+  const compares = node.keys.map((key) => compareBy({ type: key.expr.type, descending: key.descending, nullsFirst: key.nullsFirst }, compiler.catalog));
   return (state) => new GeneratorOperator((function* (): Run {
     const columns: Datum[][] = Array.from({ length: width }, () => []);
     const keys: Datum[][] = scalars.map(() => []);
     let count = 0;
     const bound = node.bound;
     let topN = false;
+    const memory = canSpill(state) ? sortMemory(state) : Infinity;
+    const runs = new RunMerge(state, types, scalars, compares);
+    let bytes = 0;
+    const spill = function* (): Generator<Pending, void> {
+      yield* runs.addRun(columns, yield* slicedOrder(count, comparer(keys), state));
+      for (const list of [columns, keys]) list.forEach((_, c) => (list[c] = []));
+      count = 0;
+      bytes = 0;
+    };
     const cut = (): void => {
       // Keep the first `bound` rows of what has been read.
       const order = sortedOrder(count, comparer(keys)).subarray(0, bound!);
       for (const list of [columns, keys]) list.forEach((column, c) => (list[c] = Array.from(order, (i) => column[i]!)));
+      bytes *= order.length / Math.max(count, 1);
       count = order.length;
       topN = true;
     };
@@ -67,15 +84,32 @@ export function compileSort(node: SortNode, compiler: PlanCompiler): Open {
           const row = rowAt(batch, i);
           frame.row = row;
           for (let k = 0; k < scalars.length; k++) keys[k]!.push(scalars[k]!(frame));
-          for (let c = 0; c < width; c++) columns[c]!.push(readVector(batch.columns[c]!, row));
+          // A sample is enough to know what rows take.
+          const weighed = (i & 7) === 0 ? Math.min(8, batch.length - i) : 0;
+          for (let c = 0; c < width; c++) {
+            const value = readVector(batch.columns[c]!, row);
+            columns[c]!.push(value);
+            if (weighed > 0) bytes += datumBytes(value) * weighed;
+          }
         }
         count += batch.length;
         if (count > MAX_ROWS_IN_MEMORY) throw tooManyRows('A sort');
-        if (bound !== null && count > bound * 2 + MAX_BATCH_ROWS) cut();
+        if (bound !== null && !runs.hasRuns && (count > bound * 2 + MAX_BATCH_ROWS || (bytes > memory && count > bound))) cut();
+        if (bytes > memory) yield* spill();
         if (state.shouldYield()) yield TIME_SLICE;
       }
     } finally {
       input.close();
+    }
+    if (runs.hasRuns) {
+      if (count > 0) yield* spill();
+      if (state.instrument) {
+        const { details } = state.instrument(node);
+        details.set('Sort Method', 'external merge');
+        details.set('Sort Space Used', Math.ceil(runs.bytes / 1024));
+      }
+      yield* runs.merged();
+      return;
     }
     if (bound !== null && count > bound) cut();
     if (state.instrument) {
@@ -83,7 +117,7 @@ export function compileSort(node: SortNode, compiler: PlanCompiler): Open {
       details.set('Sort Method', topN ? 'top-N heapsort' : 'quicksort');
       details.set('Sort Space Used', Math.max(25, Math.ceil((count * (width * 16 + 24)) / 1024)));
     }
-    const order = topN ? null : sortedOrder(count, comparer(keys));
+    const order = topN ? null : yield* slicedOrder(count, comparer(keys), state);
     for (let at = 0; at < count; at += MAX_BATCH_ROWS) {
       yield slice(columns, order, at, Math.min(MAX_BATCH_ROWS, count - at));
       if (state.shouldYield()) yield TIME_SLICE;
