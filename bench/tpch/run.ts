@@ -8,6 +8,7 @@
  *
  *   npm run bench:tpch -- --scale 1 --rounds 3 --queries 1,6 --timeout 120
  *
+ * With `--q-error` estimates and actual rows of every operator are printed instead of times.
  * With `--duckdb` (needs `pip install duckdb`) DuckDB runs the same queries afterwards, with one thread and with two.
  */
 import { spawnSync } from 'node:child_process';
@@ -23,6 +24,7 @@ import { runCommand } from '../../test/harness/command.js';
 import { startOracle } from '../../test/harness/oracle.js';
 import { startTestServer } from '../../test/harness/server.js';
 import { median } from '../oltp/servers.js';
+import { qErrorReport, qErrors, type QError } from './q-error.js';
 
 const { values } = parseArgs({
   options: {
@@ -32,6 +34,7 @@ const { values } = parseArgs({
     /** Seconds after which a query counts as failed. */
     timeout: { type: 'string', default: '120' },
     duckdb: { type: 'boolean', default: false },
+    'q-error': { type: 'boolean', default: false },
   },
 });
 const TABLES = ['region', 'nation', 'part', 'supplier', 'partsupp', 'customer', 'orders', 'lineitem'] as const;
@@ -75,68 +78,79 @@ function compareDuckdb(results: readonly { readonly query: number; readonly runs
   console.log(`\nGeometric mean: DuckDB with one thread / Oxbow = ${Math.exp(logs[0]! / answered.length).toFixed(2)}, with two = ${Math.exp(logs[1]! / answered.length).toFixed(2)}`);
 }
 
+async function main(): Promise<void> {
+  const made = spawnSync('tpchgen-cli', ['-s', values.scale, `--output-dir=${data}`], { encoding: 'utf8' });
+  if (made.status !== 0) throw new Error(`tpchgen-cli is needed (pip install tpchgen-cli): ${made.stderr ?? made.error?.message}`);
+  const sharedBuffers = Math.min(4096, Math.floor(totalmem() / 4 / 2 ** 20));
+  const postgres = await startOracle({ durable: true, settings: { shared_buffers: `${sharedBuffers}MB`, work_mem: '256MB', max_parallel_workers_per_gather: '2' } });
+  try {
+    const oxbow = await startTestServer({ directory: join(directory, 'oxbow') });
+    try {
+      const ports = { PostgreSQL: postgres.port, Oxbow: oxbow.port };
+      const clients: Record<string, pg.Client> = {};
+      for (const name of SERVERS) {
+        const client = (clients[name] = await connect(ports[name]));
+        const began = Date.now();
+        await client.query(readFileSync(join(here, 'schema.sql'), 'utf8'));
+        for (const table of TABLES) await load(ports[name], table, data);
+        if (name === 'PostgreSQL') await client.query(readFileSync(join(here, 'indexes.sql'), 'utf8'));
+        await client.query('analyze');
+        await client.query(`set statement_timeout = '${values.timeout}s'`);
+        process.stderr.write(`${name}: loaded ${await countLines(join(data, 'lineitem.tbl'))} lineitems and the rest in ${((Date.now() - began) / 1000).toFixed(1)} s\n`);
+      }
+      const queries = values.queries.split(',').map((query) => ({ query: Number(query), sql: readFileSync(join(here, 'queries', `${query.padStart(2, '0')}.sql`), 'utf8') }));
+      if (values['q-error']) {
+        const errors: Record<string, QError[]> = {};
+        for (const name of SERVERS) for (const { query, sql } of queries) (errors[name] ??= []).push(...(await qErrors(clients[name]!, query, sql)));
+        for (const line of qErrorReport(errors.Oxbow!, errors)) console.log(line);
+        for (const client of Object.values(clients)) await client.end();
+        return;
+      }
+      const results: { query: number; first: Record<string, number>; runs: Record<string, number[]>; same: boolean; failed: string | null }[] = [];
+      for (const { query, sql } of queries) {
+        const result: (typeof results)[number] = { query, first: {}, runs: { PostgreSQL: [], Oxbow: [] }, same: true, failed: null };
+        results.push(result);
+        const answers: Record<string, string> = {};
+        for (let round = 0; round <= rounds; round++) {
+          for (const name of SERVERS) {
+            const { ms, answer, failed } = await timed(clients[name]!, sql);
+            if (failed) result.failed = `${name}: ${failed}`;
+            if (round === 0) result.first[name] = ms;
+            else result.runs[name]!.push(ms);
+            answers[name] = answer;
+          }
+          if (answers.PostgreSQL !== answers.Oxbow) result.same = false;
+          if (result.failed) break;
+        }
+        process.stderr.write(`query ${query}: ${JSON.stringify(result.runs)} ${result.failed ?? ''}\n`);
+      }
+      console.log(`${new Date().toISOString().slice(0, 10)}, ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Node ${process.version}, scale ${values.scale}, ${rounds} rounds, shared_buffers ${sharedBuffers}MB\n`);
+      console.log('| query | PostgreSQL 16, ms | Oxbow, ms | Oxbow, first run, ms | PostgreSQL / Oxbow | answers |');
+      console.log('|--:|--:|--:|--:|--:|---|');
+      let logs = 0;
+      let counted = 0;
+      for (const { query, first, runs, same, failed } of results) {
+        if (failed) {
+          console.log(`| ${query} | | | | | ${failed} |`);
+          continue;
+        }
+        const [p, o] = [median(runs.PostgreSQL!), median(runs.Oxbow!)];
+        logs += Math.log(p / o);
+        counted++;
+        console.log(`| ${query} | ${p.toFixed(0)} | ${o.toFixed(0)} | ${first.Oxbow!.toFixed(0)} | ${(p / o).toFixed(2)} | ${same ? 'equal' : 'DIFFERENT'} |`);
+      }
+      console.log(`\nGeometric mean of ${counted} queries: PostgreSQL / Oxbow = ${Math.exp(logs / counted).toFixed(2)}`);
+      for (const client of Object.values(clients)) await client.end();
+      if (values.duckdb) compareDuckdb(results);
+    } finally {
+      await oxbow.stop();
+    }
+  } finally {
+    await postgres.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
 const directory = mkdtempSync(join(tmpdir(), 'oxbow-tpch-'));
 const data = join(directory, 'data');
-const made = spawnSync('tpchgen-cli', ['-s', values.scale, `--output-dir=${data}`], { encoding: 'utf8' });
-if (made.status !== 0) throw new Error(`tpchgen-cli is needed (pip install tpchgen-cli): ${made.stderr ?? made.error?.message}`);
-const sharedBuffers = Math.min(4096, Math.floor(totalmem() / 4 / 2 ** 20));
-const postgres = await startOracle({ durable: true, settings: { shared_buffers: `${sharedBuffers}MB`, work_mem: '256MB', max_parallel_workers_per_gather: '2' } });
-try {
-  const oxbow = await startTestServer({ directory: join(directory, 'oxbow') });
-  try {
-    const ports = { PostgreSQL: postgres.port, Oxbow: oxbow.port };
-    const clients: Record<string, pg.Client> = {};
-    for (const name of SERVERS) {
-      const client = (clients[name] = await connect(ports[name]));
-      const began = Date.now();
-      await client.query(readFileSync(join(here, 'schema.sql'), 'utf8'));
-      for (const table of TABLES) await load(ports[name], table, data);
-      if (name === 'PostgreSQL') await client.query(readFileSync(join(here, 'indexes.sql'), 'utf8'));
-      await client.query('analyze');
-      await client.query(`set statement_timeout = '${values.timeout}s'`);
-      process.stderr.write(`${name}: loaded ${await countLines(join(data, 'lineitem.tbl'))} lineitems and the rest in ${((Date.now() - began) / 1000).toFixed(1)} s\n`);
-    }
-    const results: { query: number; first: Record<string, number>; runs: Record<string, number[]>; same: boolean; failed: string | null }[] = [];
-    for (const query of values.queries.split(',').map(Number)) {
-      const sql = readFileSync(join(here, 'queries', `${String(query).padStart(2, '0')}.sql`), 'utf8');
-      const result: (typeof results)[number] = { query, first: {}, runs: { PostgreSQL: [], Oxbow: [] }, same: true, failed: null };
-      results.push(result);
-      const answers: Record<string, string> = {};
-      for (let round = 0; round <= rounds; round++) {
-        for (const name of SERVERS) {
-          const { ms, answer, failed } = await timed(clients[name]!, sql);
-          if (failed) result.failed = `${name}: ${failed}`;
-          if (round === 0) result.first[name] = ms;
-          else result.runs[name]!.push(ms);
-          answers[name] = answer;
-        }
-        if (answers.PostgreSQL !== answers.Oxbow) result.same = false;
-        if (result.failed) break;
-      }
-      process.stderr.write(`query ${query}: ${JSON.stringify(result.runs)} ${result.failed ?? ''}\n`);
-    }
-    console.log(`${new Date().toISOString().slice(0, 10)}, ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Node ${process.version}, scale ${values.scale}, ${rounds} rounds, shared_buffers ${sharedBuffers}MB\n`);
-    console.log('| query | PostgreSQL 16, ms | Oxbow, ms | Oxbow, first run, ms | PostgreSQL / Oxbow | answers |');
-    console.log('|--:|--:|--:|--:|--:|---|');
-    let logs = 0;
-    let counted = 0;
-    for (const { query, first, runs, same, failed } of results) {
-      if (failed) {
-        console.log(`| ${query} | | | | | ${failed} |`);
-        continue;
-      }
-      const [p, o] = [median(runs.PostgreSQL!), median(runs.Oxbow!)];
-      logs += Math.log(p / o);
-      counted++;
-      console.log(`| ${query} | ${p.toFixed(0)} | ${o.toFixed(0)} | ${first.Oxbow!.toFixed(0)} | ${(p / o).toFixed(2)} | ${same ? 'equal' : 'DIFFERENT'} |`);
-    }
-    console.log(`\nGeometric mean of ${counted} queries: PostgreSQL / Oxbow = ${Math.exp(logs / counted).toFixed(2)}`);
-    for (const client of Object.values(clients)) await client.end();
-    if (values.duckdb) compareDuckdb(results);
-  } finally {
-    await oxbow.stop();
-  }
-} finally {
-  await postgres.stop();
-  rmSync(directory, { recursive: true, force: true });
-}
+await main();
