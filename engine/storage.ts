@@ -425,6 +425,9 @@ export interface Transaction {
 
   /** Tuples, keys and payloads handed over belong to the engine from then on: do not change them afterwards. */
   insert(storage: StorageId, tuple: Uint8Array): RowId;
+  /** One of many rows of a statement: the first `length` bytes, copied at once, and kept as bytes until somebody reads the storage. */
+  insertOfMany(storage: StorageId, bytes: Uint8Array, length: number): RowId;
+  putEntryOfMany(index: StorageId, key: Uint8Array, length: number, rowId: RowId, payload: Uint8Array): void;
   /** The caller has locked the row (`lockRow`) first. */
   update(storage: StorageId, rowId: RowId, tuple: Uint8Array): void;
   delete(storage: StorageId, rowId: RowId): void;

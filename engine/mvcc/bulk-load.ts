@@ -11,16 +11,17 @@
  * state, and what is on its way between log and state is in neither.
  */
 import type { CommandId, Lsn, RowId, StorageId } from '../ids.js';
-import { writeUint48 } from '../keycode.js';
-import { IndexOp, Op, RecordKind, Section } from '../log/batch.js';
+import { RecordKind, Section } from '../log/batch.js';
 import { Pending } from '../pending.js';
 import type { BulkLoader } from '../storage.js';
 import type { ApplierDriver } from './applier-driver.js';
 import type { Engine } from './engine.js';
 import type { EngineTransaction } from './transaction.js';
+import { Operations } from './write-batch.js';
 
 /** A record is written at this size. */
 const RECORD_BYTES = 192 << 10;
+const BUFFER_BYTES = RECORD_BYTES + (64 << 10);
 /** Headers of a record with two sections. */
 const RECORD_OVERHEAD = 32;
 /** Rows larger than this go the usual way. */
@@ -30,68 +31,9 @@ const UNLOGGED_MAX = 2 << 20;
 /** And while so much waits for the applier. */
 const UNAPPLIED_MAX = 12 << 20;
 
-/** Operations of one section, encoded as engine/log/batch.ts draws them. */
-class Operations {
-  buffer = new Uint8Array(RECORD_BYTES + (64 << 10));
-  private view = new DataView(this.buffer.buffer);
-  length = 0;
-  storage = -1;
-
-  clear(): void {
-    this.length = 0;
-    this.storage = -1;
-  }
-
-  private reserve(bytes: number): void {
-    if (this.length + bytes <= this.buffer.length) return;
-    const grown = new Uint8Array(Math.max(this.length + bytes, this.buffer.length * 2));
-    grown.set(this.buffer.subarray(0, this.length));
-    this.buffer = grown;
-    this.view = new DataView(grown.buffer);
-  }
-
-  private of(op: number, storage: StorageId): void {
-    if (this.storage === storage) return;
-    this.storage = storage;
-    this.buffer[this.length] = op;
-    writeUint48(this.buffer, this.length + 1, storage);
-    this.length += 7;
-  }
-
-  row(storage: StorageId, rowId: RowId, bytes: Uint8Array, length: number): void {
-    this.reserve(18 + length);
-    this.of(Op.storage, storage);
-    const at = this.length;
-    this.buffer[at] = Op.insert;
-    writeUint48(this.buffer, at + 1, rowId);
-    this.view.setUint32(at + 7, length, true);
-    copy(bytes, 0, this.buffer, at + 11, length);
-    this.length = at + 11 + length;
-  }
-
-  entry(index: StorageId, keys: Uint8Array, start: number, length: number, rowId: RowId, payload: Uint8Array): void {
-    this.reserve(20 + length + payload.length);
-    this.of(IndexOp.storage, index);
-    const at = this.length;
-    this.buffer[at] = IndexOp.put;
-    writeUint48(this.buffer, at + 1, rowId);
-    this.view.setUint16(at + 7, length, true);
-    copy(keys, start, this.buffer, at + 9, length);
-    this.view.setUint32(at + 9 + length, payload.length, true);
-    copy(payload, 0, this.buffer, at + 13 + length, payload.length);
-    this.length = at + 13 + length + payload.length;
-  }
-}
-
-/** A loop for what is short: a native call costs as much as 60 bytes of it. */
-function copy(from: Uint8Array, start: number, to: Uint8Array, at: number, length: number): void {
-  if (length <= 64) for (let i = 0; i < length; i++) to[at + i] = from[start + i]!;
-  else to.set(start === 0 && length === from.length ? from : from.subarray(start, start + length), at);
-}
-
 export class BulkLoad implements BulkLoader {
-  private readonly rows = new Operations();
-  private readonly entries = new Operations();
+  private readonly rows = new Operations(new Uint8Array(BUFFER_BYTES));
+  private readonly entries = new Operations(new Uint8Array(BUFFER_BYTES));
   private readonly storages = new Set<StorageId>();
   /** Records on their way to the state, oldest first. */
   private readonly sent: { readonly lsn: Lsn; readonly bytes: number }[] = [];

@@ -6,7 +6,8 @@
 import type { Lsn, StorageId } from '../ids.js';
 import type { ChangeWatch } from '../storage.js';
 import { WATCH_BLOCK_ROWS } from '../storage.js';
-import type { Write } from './write-set.js';
+import { WriteBatch } from './write-batch.js';
+import type { Change } from './write-batch.js';
 
 class Watch implements ChangeWatch {
   /** LSN of the last listed change per block. */
@@ -54,12 +55,17 @@ export class ChangeWatches {
   }
 
   /** A commit's listed writes. */
-  note(lsn: Lsn, writes: readonly Write[]): void {
+  note(lsn: Lsn, writes: readonly Change[]): void {
     if (this.watches.size === 0) return;
     let storage = -1;
     let watch: Watch | undefined;
     for (const write of writes) {
       if (!write.isRow) continue;
+      if (write instanceof WriteBatch) {
+        const watched = this.watches.get(write.storage);
+        if (watched) write.forEachRow((rowId) => watched.note(rowId, lsn));
+        continue;
+      }
       if (write.storage !== storage) {
         storage = write.storage;
         watch = this.watches.get(write.storage);

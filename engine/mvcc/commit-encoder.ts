@@ -7,14 +7,16 @@ import { COMMIT_HAS_PARTS, COMMIT_HAS_PROVISIONAL, IndexOp, Op, RECORD_TARGET, R
 import type { BatchBuilder } from '../log/batch.js';
 import type { GroupCommit } from '../log/group-commit.js';
 import type { Message } from '../storage.js';
-import type { IndexWrite, RowWrite, Write } from './write-set.js';
+import { WriteBatch } from './write-batch.js';
+import type { Change } from './write-batch.js';
+import type { IndexWrite, RowWrite } from './write.js';
 
 /** Write sets above this go out in parts. */
 export const SINGLE_RECORD_MAX = 200 << 10;
 
 export interface CommitContent {
   readonly xid: Xid;
-  readonly writes: readonly Write[];
+  readonly writes: readonly Change[];
   readonly messages: readonly Message[];
   readonly drops: readonly StorageId[];
   readonly provisional: boolean;
@@ -25,7 +27,7 @@ export interface CommitContent {
 }
 
 const LOCKS_PER_PART = 12_000;
-const NO_WRITES: readonly Write[] = [];
+const NO_WRITES: readonly Change[] = [];
 
 /** Writes the commit record; `parts` were written before it. Returns its LSN. */
 export function writeCommit(log: GroupCommit, content: CommitContent, commitMicros: number, parts: boolean): Lsn {
@@ -90,11 +92,16 @@ export function writeLocks(log: GroupCommit, xid: Xid, locks: readonly HeldLock[
   }
 }
 
-function writeRows(builder: BatchBuilder, writes: readonly Write[]): void {
+function writeRows(builder: BatchBuilder, writes: readonly Change[]): void {
   let storage = -1;
   for (const write of writes) {
     if (!write.isRow) continue;
     if (storage < 0) builder.beginSection(Section.rows);
+    if (write instanceof WriteBatch) {
+      builder.bytes(write.bytes);
+      storage = write.storage;
+      continue;
+    }
     if (write.storage !== storage) builder.storage(Op.storage, (storage = write.storage) as StorageId);
     writeRow(builder, write, false);
   }
@@ -105,11 +112,16 @@ function writeRow(builder: BatchBuilder, write: RowWrite, pieces: boolean): void
   builder.row(write.tuple ? (write.born ? Op.insert : Op.update) : Op.delete, write.rowId, write.tuple, pieces);
 }
 
-function writeEntries(builder: BatchBuilder, writes: readonly Write[]): void {
+function writeEntries(builder: BatchBuilder, writes: readonly Change[]): void {
   let index = -1;
   for (const write of writes) {
     if (write.isRow) continue;
     if (index < 0) builder.beginSection(Section.derived);
+    if (write instanceof WriteBatch) {
+      builder.bytes(write.bytes);
+      index = write.storage;
+      continue;
+    }
     if (write.index !== index) builder.storage(IndexOp.storage, (index = write.index) as StorageId);
     writeEntry(builder, write);
   }
@@ -129,12 +141,15 @@ export function* writeParts(
   log: GroupCommit,
   kind: number,
   xid: Xid,
-  writes: Iterable<Write>,
+  writes: Iterable<Change>,
   messages: readonly Message[],
 ): Generator<Lsn> {
   const part = new PartWriter(log, kind, xid);
   for (const write of writes) {
-    if (write.isRow && write.tuple && write.tuple.length > RECORD_TARGET) {
+    if (write instanceof WriteBatch) {
+      part.section(write.isRow ? Section.rows : Section.derived, write.storage);
+      part.builder!.bytes(write.bytes);
+    } else if (write.isRow && write.tuple && write.tuple.length > RECORD_TARGET) {
       for (let at = 0; at < write.tuple.length; at += RECORD_TARGET) {
         part.section(Section.rows);
         part.builder!.piece(write.tuple.subarray(at, at + RECORD_TARGET));

@@ -40,7 +40,10 @@ import { logAbort, logReserve, logSums } from './system-records.js';
 import { TemporaryStore } from './temporary-store.js';
 import { EngineTransaction } from './transaction.js';
 import { VersionStore } from './version-store.js';
-import type { StorageWrites, Write } from './write-set.js';
+import { WriteBatch } from './write-batch.js';
+import type { Change } from './write-batch.js';
+import type { Write } from './write.js';
+import type { StorageWrites } from './write-set.js';
 
 export interface EngineOptions {
   /** Where the state lies, to watch the free space; undefined in memory. */
@@ -299,7 +302,7 @@ export class Engine implements Storage {
   exactCount(storage: StorageId, snapshot: Snapshot): number | undefined {
     const { applied } = this.applier;
     // The applier's count is of `applied`: nothing between that and the snapshot may have touched the storage.
-    if (storage >= TEMPORARY_BASE || snapshot.lsn < applied || this.lastProvisional > applied || this.store.overlay.find(storage)) return undefined;
+    if (storage >= TEMPORARY_BASE || snapshot.lsn < applied || this.lastProvisional > applied || this.store.overlay.has(storage)) return undefined;
     return this.applier.rowCount(storage);
   }
 
@@ -318,7 +321,7 @@ export class Engine implements Storage {
   }
 
   private whenStorageApplied(storage: StorageId): Promise<void> | undefined {
-    if (this.lastProvisional <= this.applier.applied && !this.store.overlay.find(storage)) return undefined;
+    if (this.lastProvisional <= this.applier.applied && !this.store.overlay.has(storage)) return undefined;
     return this.log.drain().then(() => this.applier.drain());
   }
 
@@ -336,10 +339,10 @@ export class Engine implements Storage {
     if (writes.length > 0) this.temporary.apply(writes, this.log.assigned);
   }
 
-  commit(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
+  commit(transaction: EngineTransaction, final: Change[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
     this.checkRoom(transaction);
     if (transaction.staged && transaction.state === 'committing') return this.commitStaged(transaction, final, temporary, synchronous);
-    if (transaction.writes.bytes > SINGLE_RECORD_MAX || messageBytes(transaction) > SINGLE_RECORD_MAX)
+    if (transaction.writes.logBytes > SINGLE_RECORD_MAX || messageBytes(transaction) > SINGLE_RECORD_MAX)
       return this.commitInParts(transaction, final, temporary, synchronous);
     return this.finishCommit(transaction, final, temporary, synchronous, false);
   }
@@ -389,18 +392,18 @@ export class Engine implements Storage {
     return this.diskLow;
   }
 
-  private async commitStaged(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
+  private async commitStaged(transaction: EngineTransaction, final: Change[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
     try {
       await this.staging.finish(transaction);
     } catch (error) {
       transaction.abort();
       throw error;
     }
-    const left = final.filter((write) => !write.streamed && transaction.writes.isFinal(write));
+    const left = final.filter((write) => write instanceof WriteBatch || (!write.streamed && transaction.writes.isFinal(write)));
     return this.commitInParts(transaction, left, temporary, synchronous);
   }
 
-  private async commitInParts(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
+  private async commitInParts(transaction: EngineTransaction, final: Change[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
     try {
       let inFlight = 0;
       for (const lsn of writeParts(this.log, RecordKind.part, transaction.assignXid(), final, transaction.messages)) {
@@ -421,7 +424,7 @@ export class Engine implements Storage {
   }
 
   /** The one synchronous step in which a commit gets its place in the order. */
-  finishCommit(transaction: EngineTransaction, final: Write[], temporary: Write[], synchronous: boolean, parts: boolean): Promise<Lsn> {
+  finishCommit(transaction: EngineTransaction, final: Change[], temporary: Write[], synchronous: boolean, parts: boolean): Promise<Lsn> {
     const serializable = transaction.serializable?.safe ? undefined : transaction.serializable;
     if (serializable) this.serializable.preCommit(serializable);
     const { xid, messages, drops } = transaction;
@@ -434,6 +437,7 @@ export class Engine implements Storage {
       this.store.cache.clear();
     }
     for (const write of final) {
+      if (write instanceof WriteBatch) continue;
       if (write.isRow) {
         if (!write.born) this.noteRowDeath(write, lsn);
       } else if (!write.born) this.store.noteDeath(write.index, lsn);
@@ -552,7 +556,7 @@ export class Engine implements Storage {
   deleterOf(asking: EngineTransaction, index: StorageId, entry: Uint8Array): EngineTransaction | undefined {
     for (const transaction of this.active) {
       if (transaction === asking) continue;
-      const writes = transaction.writes.find(index);
+      const writes = transaction.writes.peek(index);
       if (!writes?.hasEntries) continue;
       const write = writes.entries.get(entry);
       if (write && !write.payload) return transaction;

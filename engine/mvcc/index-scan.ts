@@ -10,7 +10,8 @@ import type { RowResolver } from './heap-scan.js';
 import { storagePrefix } from './row-format.js';
 import { NEVER } from './version-store.js';
 import type { VersionStore } from './version-store.js';
-import type { IndexWrite, StorageWrites } from './write-set.js';
+import type { IndexWrite } from './write.js';
+import type { StorageWrites } from './write-set.js';
 
 const EMPTY = new Uint8Array(0);
 

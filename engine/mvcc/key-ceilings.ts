@@ -11,6 +11,13 @@ import type { StorageWrites } from './write-set.js';
 
 const NO_KEY = new Uint8Array(0);
 
+/** Whether the first `length` bytes of `key` are beyond `known`. */
+function isBeyond(key: Uint8Array, length: number, known: Uint8Array): boolean {
+  const common = Math.min(length, known.length);
+  for (let i = 0; i < common; i++) if (key[i] !== known[i]) return key[i]! > known[i]!;
+  return length > known.length;
+}
+
 export class KeyCeilings {
   private readonly greatest = new Map<StorageId, Uint8Array>();
 
@@ -19,13 +26,15 @@ export class KeyCeilings {
 
   /** No entry with this key (or one beyond it) was ever put. */
   isBeyond(index: StorageId, key: Uint8Array): boolean {
-    return compareBytes(key, this.of(index)) > 0;
+    return isBeyond(key, key.length, this.of(index));
   }
 
-  /** An entry is put: from now on its key is somebody's. Keeps `key`. Of an index that was never asked about nothing is kept. */
-  note(index: StorageId, key: Uint8Array): void {
+  /** An entry is put: from now on its key, the first `length` bytes, is somebody's. Of an index that was never asked about nothing is kept. */
+  note(index: StorageId, key: Uint8Array, length: number): void {
     const known = this.greatest.get(index);
-    if (known && compareBytes(key, known) > 0) this.greatest.set(index, key);
+    if (!known || !isBeyond(key, length, known)) return;
+    if (known.length === length) for (let i = 0; i < length; i++) known[i] = key[i]!;
+    else this.greatest.set(index, key.slice(0, length));
   }
 
   /** Entries came on another way: it is looked up anew. */

@@ -6,45 +6,88 @@
  */
 import type { Lsn, StorageId } from '../ids.js';
 import type { RowCache } from './row-cache.js';
-import type { Write } from './write-set.js';
+import { WriteBatch } from './write-batch.js';
+import type { Change } from './write-batch.js';
+import type { Write } from './write.js';
 import { StorageWrites } from './write-set.js';
 
 interface Committed {
   readonly lsn: Lsn;
-  readonly writes: readonly Write[];
+  readonly writes: readonly Change[];
 }
 
 export class Overlay {
   private readonly storages = new Map<StorageId, StorageWrites>();
+  /** Batches that nobody has looked into, by storage, oldest first. */
+  private readonly closed = new Map<StorageId, WriteBatch[]>();
   private queue: Committed[] = [];
   private head = 0;
   rowCount = 0;
 
   constructor(private readonly cache: RowCache) {}
 
+  has(storage: StorageId): boolean {
+    return this.storages.has(storage) || this.closed.has(storage);
+  }
+
   find(storage: StorageId): StorageWrites | undefined {
+    if (this.closed.size > 0 && this.closed.has(storage)) this.takeApart(storage);
     return this.storages.get(storage);
   }
 
-  add(lsn: Lsn, writes: readonly Write[]): void {
+  add(lsn: Lsn, writes: readonly Change[]): void {
     for (const write of writes) {
       write.lsn = lsn;
-      const id = write.isRow ? write.storage : write.index;
-      let storage = this.storages.get(id);
-      if (!storage) this.storages.set(id, (storage = new StorageWrites()));
-      if (write.isRow) {
-        if (!write.born) this.cache.dropRow(id, write.rowId);
-        write.older = storage.rows.get(write.rowId);
-        if (write.older) write.older.newer = write;
-        storage.rows.set(write.rowId, write);
-      } else {
-        this.cache.dropKey(id, write.key);
-        write.older = storage.entries.set(write.entry, write);
-        if (write.older) write.older.newer = write;
-      }
+      if (write instanceof WriteBatch) this.addBatch(write);
+      else this.addWrite(write);
     }
-    this.rowCount += writes.length;
     this.queue.push({ lsn, writes });
+  }
+
+  private addWrite(write: Write): void {
+    const id = write.isRow ? write.storage : write.index;
+    // What is born has no version or entry before it, so none in a batch.
+    let storage = write.born ? this.storages.get(id) : this.find(id);
+    if (!storage) this.storages.set(id, (storage = new StorageWrites()));
+    if (write.isRow) {
+      if (!write.born) this.cache.dropRow(id, write.rowId);
+      write.older = storage.rows.get(write.rowId);
+      if (write.older) write.older.newer = write;
+      storage.rows.set(write.rowId, write);
+    } else {
+      this.cache.dropKey(id, write.key);
+      write.older = storage.entries.set(write.entry, write);
+      if (write.older) write.older.newer = write;
+    }
+    this.rowCount++;
+  }
+
+  private addBatch(batch: WriteBatch): void {
+    const { storage } = batch;
+    if (batch.writes) {
+      // A rival's look came between the commit's list and here.
+      for (const write of batch.writes) {
+        write.lsn = batch.lsn;
+        write.xid = batch.xid;
+        this.addWrite(write);
+      }
+      return;
+    }
+    if (!batch.isRow && !this.cache.empty) batch.forEachEntry((key) => this.cache.dropKey(storage, key));
+    const list = this.closed.get(storage);
+    if (list) list.push(batch);
+    else this.closed.set(storage, [batch]);
+    this.rowCount += batch.count;
+  }
+
+  /** Somebody reads the storage. */
+  private takeApart(storage: StorageId): void {
+    const batches = this.closed.get(storage)!;
+    this.closed.delete(storage);
+    for (const batch of batches) {
+      this.rowCount -= batch.count;
+      for (const write of batch.apart()) this.addWrite(write);
+    }
   }
 
   /** Forgets versions of commits at or before `applied`. */
@@ -52,8 +95,11 @@ export class Overlay {
     while (this.head < this.queue.length && this.queue[this.head]!.lsn <= applied) {
       const { writes } = this.queue[this.head]!;
       this.queue[this.head++] = undefined as never;
-      this.rowCount -= writes.length;
-      for (const write of writes) this.remove(write);
+      for (const write of writes) {
+        if (!(write instanceof WriteBatch)) this.remove(write);
+        else if (write.writes) for (const single of write.writes) this.remove(single);
+        else this.removeBatch(write);
+      }
     }
     if (this.head > 1024 && this.head * 2 > this.queue.length) {
       this.queue = this.queue.slice(this.head);
@@ -61,8 +107,17 @@ export class Overlay {
     }
   }
 
+  /** The oldest of its storage. */
+  private removeBatch(batch: WriteBatch): void {
+    const list = this.closed.get(batch.storage)!;
+    list.shift();
+    if (list.length === 0) this.closed.delete(batch.storage);
+    this.rowCount -= batch.count;
+  }
+
   /** `write` is the oldest of its chain: commits are trimmed in order. */
   private remove(write: Write): void {
+    this.rowCount--;
     const id = write.isRow ? write.storage : write.index;
     const storage = this.storages.get(id);
     if (!storage) return;

@@ -20,8 +20,8 @@ import type { Engine } from './engine.js';
 import { entryKey } from './row-format.js';
 import { Staged } from './staging.js';
 import type { EngineTransaction } from './transaction.js';
-import { IndexWrite, RowWrite } from './write-set.js';
-import type { Write } from './write-set.js';
+import { IndexWrite, RowWrite } from './write.js';
+import type { Write } from './write.js';
 
 const NOTHING = new Uint8Array(0);
 const FIRST_COMMAND = 1 as CommandId;

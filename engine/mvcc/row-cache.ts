@@ -123,6 +123,10 @@ export class RowCache {
     if (slot >= 0) this.freeSlot(slot);
   }
 
+  get empty(): boolean {
+    return this.used === 0;
+  }
+
   clear(): void {
     if (this.used > 0) this.table.fill(0);
     this.used = 0;

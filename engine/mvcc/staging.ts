@@ -29,8 +29,8 @@ import { sliceMs } from '../turns.js';
 import { hashKey } from './key-hash.js';
 import type { EngineTransaction } from './transaction.js';
 import type { OwnVersions } from './version-store.js';
-import { writeBytes } from './write-set.js';
-import type { Write } from './write-set.js';
+import { writeBytes } from './write.js';
+import type { Write } from './write.js';
 
 /** Log written by one relief, at most: it happens inside a write, in one turn. */
 const RELIEF_MAX = 64 << 10;
@@ -123,6 +123,7 @@ export class Staging {
   /** Called when the write set has grown beyond `relieveAt`. */
   relieve(transaction: EngineTransaction): void {
     const { writes } = transaction;
+    writes.flatten();
     const picked: Write[] = [];
     const kept: Write[] = [];
     let bytes = 0;

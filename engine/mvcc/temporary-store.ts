@@ -7,7 +7,7 @@ import { MemoryKeyValueStore } from '../kv/memory.js';
 import { HEAP_KEY, ROW_HEADER, heapKey, indexKey, storagePrefix, writeEntryValue, writeRowValue } from './row-format.js';
 import { StorageInfo } from './storage-info.js';
 import { VersionStore } from './version-store.js';
-import type { Write } from './write-set.js';
+import type { Write } from './write.js';
 
 export class TemporaryStore {
   private readonly kv = new MemoryKeyValueStore();

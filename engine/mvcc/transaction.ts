@@ -28,8 +28,10 @@ import { TrackedIndexScan } from '../serializable/tracked-index-scan.js';
 import type { SessionState } from './session.js';
 import { FOREVER, Hit } from './version-store.js';
 import type { OwnVersions, VersionStore } from './version-store.js';
+import { WriteBatch } from './write-batch.js';
+import type { Change } from './write-batch.js';
 import { WriteSet } from './write-set.js';
-import type { IndexWrite, Write } from './write-set.js';
+import type { IndexWrite, Write } from './write.js';
 
 const LOCKED: RowLockResult = { kind: 'locked' };
 const DELETED: RowLockResult = { kind: 'deleted' };
@@ -58,6 +60,11 @@ class TransactionSnapshot implements Snapshot {
     this.owner.releaseSnapshot(this);
   }
 }
+
+/** Larger rows and entries are single writes also where there are many. */
+const BATCHED_MAX = 8 << 10;
+
+const tooLong = (length: number): DatabaseError => new DatabaseError('54000', `index key of ${length} bytes exceeds the maximum of ${LONG_KEY}`);
 
 export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   readonly isolation: IsolationLevel;
@@ -230,7 +237,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   changed(storage: StorageId): boolean {
-    return this.writes.find(storage) !== undefined || this.staged?.storages.has(storage) === true;
+    return this.writes.has(storage) || this.staged?.storages.has(storage) === true;
   }
 
   ownCount(storage: StorageId, snapshot: Snapshot): number | undefined {
@@ -414,6 +421,29 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     return rowId;
   }
 
+  insertOfMany(storage: StorageId, bytes: Uint8Array, length: number): RowId {
+    if (!this.takesBatches(storage, length)) return this.insert(storage, bytes.slice(0, length));
+    this.beforeWrite();
+    const rowId = this.engine.nextRowId(storage);
+    this.writes.manyRows(storage, rowId, bytes, length, this.command, this.currentSub);
+    return rowId;
+  }
+
+  putEntryOfMany(index: StorageId, key: Uint8Array, length: number, rowId: RowId, payload: Uint8Array): void {
+    if (!this.takesBatches(index, length + payload.length)) {
+      this.putIndexEntry(index, key.slice(0, length), rowId, payload);
+      return;
+    }
+    if (length > LONG_KEY) throw tooLong(length);
+    this.beforeWrite();
+    this.engine.ceilings.note(index, key, length);
+    this.writes.manyEntries(index, key, length, rowId, payload, this.command, this.currentSub);
+  }
+
+  private takesBatches(storage: StorageId, bytes: number): boolean {
+    return bytes <= BATCHED_MAX && this.isolation !== 'serializable' && this.savepoints.length === 0 && !this.engine.isTemporary(storage);
+  }
+
   update(storage: StorageId, rowId: RowId, tuple: Uint8Array): void {
     this.beforeWrite();
     if (this.serializable && this.tracksWrites(storage)) this.engine.serializable.wroteRow(this.serializable, storage, rowId, () => this.newestStamp(storage, rowId));
@@ -427,11 +457,11 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   putIndexEntry(index: StorageId, key: Uint8Array, rowId: RowId, payload: Uint8Array): void {
-    if (key.length > LONG_KEY) throw new DatabaseError('54000', `index key of ${key.length} bytes exceeds the maximum of ${LONG_KEY}`);
+    if (key.length > LONG_KEY) throw tooLong(key.length);
     this.beforeWrite();
     const entry = entryKey(key, rowId);
     if (this.serializable && this.tracksWrites(index)) this.engine.serializable.wroteEntry(this.serializable, index, entry);
-    this.engine.ceilings.note(index, key);
+    this.engine.ceilings.note(index, key, key.length);
     this.writes.entry(index, entry, rowId, payload, this.command, this.currentSub);
   }
 
@@ -461,13 +491,13 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   /** Large values that no row refers to after all: overwritten or rolled back to a savepoint. */
-  unusedValues(final: readonly Write[]): Map<number, StorageId> {
+  unusedValues(final: readonly Change[]): Map<number, StorageId> {
     if (this.values.size === 0) return this.values;
     // What was streamed ahead is not at hand to be asked.
     if (this.provisional) return new Map();
     const unused = new Map(this.values);
-    const keep = (write: Write): void => {
-      if (write.isRow && write.tuple && hasLarge(write.tuple)) for (const id of largeIds(write.tuple)) unused.delete(id);
+    const keep = (write: Change): void => {
+      if (!(write instanceof WriteBatch) && write.isRow && write.tuple && hasLarge(write.tuple)) for (const id of largeIds(write.tuple)) unused.delete(id);
     };
     for (const write of final) keep(write);
     return unused;
@@ -596,6 +626,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   savepoint(): SubId {
     this.active();
     const sub = this.nextSub++ as SubId;
+    this.writes.flatten();
     this.savepoints.push({
       sub,
       writes: this.writes.order.length,
@@ -652,12 +683,12 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   commit(options?: { synchronous?: boolean }): Promise<Lsn> {
     try {
       this.active();
-      const final: Write[] = [];
+      if (this.staged) this.writes.flatten();
+      const final: Change[] = [];
       const temporary: Write[] = [];
-      for (const write of this.writes.order) {
-        if (!this.writes.isFinal(write)) continue;
+      for (const write of this.writes.final()) {
         write.xid = this.xid;
-        if (this.engine.isTemporary(write.isRow ? write.storage : write.index)) temporary.push(write);
+        if (!(write instanceof WriteBatch) && this.engine.isTemporary(write.isRow ? write.storage : write.index)) temporary.push(write);
         else final.push(write);
       }
       if (final.length === 0 && this.messages.length === 0 && this.drops.length === 0 && !this.provisional && this.values.size === 0) {
@@ -691,7 +722,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   private wroteNothing(): boolean {
-    return this.writes.order.length === 0 && this.messages.length === 0 && this.drops.length === 0 && !this.provisional;
+    return this.writes.empty && this.messages.length === 0 && this.drops.length === 0 && !this.provisional;
   }
 
   /** Nothing was written; but what was read may have to become durable first. */
@@ -708,6 +739,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   async prepare(gid: string, info: Uint8Array = new Uint8Array(0)): Promise<void> {
     try {
       this.active();
+      this.writes.flatten();
       const final = this.writes.order.filter((write) => this.writes.isFinal(write));
       if (final.some((write) => this.engine.isTemporary(write.isRow ? write.storage : write.index)))
         throw new DatabaseError('0A000', 'cannot PREPARE a transaction that has operated on temporary objects');

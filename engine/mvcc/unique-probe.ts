@@ -9,7 +9,7 @@ import { ALL_COMMANDS } from './staging.js';
 import type { EngineTransaction } from './transaction.js';
 import { FOREVER, NEVER } from './version-store.js';
 import type { OwnVersions, VersionStore } from './version-store.js';
-import type { IndexWrite } from './write-set.js';
+import type { IndexWrite } from './write.js';
 
 /** Entries with one key that are looked at, at most: more would be entries of rows that are all gone. */
 const MOST_ENTRIES = 64;

@@ -9,7 +9,7 @@ import type { OrderedMap } from '../kv/ordered-map.js';
 import { Overlay } from './overlay.js';
 import { RowCache } from './row-cache.js';
 import { Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, entryHeader, heapKey, historyKey, isProvisionalDeath, killerOf, stageOf, stampOf, verifyEntry, verifyRow, xidOf } from './row-format.js';
-import type { IndexWrite } from './write-set.js';
+import type { IndexWrite } from './write.js';
 
 /** A snapshot that sees everything. */
 export const FOREVER = (2 ** 48 - 1) as Lsn;

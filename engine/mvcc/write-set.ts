@@ -4,56 +4,12 @@
  * that a savepoint undoes by walking back. At commit the very same objects become the overlay's
  * versions: `older` then leads to the committed version before.
  */
-import type { CommandId, Lsn, RowId, StorageId, SubId, Xid } from '../ids.js';
+import type { CommandId, RowId, StorageId, SubId } from '../ids.js';
 import { OrderedMap } from '../kv/ordered-map.js';
-
-export class RowWrite {
-  readonly isRow = true;
-  lsn = 0 as Lsn;
-  xid = 0 as Xid;
-  /** Written to the log ahead of the commit (staging.ts). */
-  streamed = false;
-  /** In the overlay: the version above this one. */
-  newer: RowWrite | undefined;
-  constructor(
-    readonly storage: StorageId,
-    readonly rowId: RowId,
-    /** undefined: the row was deleted. */
-    readonly tuple: Uint8Array | undefined,
-    readonly command: CommandId,
-    readonly sub: SubId,
-    /** The row did not exist before this transaction. */
-    readonly born: boolean,
-    public older: RowWrite | undefined,
-  ) {}
-}
-
-export class IndexWrite {
-  readonly isRow = false;
-  lsn = 0 as Lsn;
-  xid = 0 as Xid;
-  streamed = false;
-  newer: IndexWrite | undefined;
-  constructor(
-    readonly index: StorageId,
-    /** key and row id, see entryKey. */
-    readonly entry: Uint8Array,
-    readonly rowId: RowId,
-    /** undefined: the entry was deleted. */
-    readonly payload: Uint8Array | undefined,
-    readonly command: CommandId,
-    readonly sub: SubId,
-    /** The entry was not there before this transaction. */
-    readonly born: boolean,
-    public older: IndexWrite | undefined,
-  ) {}
-
-  get key(): Uint8Array {
-    return this.entry.subarray(0, this.entry.length - 6);
-  }
-}
-
-export type Write = RowWrite | IndexWrite;
+import { WriteBatch } from './write-batch.js';
+import type { Change } from './write-batch.js';
+import { IndexWrite, RowWrite, writeBytes } from './write.js';
+import type { Write } from './write.js';
 
 /** A storage's part of a write set or of the overlay. */
 export class StorageWrites {
@@ -73,12 +29,8 @@ export class StorageWrites {
   }
 }
 
-/** What a write costs in memory beside its bytes, roughly. */
-const WRITE_OVERHEAD = 200;
-
-export function writeBytes(write: Write): number {
-  return WRITE_OVERHEAD + (write.isRow ? (write.tuple?.length ?? 0) : write.entry.length + (write.payload?.length ?? 0));
-}
+/** A batch takes no more rows or entries beyond this. */
+const BATCH_BYTES = 48 << 10;
 
 /** Cuts `write`, the oldest of the chain, off below `newest`. */
 function cut(newest: Write | undefined, write: Write): void {
@@ -87,13 +39,31 @@ function cut(newest: Write | undefined, write: Write): void {
 
 export class WriteSet {
   readonly storages = new Map<StorageId, StorageWrites>();
-  /** Every write in order. */
+  /** Every write in order, but those of `batches`. */
   order: Write[] = [];
+  /** Rows and entries added in many, behind all of `order`; empty while there are savepoints. */
+  private batches: WriteBatch[] = [];
+  /** Those among them that nobody has looked into, by storage. */
+  private readonly closed = new Map<StorageId, WriteBatch[]>();
   bytes = 0;
   private lastId = -1 as StorageId;
   private last: StorageWrites | undefined;
 
+  get empty(): boolean {
+    return this.order.length === 0 && this.batches.length === 0;
+  }
+
+  has(storage: StorageId): boolean {
+    return this.storages.has(storage) || this.closed.has(storage);
+  }
+
   find(storage: StorageId): StorageWrites | undefined {
+    if (this.closed.size > 0 && this.closed.has(storage)) this.takeApart(storage);
+    return this.peek(storage);
+  }
+
+  /** Like `find` without what was only added in many, none of which was deleted or replaced. */
+  peek(storage: StorageId): StorageWrites | undefined {
     if (storage === this.lastId) return this.last;
     const found = this.storages.get(storage);
     if (found) {
@@ -104,7 +74,7 @@ export class WriteSet {
   }
 
   private for(storage: StorageId): StorageWrites {
-    let writes = this.find(storage);
+    let writes = this.peek(storage);
     if (!writes) {
       this.storages.set(storage, (writes = new StorageWrites()));
       this.lastId = storage;
@@ -114,6 +84,7 @@ export class WriteSet {
   }
 
   row(storage: StorageId, rowId: RowId, tuple: Uint8Array | undefined, command: CommandId, sub: SubId, insert: boolean): void {
+    if (!insert) this.find(storage);
     const { rows } = this.for(storage);
     const older = insert ? undefined : rows.get(rowId);
     const write = new RowWrite(storage, rowId, tuple, command, sub, older ? older.born && !older.streamed : insert, older);
@@ -123,12 +94,73 @@ export class WriteSet {
   }
 
   entry(index: StorageId, entry: Uint8Array, rowId: RowId, payload: Uint8Array | undefined, command: CommandId, sub: SubId): void {
+    if (!payload) this.find(index);
     const { entries } = this.for(index);
     const older = entries.get(entry);
     const write = new IndexWrite(index, entry, rowId, payload, command, sub, older ? older.born && !older.streamed : payload !== undefined, older);
     entries.set(entry, write);
     this.order.push(write);
     this.bytes += writeBytes(write);
+  }
+
+  /** Bytes of log that this comes to, at most. */
+  get logBytes(): number {
+    let { bytes } = this;
+    for (const { cost, length } of this.batches) bytes += length - cost;
+    return bytes;
+  }
+
+  /** One of many rows, which are kept as bytes. Not while there are savepoints. */
+  manyRows(storage: StorageId, rowId: RowId, tuple: Uint8Array, length: number, command: CommandId, sub: SubId): void {
+    this.bytes += this.batch(storage, true, command, sub).row(rowId, tuple, length);
+  }
+
+  manyEntries(index: StorageId, key: Uint8Array, length: number, rowId: RowId, payload: Uint8Array, command: CommandId, sub: SubId): void {
+    this.bytes += this.batch(index, false, command, sub).entry(key, length, rowId, payload);
+  }
+
+  /** Where the next of many goes. */
+  private batch(storage: StorageId, isRow: boolean, command: CommandId, sub: SubId): WriteBatch {
+    let list = this.closed.get(storage);
+    if (!list) this.closed.set(storage, (list = []));
+    let batch = list.at(-1);
+    if (!batch || batch.length > BATCH_BYTES || batch.command !== command || batch.sub !== sub) {
+      batch = new WriteBatch(storage, isRow, command, sub);
+      list.push(batch);
+      this.batches.push(batch);
+    }
+    return batch;
+  }
+
+  /** Somebody reads the storage: its batches are single writes from now on. */
+  private takeApart(storage: StorageId): void {
+    const list = this.closed.get(storage)!;
+    this.closed.delete(storage);
+    const { rows, entries } = this.for(storage);
+    for (const batch of list) {
+      for (const write of batch.apart()) {
+        if (write.isRow) rows.set(write.rowId, write);
+        else entries.set(write.entry, write);
+      }
+    }
+  }
+
+  /** All in order, one by one: for who cuts the order somewhere. */
+  flatten(): void {
+    if (this.batches.length === 0) return;
+    for (const storage of [...this.closed.keys()]) this.takeApart(storage);
+    for (const { writes } of this.batches) this.order.push(...writes!);
+    this.batches = [];
+  }
+
+  /** What the transaction comes to: batches as they are, where nobody looked into them. */
+  final(): Change[] {
+    const final: Change[] = this.order.filter((write) => this.isFinal(write));
+    for (const batch of this.batches) {
+      if (!batch.writes) final.push(batch);
+      else for (const write of batch.writes) if (this.isFinal(write)) final.push(write);
+    }
+    return final;
   }
 
   /** Undoes the writes after the first `length`. */
@@ -157,6 +189,8 @@ export class WriteSet {
   }
 
   forget(storage: StorageId): void {
+    this.closed.delete(storage);
+    this.batches = this.batches.filter((batch) => batch.storage !== storage);
     this.storages.delete(storage);
     this.lastId = -1 as StorageId;
     this.last = undefined;

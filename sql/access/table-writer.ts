@@ -14,6 +14,7 @@ import { uniqueViolation } from './constraint-errors.js';
 import { indexAccess, type IndexAccess, type RowExpressionCompiler } from './index-access.js';
 import { ValueStager } from './large-columns.js';
 import { tableAccess, type TableAccess } from './table-access.js';
+import { TupleEncoder } from './tuple-encoder.js';
 
 /** A unique key of a deferrable constraint to look at again at the end of the statement or transaction. */
 export interface DeferredUniqueCheck {
@@ -35,11 +36,24 @@ export interface WriterContext {
 
 interface Entry { key: Uint8Array; values: Datum[] }
 
+/** From so many inserted rows on, they are kept as bytes (engine/mvcc/write-batch.ts). */
+const MANY_FROM = 8;
+
+const EMPTY = new Uint8Array(0);
+
+/** What writing many rows reuses from row to row. */
+interface ManyRows {
+  readonly row: TupleEncoder;
+  /** By index: the row's key, and whether the index covers the row. */
+  readonly keys: { bytes: Uint8Array; put: boolean }[];
+}
+
 export class TableWriter {
   readonly access: TableAccess;
   private readonly indexes: readonly IndexAccess[];
   private readonly entries: (Entry | null)[];
   private inserts = 0;
+  private many: ManyRows | null | undefined;
   private bulk: BulkLoader | undefined;
   private readonly stager: ValueStager;
   private readonly openValue = (): LargeValueWriter | undefined => this.context.transaction.writeValue(this.relation.storage);
@@ -78,6 +92,11 @@ export class TableWriter {
       const behind = this.context.transaction.loadPending();
       if (behind) return behind;
     }
+    if (this.inserts > MANY_FROM && this.many !== null) {
+      if (this.many === undefined) this.many = this.manyRows();
+      const inserted = this.many ? this.insertOneOfMany(this.many, values) : undefined;
+      if (inserted !== undefined) return inserted;
+    }
     const deferred: DeferredUniqueCheck[] = [];
     for (let i = 0; i < this.indexes.length; i++) {
       const entry = this.entryOf(this.indexes[i]!, values);
@@ -93,6 +112,46 @@ export class TableWriter {
     this.stager.done();
     for (let i = 0; i < this.indexes.length; i++) this.put(this.indexes[i]!, this.entries[i]!, rowId, values);
     for (const check of deferred) this.context.deferUnique!({ ...check, rowId });
+    return rowId;
+  }
+
+  /** Null where something needs more than keys and bytes. */
+  private manyRows(): ManyRows | null {
+    if (this.indexes.some(({ index, hasPayload }) => hasPayload || !index.immediate)) return null;
+    return { row: new TupleEncoder(this.access.codec), keys: this.indexes.map(() => ({ bytes: EMPTY, put: false })) };
+  }
+
+  /** As `insert`, without an object per row or entry. Undefined: not this row, and nothing was done. */
+  private insertOneOfMany({ row, keys }: ManyRows, values: readonly Datum[]): RowId | Pending | undefined {
+    const { indexes, relation } = this;
+    const { transaction } = this.context;
+    row.begin();
+    const { columns } = this.access.codec;
+    for (let i = 0; i < columns.length; i++) if (!row.datum(i, columns[i]!.type === null ? null : (values[i] ?? null))) return undefined;
+    row.finish();
+    for (let i = 0; i < indexes.length; i++) {
+      const access = indexes[i]!;
+      const key = keys[i]!;
+      key.put = access.covers(values);
+      if (!key.put) continue;
+      const made = access.makeKey(values, relation.relname);
+      if (key.bytes.length !== made.length) key.bytes = new Uint8Array(made.length);
+      for (let b = 0; b < made.length; b++) key.bytes[b] = made.bytes[b]!;
+      const { index } = access;
+      if (!index.unique || (made.hasNull && !index.nullsNotDistinct)) continue;
+      const found = transaction.probeUnique(index.storage, key.bytes);
+      if (found instanceof Pending) return found;
+      // The general way says so.
+      if (found !== 'free') return undefined;
+    }
+    const rowId = this.bulk ? this.bulk.insert(relation.storage, row.buffer, row.length) : transaction.insertOfMany(relation.storage, row.buffer, row.length);
+    for (let i = 0; i < indexes.length; i++) {
+      const { bytes, put } = keys[i]!;
+      if (!put) continue;
+      const { index } = indexes[i]!;
+      if (this.bulk && !index.unique) this.bulk.put(index.storage, bytes, 0, bytes.length, rowId, EMPTY);
+      else transaction.putEntryOfMany(index.storage, bytes, bytes.length, rowId, EMPTY);
+    }
     return rowId;
   }
 

@@ -31,7 +31,7 @@ export function declareCursor(session: Session, node: DeclareCursorStmt, outer: 
   if (statement.query?.commandType !== 'select') throw new DatabaseError('42601', 'DECLARE CURSOR must specify a SELECT statement');
   const scroll = (options & OPTION.SCROLL) !== 0;
   const portal: Portal = {
-    name, statement, params, formats: (options & OPTION.BINARY) !== 0 ? [1] : [], source: null, columns: statement.columns, encoder: null, snapshot: null, tag: () => '',
+    name, statement, params, rows: null, formats: (options & OPTION.BINARY) !== 0 ? [1] : [], source: null, columns: statement.columns, encoder: null, snapshot: null, tag: () => '',
     rowsSent: 0, finished: false, cursor: { scroll, hold, binary: (options & OPTION.BINARY) !== 0, text: outer.text }, buffer: scroll || hold ? [] : null, position: 0,
     createdAt: session.context.statementTimestamp,
   };

@@ -6,11 +6,12 @@
  * Each constant keeps the type that PostgreSQL's grammar gives it: int4, int8 or numeric by its size and
  * form, unknown for a string. The key names these types, so that a text with a larger number is another statement.
  */
-const INT4 = 23;
-const INT8 = 20;
-const NUMERIC = 1700;
+export const BOOL = 16;
+export const INT4 = 23;
+export const INT8 = 20;
+export const NUMERIC = 1700;
 /** As in Parse: to be found by the analyzer. */
-const UNKNOWN = 0;
+export const UNKNOWN = 0;
 const MAX_TEXT = 2000;
 const MAX_CONSTANTS = 100;
 
@@ -144,10 +145,10 @@ function isSign(text: string, at: number): boolean {
   return before >= 0 && '(,=<>+*/%'.includes(text[before]);
 }
 
-function isDigit(code: number): boolean {
+export function isDigit(code: number): boolean {
   return code >= 0x30 && code <= 0x39;
 }
 
-function isWordPart(code: number): boolean {
+export function isWordPart(code: number): boolean {
   return code > 127 || CLASSES[code] === LETTER || CLASSES[code] === DIGIT || code === 0x24;
 }

@@ -9,6 +9,8 @@ export interface Portal {
   readonly name: string;
   readonly statement: PreparedStatement;
   readonly params: readonly Datum[];
+  /** An INSERT of several rows of constants: the parameters of all. */
+  readonly rows: readonly Datum[] | null;
   /** Format codes as the client gave them. */
   readonly formats: readonly number[];
   /** Set when it was started. */

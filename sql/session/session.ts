@@ -263,7 +263,7 @@ export class Session {
   /** A text whose constants are parameters, where that has a short path; null: it is run as it is. */
   #liftedStatement(text: string): Portal | null {
     const lifted = this.transaction.status === 'failed' ? null : this.#statements.findLifted(text);
-    return lifted && this.#makePortal('', lifted.statement, lifted.params, []);
+    return lifted && { ...this.#makePortal('', lifted.statement, lifted.params, []), rows: lifted.rows };
   }
 
   /** Undefined with the portal unfinished: it has no short way now, and nothing was done. */
@@ -698,7 +698,7 @@ export class Session {
 
   #makePortal(name: string, statement: PreparedStatement, params: readonly Datum[], formats: readonly number[]): Portal {
     return {
-      name, statement, params, formats, source: null, columns: statement.columns, encoder: null, snapshot: null, tag: () => '', rowsSent: 0, finished: false,
+      name, statement, params, rows: null, formats, source: null, columns: statement.columns, encoder: null, snapshot: null, tag: () => '', rowsSent: 0, finished: false,
       cursor: null, buffer: null, position: 0, createdAt: this.context.statementTimestamp,
     };
   }

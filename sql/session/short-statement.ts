@@ -71,6 +71,7 @@ function change(session: Session, portal: Portal, short: ShortPlan): ShortOutcom
   let waits = false;
   try {
     const execution = new ShortExecution(new ExecState(session.context, portal.params, transaction, snapshot, session.interrupts), (found) => (row = found));
+    execution.rows = portal.rows;
     const count = short.run(execution);
     const wait = count instanceof Pending ? count : floorOf(session, row);
     if (!wait) return { count: count as number, row };

@@ -5,7 +5,7 @@
 import type { RowId } from '../../../engine/ids.js';
 import { Pending } from '../../../engine/pending.js';
 import { DatabaseError, notSupported } from '../../../engine/errors.js';
-import type { RowLockStrength } from '../../../engine/storage.js';
+import type { BulkLoader, RowLockStrength } from '../../../engine/storage.js';
 import type { TableWriter } from '../../access/table-writer.js';
 import type { Relation } from '../../catalog/catalog.js';
 import type { ModifyTableNode } from '../../planner/plan-node.js';
@@ -24,6 +24,9 @@ import { relationChecks, type RelationChecks } from '../relation-checks.js';
 import { TargetRowLayout } from '../row-layout.js';
 import { readVector, rowAt, rowsToBatch } from '../vectors.js';
 import { GeneratorOperator, pull, waitFor, type Run } from './operator.js';
+
+/** From so many inserted rows on they are loaded in bulk. */
+const BULK_FROM = 8192;
 
 interface Assignment { readonly index: number; readonly value: Scalar }
 
@@ -67,6 +70,8 @@ class ModifyTable {
   private results: Datum[][] = [];
   private affected = 0;
   private looked = 0;
+  private bulk: BulkLoader | undefined;
+  private bulkDone = false;
   /** Attribute numbers that an UPDATE may change. */
   private readonly changed: Set<number>;
   private readonly strength: RowLockStrength;
@@ -111,8 +116,22 @@ class ModifyTable {
     } finally {
       input.close();
     }
+    if (this.bulk) yield* waitFor(() => this.bulkEnd());
     if (this.results.length > 0) yield this.takeResults();
     if (node.canSetTag) state.rowsAffected += this.affected;
+  }
+
+  /** Very many rows go past the write set (engine/mvcc/bulk-load.ts), to the pace of the log and the applier. */
+  private loadPending(): Pending | undefined {
+    if (this.bulk) return this.bulk.pending();
+    if (this.affected >= BULK_FROM && !this.compiled.node.onConflict) this.bulk = this.writer.loadInBulk();
+    return undefined;
+  }
+
+  /** The rows are where the rest of the statement and of the transaction finds them. */
+  private bulkEnd(): Pending | true {
+    if (this.bulkDone) return true;
+    return new Pending(this.bulk!.finish().then(() => void (this.bulkDone = true)), 'IO', 'WALWrite');
   }
 
   private takeResults(): Batch {
@@ -136,7 +155,7 @@ class ModifyTable {
       if (inserted === null) return;
       rowId = inserted;
     }
-    this.affected++;
+    if ((++this.affected & 255) === 0) yield* waitFor(() => this.loadPending() ?? true);
     if (this.events.any) this.events.inserted(rowId, values);
     this.returnRow(batch, row, values, rowId);
   }

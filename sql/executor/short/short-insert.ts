@@ -8,16 +8,23 @@ import { compile } from '../expressions/compile.js';
 import { Frame, type Scalar } from '../expressions/frame.js';
 import { EMPTY_LAYOUT, type CompileScope } from '../expressions/scope.js';
 import { mayWait } from '../expressions/waiting.js';
+import { TIME_SLICE } from '../interrupts.js';
 import { relationChecks } from '../relation-checks.js';
+import type { Datum } from '../../types/datum.js';
 import type { ShortExecution, ShortPlan } from './short-plan.js';
 import { readsOnly, StoredRowLayout } from './stored-row.js';
 
 class ShortInsert implements ShortPlan {
   readonly readOnly = false;
 
+  get takesRows(): boolean {
+    return this.returning.length === 0;
+  }
+
   constructor(private readonly relation: Relation, private readonly table: TableAccess, private readonly values: readonly (Scalar | null)[], private readonly returning: readonly Scalar[]) {}
 
   run(execution: ShortExecution): number | Pending {
+    if (execution.rows !== null) return this.runRows(execution, execution.rows);
     const { state } = execution;
     const { transaction, catalog, context } = state;
     const frame = new Frame(state);
@@ -34,6 +41,32 @@ class ShortInsert implements ShortPlan {
     }
     transaction.advanceCommand();
     return 1;
+  }
+
+  /** Row by row; what has to wait goes on with the same row. */
+  private runRows(execution: ShortExecution, rows: readonly Datum[]): number | Pending {
+    const { state } = execution;
+    const { transaction, catalog, context } = state;
+    const params = state.params as Datum[];
+    const frame = new Frame(state);
+    const writer = execution.writer(this.relation);
+    const checks = relationChecks(this.relation, catalog, context);
+    const width = params.length;
+    for (let at = execution.done * width; at < rows.length; at += width, execution.done++, execution.proposed = null) {
+      let values = execution.proposed;
+      if (values === null) {
+        if (state.shouldYield()) return TIME_SLICE;
+        for (let i = 0; i < width; i++) params[i] = rows[at + i]!;
+        values = new Array<Datum>(this.values.length);
+        for (let i = 0; i < values.length; i++) values[i] = this.values[i]?.(frame) ?? null;
+        checks.apply(values, catalog, context);
+        execution.proposed = values;
+      }
+      const inserted = writer.insert(values);
+      if (inserted instanceof Pending) return inserted;
+    }
+    transaction.advanceCommand();
+    return execution.done;
   }
 }
 

@@ -24,6 +24,9 @@ export const GENERAL = -1;
 export class ShortExecution {
   /** The row to insert, or the new version of the row to update, once it has been computed: long values that were put away are known by it. */
   proposed: Datum[] | null = null;
+  /** Parameters of all rows to insert, one after the other, and how many of them are done. */
+  rows: readonly Datum[] | null = null;
+  done = 0;
   /** What writes the row: it remembers long values that it has put away before a wait. */
   #writer: TableWriter | null = null;
 
@@ -38,6 +41,8 @@ export class ShortExecution {
 export interface ShortPlan {
   /** Reads only: it needs no snapshot that outlives the call. */
   readonly readOnly: boolean;
+  /** It runs as well for a list of rows (ShortExecution.rows), of which the state's parameters are one after the other. */
+  readonly takesRows?: boolean;
   /** Rows read or changed, or GENERAL. Pending: nothing was written; call again with the same execution afterwards. */
   run(execution: ShortExecution): number | Pending;
 }
