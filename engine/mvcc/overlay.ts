@@ -4,11 +4,11 @@
  * is in both is never seen twice. Trimmed in LSN order as the applier advances, and only after
  * `refresh()` of the store in this thread, so that nothing is ever in neither.
  */
-import type { Lsn, StorageId } from '../ids.js';
+import type { Lsn, RowId, StorageId } from '../ids.js';
 import type { RowCache } from './row-cache.js';
 import { WriteBatch } from './write-batch.js';
 import type { Change } from './write-batch.js';
-import type { Write } from './write.js';
+import type { RowWrite, Write } from './write.js';
 import { StorageWrites } from './write-set.js';
 
 interface Committed {
@@ -33,6 +33,18 @@ export class Overlay {
   find(storage: StorageId): StorageWrites | undefined {
     if (this.closed.size > 0 && this.closed.has(storage)) this.takeApart(storage);
     return this.storages.get(storage);
+  }
+
+  /** The newest version of a row. */
+  findRow(storage: StorageId, rowId: RowId): RowWrite | undefined {
+    if (this.closed.size > 0 && this.closed.get(storage)?.some((batch) => batch.mayHaveRow(rowId))) this.takeApart(storage);
+    return this.storages.get(storage)?.rows.get(rowId);
+  }
+
+  /** Where entries with this key are, if there are any. */
+  findKey(index: StorageId, key: Uint8Array): StorageWrites | undefined {
+    if (this.closed.size > 0 && this.closed.get(index)?.some((batch) => batch.mayHaveKey(key))) this.takeApart(index);
+    return this.storages.get(index);
   }
 
   add(lsn: Lsn, writes: readonly Change[]): void {

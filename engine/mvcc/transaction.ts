@@ -309,7 +309,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   resolveRow(storage: StorageId, rowId: RowId, snapshot: Snapshot, s: Lsn, keep = false): RowVersion | undefined {
-    let own = this.writes.find(storage)?.rows.get(rowId);
+    let own = this.writes.findRow(storage, rowId);
     while (own && own.command >= snapshot.command) own = own.older;
     if (own) return own.tuple ? { rowId, tuple: own.tuple, xmin: this.xid, command: own.command } : undefined;
     this.checkAge();
@@ -372,7 +372,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
 
   lookup(index: StorageId, key: Uint8Array, snapshot: Snapshot): RowId | 0 | -1 {
     if (this.serializable && this.tracks(index, snapshot)) this.engine.serializable.readPrefix(this.serializable, index, key);
-    const own = this.writes.find(index);
+    const own = this.writes.findKey(index, key);
     if (snapshot.kind !== 'at' || this.provisional || (own?.hasEntries && own.entries.hasPrefix(key))) return -1;
     return this.storeOf(index).lookup(index, key, this.lsnFor(index, snapshot));
   }
@@ -530,7 +530,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   lockRow(storage: StorageId, rowId: RowId, strength: RowLockStrength, policy: WaitPolicy, snapshot: Snapshot): RowLockResult | Pending {
-    const own = this.writes.find(storage)?.rows.get(rowId);
+    const own = this.writes.findRow(storage, rowId);
     if (own) {
       if (own.command >= snapshot.command) return SELF_MODIFIED;
       return own.tuple ? LOCKED : DELETED;
@@ -606,7 +606,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   private wroteKey(index: StorageId, key: Uint8Array): boolean {
-    const own = this.writes.find(index);
+    const own = this.writes.findKey(index, key);
     if (!own?.hasEntries) return false;
     const values: IndexWrite[] = [];
     own.entries.collect(key, prefixSuccessor(key), false, Infinity, [], values);

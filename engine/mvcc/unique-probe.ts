@@ -61,8 +61,8 @@ class UniqueProbe {
   private inMemory(): { rowId: RowId } | undefined {
     const { transaction, index, key, store } = this;
     const upper = prefixSuccessor(key);
-    const own = transaction.writes.find(index);
-    for (const tree of [own, store.overlay.find(index)]) {
+    const own = transaction.writes.findKey(index, key);
+    for (const tree of [own, store.overlay.findKey(index, key)]) {
       if (!tree?.hasEntries) continue;
       const keys: Uint8Array[] = [];
       const values: IndexWrite[] = [];

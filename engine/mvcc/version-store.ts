@@ -72,7 +72,7 @@ export class VersionStore {
     hit.stamp = 0 as Lsn;
     hit.undecided = 0 as Xid;
     hit.mine = false;
-    const committed = this.overlay.find(storage)?.rows.get(rowId);
+    const committed = this.overlay.findRow(storage, rowId);
     for (let version = committed; version; version = version.older) {
       if (version.lsn > s) continue;
       if (!version.tuple) {
@@ -210,7 +210,7 @@ export class VersionStore {
   /** See Transaction.lookup; own writes are the caller's. */
   lookup(index: StorageId, key: Uint8Array, s: Lsn): RowId | 0 | -1 {
     if (this.mergesDead(index, s)) return -1;
-    const recent = this.overlay.find(index);
+    const recent = this.overlay.findKey(index, key);
     if (recent?.hasEntries && recent.entries.hasPrefix(key)) return lookupRecent(recent.entries, key, s);
     const known = this.cache.findKey(index, key);
     if (known >= 0 && this.cache.stamp(known) <= s) return this.cache.rowId(known);

@@ -10,7 +10,10 @@ import { entryKey } from './row-format.js';
 import { IndexWrite, RowWrite, WRITE_OVERHEAD } from './write.js';
 import type { Write } from './write.js';
 
-const FIRST_BYTES = 4 << 10;
+const FIRST_BYTES = 1 << 10;
+const FIRST_HASHES = 256;
+/** Where the first operation's row id stands, behind the storage. */
+const FIRST_ROW = 8;
 
 /** Operations of one section, encoded as engine/log/batch.ts draws them. */
 export class Operations {
@@ -85,6 +88,10 @@ export class WriteBatch {
   cost = 0;
   private readonly operations = new Operations(new Uint8Array(FIRST_BYTES));
   private singles: Write[] | undefined;
+  private lastRow = 0;
+  /** Hashes of its keys, for who asks about one: open addressing, 0 is free. */
+  private hashes: Int32Array | undefined;
+  private hashed = 0;
 
   constructor(readonly storage: StorageId, readonly isRow: boolean, readonly command: CommandId, readonly sub: SubId) {}
 
@@ -100,11 +107,13 @@ export class WriteBatch {
   /** What it adds to `cost`. */
   row(rowId: RowId, bytes: Uint8Array, length: number): number {
     this.operations.row(this.storage, rowId, bytes, length);
+    this.lastRow = rowId;
     return this.added(WRITE_OVERHEAD + length);
   }
 
   entry(key: Uint8Array, length: number, rowId: RowId, payload: Uint8Array): number {
     this.operations.entry(this.storage, key, 0, length, rowId, payload);
+    if (this.hashes) this.noteKey(key, length);
     return this.added(WRITE_OVERHEAD + length + 6 + payload.length);
   }
 
@@ -112,6 +121,41 @@ export class WriteBatch {
     this.count++;
     this.cost += cost;
     return cost;
+  }
+
+  /** False: the row is not among its rows. Their ids ascend. */
+  mayHaveRow(rowId: RowId): boolean {
+    return rowId <= this.lastRow && rowId >= readUint48(this.operations.buffer, FIRST_ROW);
+  }
+
+  /** False: no entry of it has this key. */
+  mayHaveKey(key: Uint8Array): boolean {
+    if (!this.hashes) {
+      this.hashes = new Int32Array(FIRST_HASHES);
+      this.forEachEntry((own) => this.noteKey(own, own.length));
+    }
+    const { hashes } = this;
+    const mask = hashes.length - 1;
+    const hash = hashKey(key, key.length);
+    for (let slot = hash & mask; hashes[slot] !== 0; slot = (slot + 1) & mask) if (hashes[slot] === hash) return true;
+    return false;
+  }
+
+  private noteKey(key: Uint8Array, length: number): void {
+    if (++this.hashed * 2 > this.hashes!.length) {
+      const old = this.hashes!;
+      this.hashes = new Int32Array(old.length * 4);
+      for (const hash of old) if (hash !== 0) this.noteHash(hash);
+    }
+    this.noteHash(hashKey(key, length));
+  }
+
+  private noteHash(hash: number): void {
+    const hashes = this.hashes!;
+    const mask = hashes.length - 1;
+    let slot = hash & mask;
+    while (hashes[slot] !== 0) slot = (slot + 1) & mask;
+    hashes[slot] = hash;
   }
 
   /** Its single writes, made when it is first taken apart; undefined until then. */
@@ -154,4 +198,12 @@ export class WriteBatch {
       at = end;
     }
   }
+}
+
+/** Never 0. */
+function hashKey(key: Uint8Array, length: number): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < length; i++) h = Math.imul(h ^ key[i]!, 0x01000193);
+  h ^= h >>> 15;
+  return h === 0 ? 1 : h;
 }

@@ -62,6 +62,18 @@ export class WriteSet {
     return this.peek(storage);
   }
 
+  /** What there is of one row. */
+  findRow(storage: StorageId, rowId: RowId): RowWrite | undefined {
+    if (this.closed.size > 0 && this.closed.get(storage)?.some((batch) => batch.mayHaveRow(rowId))) this.takeApart(storage);
+    return this.peek(storage)?.rows.get(rowId);
+  }
+
+  /** Where entries with this key are, if there are any. */
+  findKey(index: StorageId, key: Uint8Array): StorageWrites | undefined {
+    if (this.closed.size > 0 && this.closed.get(index)?.some((batch) => batch.mayHaveKey(key))) this.takeApart(index);
+    return this.peek(index);
+  }
+
   /** Like `find` without what was only added in many, none of which was deleted or replaced. */
   peek(storage: StorageId): StorageWrites | undefined {
     if (storage === this.lastId) return this.last;
