@@ -399,7 +399,8 @@ export class Engine implements Storage {
       transaction.abort();
       throw error;
     }
-    const left = final.filter((write) => write instanceof WriteBatch || (!write.streamed && transaction.writes.isFinal(write)));
+    const unwritten = (write: Change): boolean => !write.streamed;
+    const left = final.filter(unwritten).flatMap((write) => transaction.writes.finalOf(write)).filter(unwritten);
     return this.commitInParts(transaction, left, temporary, synchronous);
   }
 

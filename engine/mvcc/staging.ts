@@ -30,6 +30,8 @@ import { hashKey } from './key-hash.js';
 import type { EngineTransaction } from './transaction.js';
 import type { OwnVersions } from './version-store.js';
 import { writeBytes } from './write.js';
+import { WriteBatch } from './write-batch.js';
+import type { Change } from './write-batch.js';
 import type { Write } from './write.js';
 
 /** Log written by one relief, at most: it happens inside a write, in one turn. */
@@ -48,7 +50,7 @@ export const ALL_COMMANDS = Number.MAX_SAFE_INTEGER as CommandId;
 
 interface Streamed {
   readonly lsn: Lsn;
-  readonly writes: readonly Write[];
+  readonly writes: readonly Change[];
   /** So many of them memory has let go of. */
   settled: number;
 }
@@ -123,6 +125,7 @@ export class Staging {
   /** Called when the write set has grown beyond `relieveAt`. */
   relieve(transaction: EngineTransaction): void {
     const { writes } = transaction;
+    if (this.relieveBatches(transaction)) return;
     writes.flatten();
     const picked: Write[] = [];
     const kept: Write[] = [];
@@ -154,7 +157,18 @@ export class Staging {
     writes.bytes -= bytes;
   }
 
-  private write(transaction: EngineTransaction, picked: Write[], oldest: CommandId): void {
+  /** Batches that nobody looked into go as they are. False: there are none. */
+  private relieveBatches(transaction: EngineTransaction): boolean {
+    const { writes } = transaction;
+    const batches = writes.takeClosed(1);
+    if (batches.length === 0) return false;
+    this.engine.log.checkRoom(2 * RELIEF_MAX);
+    transaction.relieveAt = Math.min(KEPT_BYTES, this.engine.options.bulkThreshold);
+    this.write(transaction, batches, transaction.oldestCommand());
+    return true;
+  }
+
+  private write(transaction: EngineTransaction, picked: Change[], oldest: CommandId): void {
     const { log } = this.engine;
     const staged = this.stagedOf(transaction);
     for (let from = 0; from < picked.length; ) {
@@ -174,7 +188,7 @@ export class Staging {
     }
     for (const write of picked) {
       write.streamed = true;
-      this.touch(staged, write.isRow ? write.storage : write.index);
+      this.touch(staged, write instanceof WriteBatch || write.isRow ? write.storage : write.index);
     }
     log.flushSoon();
   }
@@ -242,8 +256,8 @@ export class Staging {
   /** Before the commit of a transaction that wrote ahead: the rest goes the same way, so that the commit itself is small. */
   async finish(transaction: EngineTransaction): Promise<void> {
     const { writes } = transaction;
-    for (let before = -1; writes.order.length > 0 && writes.order.length !== before; ) {
-      before = writes.order.length;
+    for (let before = -1; writes.pieces > 0 && writes.pieces !== before; ) {
+      before = writes.pieces;
       this.relieve(transaction);
       await this.pending(transaction)?.until;
       await this.engine.turn();
@@ -293,16 +307,19 @@ export class Staging {
       const write = writes[part.settled]!;
       transaction.writes.settle(write);
       if (!releases) continue;
-      if (write.isRow) locks.release(transaction, write.storage * 8 + LockClass.row, write.rowId);
+      if (write instanceof WriteBatch) {
+        // What was inserted in many was locked by its unique keys alone.
+        if (!write.isRow) write.forEachEntry((key) => locks.release(transaction, write.storage * 8 + LockClass.uniqueKey, hashKey(key)));
+      } else if (write.isRow) locks.release(transaction, write.storage * 8 + LockClass.row, write.rowId);
       else if (write.payload) locks.release(transaction, write.index * 8 + LockClass.uniqueKey, hashKey(write.key));
     }
     return end === writes.length;
   }
 
   /** At commit: what is not applied yet, for the overlay. */
-  unapplied(transaction: EngineTransaction): Write[] {
+  unapplied(transaction: EngineTransaction): Change[] {
     const { staged } = transaction;
-    return staged ? staged.streamed.flatMap((part) => part.writes.filter((write) => transaction.writes.isFinal(write))) : [];
+    return staged ? staged.streamed.flatMap((part) => part.writes.flatMap((change) => transaction.writes.finalOf(change))) : [];
   }
 
   committed(transaction: EngineTransaction, lsn: Lsn): void {
@@ -338,7 +355,11 @@ export class Staging {
     const { staged } = transaction;
     if (!staged) return;
     for (const { writes } of [...staged.applied, ...staged.streamed].reverse()) {
-      for (let w = writes.length - 1; w >= 0; w--) if (writes[w]!.sub >= sub) transaction.writes.unwrite(writes[w]!);
+      for (let w = writes.length - 1; w >= 0; w--) {
+        const write = writes[w]!;
+        // There are no batches of a savepoint's.
+        if (write.sub >= sub && !(write instanceof WriteBatch)) transaction.writes.unwrite(write);
+      }
     }
     for (const [of, xid] of [...staged.xids]) {
       if (of < sub || xid === staged.xid) continue;

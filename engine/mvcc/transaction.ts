@@ -683,7 +683,6 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   commit(options?: { synchronous?: boolean }): Promise<Lsn> {
     try {
       this.active();
-      if (this.staged) this.writes.flatten();
       const final: Change[] = [];
       const temporary: Write[] = [];
       for (const write of this.writes.final()) {

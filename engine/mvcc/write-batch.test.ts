@@ -90,7 +90,7 @@ it.each(['thread', 'inline'] as const)('rows written in many read as rows writte
     let model: Model = new Map(committed);
     for (let step = below(6); step >= 0; step--) {
       const action = below(12);
-      if (action < 6) addMany(tx, model, below(action === 0 ? 1500 : 60));
+      if (action < 6) addMany(tx, model, below(action === 0 ? 3000 : 60));
       else if (action < 8) change(tx, model);
       else if (action === 8) {
         const id = tx.insert(table, tupleOf(next));

@@ -11,6 +11,7 @@ import { IndexWrite, RowWrite, WRITE_OVERHEAD } from './write.js';
 import type { Write } from './write.js';
 
 const FIRST_BYTES = 1 << 10;
+const FULL_BYTES = 48 << 10;
 const FIRST_HASHES = 256;
 /** Where the first operation's row id stands, behind the storage. */
 const FIRST_ROW = 8;
@@ -88,6 +89,9 @@ export class WriteBatch {
   cost = 0;
   private readonly operations = new Operations(new Uint8Array(FIRST_BYTES));
   private singles: Write[] | undefined;
+  private sealed = false;
+  /** Written to the log ahead of the commit (staging.ts). */
+  streamed = false;
   private lastRow = 0;
   /** Hashes of its keys, for who asks about one: open addressing, 0 is free. */
   private hashes: Int32Array | undefined;
@@ -102,6 +106,15 @@ export class WriteBatch {
 
   get length(): number {
     return this.operations.length;
+  }
+
+  /** It takes no more. */
+  get full(): boolean {
+    return this.sealed || this.operations.length > FULL_BYTES;
+  }
+
+  seal(): void {
+    this.sealed = true;
   }
 
   /** What it adds to `cost`. */
@@ -166,10 +179,11 @@ export class WriteBatch {
   apart(): readonly Write[] {
     if (this.singles) return this.singles;
     const singles: Write[] = [];
-    const { storage, command, sub, lsn, xid } = this;
+    const { storage, command, sub, lsn, xid, streamed } = this;
     const add = (write: Write): void => {
       write.lsn = lsn;
       write.xid = xid;
+      write.streamed = streamed;
       singles.push(write);
     };
     if (this.isRow) this.forEachRow((rowId, tuple) => add(new RowWrite(storage, rowId, tuple, command, sub, true, undefined)));

@@ -29,9 +29,6 @@ export class StorageWrites {
   }
 }
 
-/** A batch takes no more rows or entries beyond this. */
-const BATCH_BYTES = 48 << 10;
-
 /** Cuts `write`, the oldest of the chain, off below `newest`. */
 function cut(newest: Write | undefined, write: Write): void {
   for (let above: Write | undefined = newest; above; above = above.older) if (above.older === write) above.older = undefined;
@@ -50,7 +47,12 @@ export class WriteSet {
   private last: StorageWrites | undefined;
 
   get empty(): boolean {
-    return this.order.length === 0 && this.batches.length === 0;
+    return this.pieces === 0;
+  }
+
+  /** Single writes and batches in order. */
+  get pieces(): number {
+    return this.order.length + this.batches.length;
   }
 
   has(storage: StorageId): boolean {
@@ -136,7 +138,7 @@ export class WriteSet {
     let list = this.closed.get(storage);
     if (!list) this.closed.set(storage, (list = []));
     let batch = list.at(-1);
-    if (!batch || batch.length > BATCH_BYTES || batch.command !== command || batch.sub !== sub) {
+    if (!batch || batch.full || batch.command !== command || batch.sub !== sub) {
       batch = new WriteBatch(storage, isRow, command, sub);
       list.push(batch);
       this.batches.push(batch);
@@ -165,14 +167,31 @@ export class WriteSet {
     this.batches = [];
   }
 
+  /** Takes the oldest batches that nobody has looked into out of the order: they are written ahead. Reads find them until they are settled. */
+  takeClosed(most: number): WriteBatch[] {
+    const taken: WriteBatch[] = [];
+    if (this.closed.size === 0) return taken;
+    this.batches = this.batches.filter((batch) => {
+      if (batch.writes || taken.length === most) return true;
+      taken.push(batch);
+      this.bytes -= batch.cost;
+      batch.seal();
+      return false;
+    });
+    return taken;
+  }
+
   /** What the transaction comes to: batches as they are, where nobody looked into them. */
   final(): Change[] {
     const final: Change[] = this.order.filter((write) => this.isFinal(write));
-    for (const batch of this.batches) {
-      if (!batch.writes) final.push(batch);
-      else for (const write of batch.writes) if (this.isFinal(write)) final.push(write);
-    }
+    for (const batch of this.batches) final.push(...this.finalOf(batch));
     return final;
+  }
+
+  finalOf(change: Change): Change[] {
+    if (!(change instanceof WriteBatch)) return this.isFinal(change) ? [change] : [];
+    if (change.writes) return change.writes.filter((write) => this.isFinal(write));
+    return this.closed.get(change.storage)?.includes(change) ? [change] : [];
   }
 
   /** Undoes the writes after the first `length`. */
@@ -209,7 +228,12 @@ export class WriteSet {
   }
 
   /** Forgets a streamed write that reads find in the key-value store now. */
-  settle(write: Write): void {
+  settle(write: Change): void {
+    if (write instanceof WriteBatch) {
+      if (write.writes) for (const single of write.writes) this.settle(single);
+      else this.removeClosed(write);
+      return;
+    }
     if (write.isRow) {
       const rows = this.storages.get(write.storage)?.rows;
       const newest = rows?.get(write.rowId);
@@ -221,6 +245,14 @@ export class WriteSet {
     const newest = storage?.entries.get(write.entry);
     if (newest === write) storage!.entries.delete(write.entry);
     else cut(newest, write);
+  }
+
+  private removeClosed(batch: WriteBatch): void {
+    const list = this.closed.get(batch.storage);
+    const at = list?.indexOf(batch) ?? -1;
+    if (at < 0) return;
+    list!.splice(at, 1);
+    if (list!.length === 0) this.closed.delete(batch.storage);
   }
 
   /** Undoes a streamed write that a savepoint's rollback takes back: what was below it is the newest again. */
