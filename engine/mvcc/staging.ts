@@ -160,11 +160,11 @@ export class Staging {
   /** Batches that nobody looked into go as they are. False: there are none. */
   private relieveBatches(transaction: EngineTransaction): boolean {
     const { writes } = transaction;
-    const batches = writes.takeClosed(1);
-    if (batches.length === 0) return false;
+    const batch = writes.takeClosed();
+    if (!batch) return false;
     this.engine.log.checkRoom(2 * RELIEF_MAX);
     transaction.relieveAt = Math.min(KEPT_BYTES, this.engine.options.bulkThreshold);
-    this.write(transaction, batches, transaction.oldestCommand());
+    this.write(transaction, [batch], transaction.oldestCommand());
     return true;
   }
 

@@ -167,18 +167,14 @@ export class WriteSet {
     this.batches = [];
   }
 
-  /** Takes the oldest batches that nobody has looked into out of the order: they are written ahead. Reads find them until they are settled. */
-  takeClosed(most: number): WriteBatch[] {
-    const taken: WriteBatch[] = [];
-    if (this.closed.size === 0) return taken;
-    this.batches = this.batches.filter((batch) => {
-      if (batch.writes || taken.length === most) return true;
-      taken.push(batch);
-      this.bytes -= batch.cost;
-      batch.seal();
-      return false;
-    });
-    return taken;
+  /** Takes the oldest batch that nobody has looked into out of the order: it is written ahead. Reads find it until it is settled. */
+  takeClosed(): WriteBatch | undefined {
+    const at = this.closed.size === 0 ? -1 : this.batches.findIndex((batch) => !batch.writes);
+    if (at < 0) return undefined;
+    const [batch] = this.batches.splice(at, 1);
+    this.bytes -= batch!.cost;
+    batch!.seal();
+    return batch;
   }
 
   /** What the transaction comes to: batches as they are, where nobody looked into them. */

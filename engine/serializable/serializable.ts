@@ -15,7 +15,7 @@
  */
 import { DatabaseError } from '../errors.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
-import type { Write } from '../mvcc/write-set.js';
+import type { Write } from '../mvcc/write.js';
 import type { PredicateReads } from './predicate-codec.js';
 import { PredicateTrack } from './predicate-track.js';
 import type { PredicateRead, RangeRead, Tracks } from './predicate-track.js';
