@@ -24,6 +24,9 @@ const SETUP = [
   'CREATE TABLE plain (id int PRIMARY KEY, n int, big int8, t text, r numeric(8,2))',
   'CREATE TABLE checked (id int8 PRIMARY KEY, n int NOT NULL CHECK (n < 900), twice int GENERATED ALWAYS AS (n * 2) STORED, u int UNIQUE)',
   'CREATE TABLE pairs (a int2, b varchar(5), v float8 DEFAULT 1.5, at timestamp DEFAULT \'2020-01-01\', PRIMARY KEY (a, b))',
+  'CREATE TABLE parent (a int, b int, t text, n int UNIQUE, PRIMARY KEY (a, b))',
+  'CREATE TABLE child (id serial PRIMARY KEY, a int, b int, n int REFERENCES parent (n), t text, FOREIGN KEY (b, a) REFERENCES parent (b, a))',
+  'INSERT INTO parent SELECT i % 5, i / 5, \'p\', i FROM generate_series(1, 20) i',
   'CREATE TABLE indexed (id int PRIMARY KEY, n int, t text); CREATE INDEX ON indexed (n); CREATE INDEX ON indexed (t) WHERE n > 5',
   'INSERT INTO plain SELECT i, i, i, \'row \' || i, i FROM generate_series(1, 20) i',
   'ALTER TABLE plain ADD COLUMN late int DEFAULT 7',
@@ -71,6 +74,17 @@ function statement(pick: (below: number) => number): Statement {
     `SELECT * FROM pairs WHERE a = ${pick(4)} AND b = ${word}`,
     `DELETE FROM pairs WHERE b = ${word} AND a = ${pick(4)}`,
     `INSERT INTO indexed VALUES (${id}, ${n}, ${word})`,
+    `INSERT INTO child (a, b, n, t) VALUES (${pick(6)}, ${pick(5)}, ${pick(25)}, ${word}) RETURNING id`,
+    `INSERT INTO child (a, b, n) VALUES (${pick(5)}, ${pick(4)}, NULL)`,
+    `INSERT INTO child (a, n) VALUES (${pick(5)}, ${pick(25)})`,
+    `INSERT INTO child (a, b) VALUES (${pick(5)}, ${pick(4)}), (${pick(6)}, 1)`,
+    `UPDATE child SET t = ${word} WHERE id = ${id}`,
+    `UPDATE child SET b = ${pick(5)} WHERE id = ${id} RETURNING a, b`,
+    `DELETE FROM child WHERE id = ${id}`,
+    `INSERT INTO parent VALUES (${pick(6)}, ${pick(6)}, ${word}, ${pick(40)})`,
+    `UPDATE parent SET t = ${word} WHERE a = ${pick(6)} AND b = ${pick(5)} RETURNING t`,
+    `UPDATE parent SET n = n + 20 WHERE a = ${pick(6)} AND b = ${pick(5)}`,
+    `DELETE FROM parent WHERE a = ${pick(6)} AND b = ${pick(5)}`,
     `UPDATE indexed SET n = n + 1 WHERE id = ${id} RETURNING n`,
     `UPDATE indexed SET t = ${word} WHERE id = ${id}`,
     `DELETE FROM indexed WHERE id = ${id} AND n < 500`,
@@ -112,7 +126,7 @@ test.each([1, 2, 3])('seed %i', async (seed) => {
   const clients = [await connect(oracle.port), await connect(server.port)] as const;
   try {
     for (const client of clients) {
-      await client.query('DROP TABLE IF EXISTS plain, checked, pairs, indexed');
+      await client.query('DROP TABLE IF EXISTS plain, checked, pairs, indexed, child, parent');
       for (const sql of SETUP) await client.query(sql);
     }
     const pick = random(seed);
@@ -122,7 +136,7 @@ test.each([1, 2, 3])('seed %i', async (seed) => {
       expect(found, `statement ${i}: ${next.text} ${String(next.values ?? '')}`).toEqual(expected);
     }
     for (const client of clients) await client.query('ROLLBACK');
-    for (const sql of ['SELECT * FROM plain ORDER BY id', 'SELECT * FROM checked ORDER BY id', 'SELECT * FROM pairs ORDER BY a, b', 'SELECT * FROM indexed ORDER BY id', 'SELECT id FROM indexed WHERE n = 7 ORDER BY id']) {
+    for (const sql of ['SELECT * FROM plain ORDER BY id', 'SELECT * FROM checked ORDER BY id', 'SELECT * FROM pairs ORDER BY a, b', 'SELECT * FROM indexed ORDER BY id', 'SELECT * FROM child ORDER BY id', 'SELECT * FROM parent ORDER BY a, b', 'SELECT id FROM indexed WHERE n = 7 ORDER BY id']) {
       const [expected, found] = await Promise.all(clients.map((client) => run(client, sql)));
       expect(found).toEqual(expected);
     }

@@ -24,6 +24,11 @@ export function foldedExpressions({ root }: PhysicalPlan, catalog: Catalog): rea
   return found.map((expr) => compile(expr, { catalog, layout: EMPTY_LAYOUT, subLinks: null }));
 }
 
+/** Computed from parameters and constants, alike each time. */
+export function isFolded(expr: Expr | null, catalog: Catalog): boolean {
+  return expr === null || !contains(expr, (inner) => !isFoldable(inner, catalog));
+}
+
 /** The largest expressions of parameters and constants alone. */
 function collect(expr: Expr, found: Expr[]): void {
   if (expr.kind === 'Param' || expr.kind === 'Var' || expr.kind === 'Const') return;

@@ -21,9 +21,9 @@ import { GENERAL } from './short-plan.js';
 import { readsOnly } from './stored-row.js';
 
 /** Key types whose encoding is never cut: bool, int2, int4, int8, oid, float8, date, timestamps, uuid. */
-const FIXED: Readonly<Record<number, true>> = { 16: true, 20: true, 21: true, 23: true, 26: true, 701: true, 1082: true, 1114: true, 1184: true, 2950: true };
+export const FIXED: Readonly<Record<number, true>> = { 16: true, 20: true, 21: true, 23: true, 26: true, 701: true, 1082: true, 1114: true, 1184: true, 2950: true };
 const INTEGERS: Readonly<Record<number, true>> = { 20: true, 21: true, 23: true };
-const TEXT: Readonly<Record<number, true>> = { 25: true, 1043: true };
+export const TEXT: Readonly<Record<number, true>> = { 25: true, 1043: true };
 
 export class KeyLookup {
   /** Key of the last look-up. */

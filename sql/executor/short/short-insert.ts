@@ -11,17 +11,24 @@ import { mayWait } from '../expressions/waiting.js';
 import { TIME_SLICE } from '../interrupts.js';
 import { relationChecks } from '../relation-checks.js';
 import type { Datum } from '../../types/datum.js';
-import type { ShortExecution, ShortPlan } from './short-plan.js';
+import { isFolded } from './folded.js';
+import type { ExecState } from '../exec-state.js';
+import { referenceProbes, type ReferenceProbe } from './reference-probe.js';
+import { GENERAL, type ShortExecution, type ShortPlan } from './short-plan.js';
 import { readsOnly, StoredRowLayout } from './stored-row.js';
 
 class ShortInsert implements ShortPlan {
   readonly readOnly = false;
 
   get takesRows(): boolean {
-    return this.returning.length === 0;
+    // A row that the general way must look at comes too late when others are written.
+    return this.returning.length === 0 && this.references.length === 0;
   }
 
-  constructor(private readonly relation: Relation, private readonly table: TableAccess, private readonly values: readonly (Scalar | null)[], private readonly returning: readonly Scalar[]) {}
+  constructor(
+    private readonly relation: Relation, private readonly table: TableAccess, private readonly values: readonly (Scalar | null)[], private readonly returning: readonly Scalar[],
+    private readonly references: readonly ReferenceProbe[],
+  ) {}
 
   run(execution: ShortExecution): number | Pending {
     if (execution.rows !== null) return this.runRows(execution, execution.rows);
@@ -30,6 +37,8 @@ class ShortInsert implements ShortPlan {
     const frame = new Frame(state);
     let values = execution.proposed;
     if (values === null) {
+      const referred = this.refer(frame, state);
+      if (referred !== true) return referred || GENERAL;
       values = execution.proposed = this.values.map((value) => (value ? value(frame) : null));
       relationChecks(this.relation, catalog, context).apply(values, catalog, context);
     }
@@ -41,6 +50,15 @@ class ShortInsert implements ShortPlan {
     }
     transaction.advanceCommand();
     return 1;
+  }
+
+  /** Before anything else is computed. True: every row referred to is there, and locked. */
+  private refer(frame: Frame, state: ExecState): boolean | Pending {
+    for (const reference of this.references) {
+      const found = reference.check((column) => this.values[column]?.(frame) ?? null, state);
+      if (found !== true) return found;
+    }
+    return true;
   }
 
   /** Row by row; what has to wait goes on with the same row. */
@@ -78,5 +96,8 @@ export function shortInsert(node: ModifyTableNode, relation: Relation, catalog: 
   const rowScope: CompileScope = { catalog, layout: new StoredRowLayout(node.varno, table.codec), subLinks: null };
   if (node.insertValues.some((expr) => expr !== null && (!readsOnly(expr, -1) || mayWait(expr, scope)))) return null;
   if (node.returning.some(({ expr }) => !readsOnly(expr, node.varno) || mayWait(expr, rowScope))) return null;
-  return new ShortInsert(relation, table, node.insertValues.map((expr) => expr && compile(expr, scope)), node.returning.map(({ expr }) => compile(expr, rowScope)));
+  const references = referenceProbes(relation, catalog, context);
+  // Computed twice where the general way must look after all.
+  if (!references || references.some(({ columns }) => columns.some((column) => !isFolded(node.insertValues[column] ?? null, catalog)))) return null;
+  return new ShortInsert(relation, table, node.insertValues.map((expr) => expr && compile(expr, scope)), node.returning.map(({ expr }) => compile(expr, rowScope)), references);
 }

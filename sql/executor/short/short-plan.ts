@@ -1,6 +1,6 @@
 /**
  * Short paths: statements that touch one row by a unique key, or insert one row, without operators, batches or
- * generators. Recognised once per plan; whatever is out of the ordinary (foreign keys, deferrable keys, views,
+ * generators. Recognised once per plan; whatever is out of the ordinary (changed keys that others refer to, deferrable keys, views,
  * sub-queries, functions that wait, rows with long values elsewhere, EXPLAIN ANALYZE) is left to the general way, which must give the same
  * answers: test/differential/short-paths.test.ts runs both.
  */
@@ -54,15 +54,25 @@ export function shortPlanOf(plan: PhysicalPlan, catalog: Catalog, context: EvalC
   if (root.kind === 'ModifyTable') {
     const relation = catalog.relation(root.relation);
     if (!relation || !root.canSetTag || root.onConflict || !isPlain(relation)) return null;
+    // What else a change of keys asks for is left to the general way.
+    if (root.operation === 'delete' && relation.referencedBy.length > 0) return null;
+    if (root.operation === 'update' && touchesForeignKey(relation, root.set.map(({ attno }) => attno))) return null;
     return root.operation === 'insert' ? shortInsert(root, relation, catalog, context) : root.operation === 'merge' ? null : shortChange(root, relation, catalog, context);
   }
   return shortLock(root, catalog, context) ?? (plan.modifies ? null : shortRead(root, catalog, context));
 }
 
-/** No foreign keys either way and no unique key that may be checked later: nothing is left to do at the statement's end. */
+/** Columns of a foreign key, this relation's or one that refers to it. Generated columns count as changed. */
+function touchesForeignKey(relation: Relation, set: readonly number[]): boolean {
+  const changed = new Set([...set, ...relation.attributes.filter((attribute) => attribute.attgenerated !== '').map((attribute) => attribute.attnum)]);
+  return relation.constraints.some((constraint) => constraint.contype === 'f' && constraint.conkey.some((attnum) => changed.has(attnum)))
+    || relation.referencedBy.some((constraint) => constraint.confkey.some((attnum) => changed.has(attnum)));
+}
+
+/** No unique key that may be checked later. */
 function isPlain(relation: Relation): boolean {
-  return relation.relkind === 'r' && !relation.isCatalog && relation.referencedBy.length === 0
-    && relation.constraints.every((constraint) => constraint.contype !== 'f' && constraint.contype !== 'x')
+  return relation.relkind === 'r' && !relation.isCatalog
+    && relation.constraints.every((constraint) => constraint.contype !== 'x')
     && relation.indexes.every((index) => index.immediate && !index.exclusion);
 }
 
