@@ -26,6 +26,7 @@ const AFTER_MS = 3000;
 const directory = mkdtempSync(join(tmpdir(), 'oxbow-huge-'));
 const server = await startTestServer({ directory, keep: true, env: { NODE_OPTIONS: '--max-old-space-size=512' } });
 const client = new pg.Client({ host: '127.0.0.1', port: server.port, user: 'postgres', database: 'postgres' });
+client.on('error', () => console.log(`the server ended: ${server.log().slice(-4000)}`));
 await client.connect();
 await client.query('CREATE TABLE h (id int PRIMARY KEY, n int, t text); CREATE INDEX h_n ON h (n)');
 await client.query("CREATE TABLE small (id int PRIMARY KEY, t text); INSERT INTO small SELECT g, 'x' FROM generate_series(1, 1000) g");

@@ -124,6 +124,7 @@ export class Metrics implements SessionMetrics {
     this.registry.registerMetric(fsync);
     const delay = monitorEventLoopDelay({ resolution: 10 });
     delay.enable();
+    new Gauge({ name: 'oxbow_event_loop_lag_max_seconds', help: 'Longest event loop delay since the last scrape', registers, collect() { this.set(delay.max / 1e9); } });
     new Gauge({ name: 'oxbow_event_loop_lag_p99_seconds', help: 'Event loop delay, 99th percentile since the last scrape', registers, collect() {
       this.set(delay.percentile(99) / 1e9);
       delay.reset();

@@ -13,11 +13,14 @@ import { encodeDatum } from '../catalog/row-json.js';
 import { settle, type CommandContext } from './command.js';
 import { defaultOpclass } from './define-index.js';
 import { updateClass } from './relation-rows.js';
+import { sortSteps } from '../executor/sliced-sort.js';
 import { eventLoopTurn } from './row-scan.js';
 
 const DEFAULT_TARGET = 100;
 const ROWS_PER_TARGET = 300;
 const BYTES_PER_PAGE = 8192;
+/** Looked at between turns for others. */
+const VALUES_PER_TURN = 1024;
 
 
 /** Statistics of all columns (or those named) of one table. */
@@ -31,11 +34,14 @@ export async function analyzeRelation(context: CommandContext, relation: Relatio
   for (const attribute of attributes) {
     const columnTarget = targets.get(attribute.attnum)!;
     if (columnTarget === 0) continue;
-    // Values out of line are too wide to be worth looking at (WIDTH_THRESHOLD in analyze.c).
-    const values = rows.filter((tuple) => !access.codec.refOf(tuple, attribute.attnum - 1)).map((tuple) => access.codec.read(tuple, attribute.attnum - 1));
+    const values: Datum[] = [];
+    for (const tuple of rows) {
+      // Values out of line are too wide to be worth looking at (WIDTH_THRESHOLD in analyze.c).
+      if (!access.codec.refOf(tuple, attribute.attnum - 1)) values.push(access.codec.read(tuple, attribute.attnum - 1));
+      if (values.length % VALUES_PER_TURN === 0) await eventLoopTurn();
+    }
     const type = context.catalog.dataType(attribute.atttypid);
-    storeStatistics(context, relation, attribute.attnum, attribute.atttypid, attribute.attcollation, columnStatistics(context.catalog, attribute.atttypid, type, values, total, columnTarget));
-    await eventLoopTurn();
+    storeStatistics(context, relation, attribute.attnum, attribute.atttypid, attribute.attcollation, await columnStatistics(context.catalog, attribute.atttypid, type, values, total, columnTarget));
   }
   const pages = Math.ceil(bytes / BYTES_PER_PAGE);
   updateClass(context, relation.oid, { reltuples: total, relpages: pages, relallvisible: pages });
@@ -49,6 +55,14 @@ function statisticsTarget(context: CommandContext, relation: Relation, attnum: n
   const row = context.catalog.rows.rows('pg_attribute', 'attrelid', relation.oid).find((candidate) => candidate[4] === attnum);
   const written = row?.[20] as number | undefined;
   return written === undefined || written < 0 ? fallback : written;
+}
+
+async function sortInTurns(count: number, compare: (a: number, b: number) => number): Promise<Int32Array> {
+  const steps = sortSteps(count, compare);
+  for (let step = steps.next(); ; step = steps.next()) {
+    if (step.done) return step.value;
+    await eventLoopTurn();
+  }
 }
 
 /** Reservoir sample of rows in row id order. */
@@ -80,8 +94,8 @@ async function sample(context: CommandContext, relation: Relation, wanted: numbe
     cursor.close();
     snapshot.release();
   }
-  rows.sort((a, b) => a.order - b.order);
-  return { rows: rows.map((row) => row.tuple), total, bytes };
+  const order = await sortInTurns(rows.length, (a, b) => rows[a]!.order - rows[b]!.order);
+  return { rows: Array.from(order, (i) => rows[i]!.tuple), total, bytes };
 }
 
 export interface ComputedStatistics {
@@ -94,33 +108,35 @@ export interface ComputedStatistics {
 }
 
 /** compute_scalar_stats, or compute_distinct/trivial_stats for types without an order. */
-export function columnStatistics(catalog: Pick<Catalog, 'defaultOpclass' | 'type' | 'cast'>, typeOid: number, type: DataType, values: readonly Datum[], total: number, target: number): ComputedStatistics {
+export async function columnStatistics(catalog: Pick<Catalog, 'defaultOpclass' | 'type' | 'cast'>, typeOid: number, type: DataType, values: readonly Datum[], total: number, target: number): Promise<ComputedStatistics> {
   const present: { value: Datum; at: number }[] = [];
   let width = 0;
-  values.forEach((value, at) => {
-    if (value === null) return;
+  for (const [at, value] of values.entries()) {
+    if (value === null) continue;
     present.push({ value, at });
     width += encodeDatum(type, value).length;
-  });
+    if (at % VALUES_PER_TURN === 0) await eventLoopTurn();
+  }
   const rows = values.length;
   const nullFraction = rows === 0 ? 0 : (rows - present.length) / rows;
   if (present.length === 0) return { nullFraction, width: 0, distinct: 0, common: [], histogram: [], correlation: null };
   width = type.row.width > 0 ? type.row.width : width / present.length;
   const compare = defaultOpclass({ catalog } as never, BTREE_AM, typeOid) && type.compare ? (type.compare.bind(type) as (a: Datum, b: Datum) => number) : null;
   if (!compare) return { nullFraction, width, distinct: 0, common: [], histogram: [], correlation: null };
-  const sorted = [...present].sort((a, b) => compare(a.value, b.value) || a.at - b.at);
+  const sorted = Array.from(await sortInTurns(present.length, (a, b) => compare(present[a]!.value, present[b]!.value)), (i) => present[i]!);
   const groups: { value: Datum; count: number; first: number }[] = [];
-  sorted.forEach((item, i) => {
+  for (const [i, item] of sorted.entries()) {
     const last = groups.at(-1);
     if (last && compare(last.value, item.value) === 0) last.count++;
     else groups.push({ value: item.value, count: 1, first: i });
-  });
+    if (i % VALUES_PER_TURN === 0) await eventLoopTurn();
+  }
   const multiple = groups.filter((group) => group.count > 1).length;
   const distinct = distinctEstimate(groups.length, multiple, present.length, rows, total);
   const common = mostCommon(groups, multiple, distinct, present.length, rows, total, target);
   const histogram = makeHistogram(sorted, groups, common, target);
   return {
-    nullFraction, width, distinct, common: common.map((group) => ({ value: group.value, frequency: group.count / rows })), histogram, correlation: correlationOf(sorted),
+    nullFraction, width, distinct, common: common.map((group) => ({ value: group.value, frequency: group.count / rows })), histogram, correlation: correlationOf(sorted, rows),
   };
 }
 
@@ -174,14 +190,16 @@ function makeHistogram(sorted: readonly { value: Datum }[], groups: readonly Gro
 }
 
 /** Between the order of values and the order of rows. */
-function correlationOf(sorted: readonly { at: number }[]): number | null {
+function correlationOf(sorted: readonly { at: number }[], rows: number): number | null {
   const n = sorted.length;
   if (n < 2) return null;
-  const order = [...sorted].map((item, rank) => ({ at: item.at, rank })).sort((a, b) => a.at - b.at);
+  const ranks = new Int32Array(rows).fill(-1);
+  sorted.forEach((item, rank) => (ranks[item.at] = rank));
+  const order = ranks.filter((rank) => rank >= 0);
   const sumX = ((n - 1) * n) / 2;
   const sumX2 = ((n - 1) * n * (2 * n - 1)) / 6;
   let sumXY = 0;
-  order.forEach((item, position) => { sumXY += item.rank * position; });
+  order.forEach((rank, position) => { sumXY += rank * position; });
   const denominator = n * sumX2 - sumX * sumX;
   return denominator === 0 ? 1 : (n * sumXY - sumX * sumX) / denominator;
 }

@@ -39,7 +39,9 @@ async function copyRows(context: CommandContext, from: StorageId, to: StorageId,
       const filled = await settle(context, () => cursor.fill(block, ROWS_PER_TURN));
       if (filled === 0) return;
       for (let i = 0; i < filled; i++) transaction.insert(to, newCodec.encode(transform(oldCodec.readAll(block.tuples[i]!))));
-      await eventLoopTurn();
+      // A transaction beyond memory goes no faster than the engine can apply it.
+      const behind = transaction.loadPending();
+      await (behind ? context.wait(behind) : eventLoopTurn());
     }
   } finally {
     cursor.close();

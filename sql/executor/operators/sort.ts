@@ -68,9 +68,9 @@ export function compileSort(node: SortNode, compiler: PlanCompiler): Open {
       count = 0;
       bytes = 0;
     };
-    const cut = (): void => {
+    const cut = function* (): Generator<Pending, void> {
       // Keep the first `bound` rows of what has been read.
-      const order = sortedOrder(count, comparer(keys)).subarray(0, bound!);
+      const order = (yield* slicedOrder(count, comparer(keys), state)).subarray(0, bound!);
       for (const list of [columns, keys]) list.forEach((column, c) => (list[c] = Array.from(order, (i) => column[i]!)));
       bytes *= order.length / Math.max(count, 1);
       count = order.length;
@@ -94,7 +94,7 @@ export function compileSort(node: SortNode, compiler: PlanCompiler): Open {
         }
         count += batch.length;
         if (count > MAX_ROWS_IN_MEMORY) throw tooManyRows('A sort');
-        if (bound !== null && !runs.hasRuns && (count > bound * 2 + MAX_BATCH_ROWS || (bytes > memory && count > bound))) cut();
+        if (bound !== null && !runs.hasRuns && (count > bound * 2 + MAX_BATCH_ROWS || (bytes > memory && count > bound))) yield* cut();
         if (bytes > memory) yield* spill();
         if (state.shouldYield()) yield TIME_SLICE;
       }
@@ -111,7 +111,7 @@ export function compileSort(node: SortNode, compiler: PlanCompiler): Open {
       yield* runs.merged();
       return;
     }
-    if (bound !== null && count > bound) cut();
+    if (bound !== null && count > bound) yield* cut();
     if (state.instrument) {
       const { details } = state.instrument(node);
       details.set('Sort Method', topN ? 'top-N heapsort' : 'quicksort');
