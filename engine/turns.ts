@@ -69,6 +69,24 @@ export function endOfTurn(send: () => void): void {
   turns.answering(send);
 }
 
+/** Work that looks at the clock by itself: `over` when it has gone on for a slice since the last turn. */
+export class Slice {
+  private end: number;
+
+  constructor(private readonly nowMs: () => number) {
+    this.end = nowMs() + sliceMs();
+  }
+
+  get over(): boolean {
+    return this.nowMs() >= this.end;
+  }
+
+  async turn(): Promise<void> {
+    await turn();
+    this.end = this.nowMs() + sliceMs();
+  }
+}
+
 /** How long work may go on now before it asks for a turn. */
 export function sliceMs(): number {
   return turns.sliceMs;

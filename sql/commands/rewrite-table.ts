@@ -1,6 +1,7 @@
 /** A table's rows written anew into a new storage: ALTER TYPE, volatile defaults, generated columns. Rolls back by itself. */
 import type { StorageId } from '../../engine/ids.js';
 import type { RowBlock } from '../../engine/storage.js';
+import { Slice } from '../../engine/turns.js';
 import { TupleCodec } from '../access/tuple-codec.js';
 import { tableAccess } from '../access/table-access.js';
 import type { Oid, Relation } from '../catalog/catalog.js';
@@ -8,7 +9,7 @@ import type { Datum } from '../types/datum.js';
 import { settle, type CommandContext } from './command.js';
 import { rebuildIndex } from './define-index.js';
 import { newStorage, updateClass } from './relation-rows.js';
-import { ROWS_PER_TURN, eventLoopTurn } from './row-scan.js';
+import { FILL_ROWS } from './row-scan.js';
 
 /**
  * Rewrites `relationOid`, whose catalog rows are changed already. `before` is the relation as the old rows were
@@ -34,14 +35,18 @@ async function copyRows(context: CommandContext, from: StorageId, to: StorageId,
   const snapshot = transaction.latestSnapshot();
   const cursor = transaction.scan(from, snapshot);
   const block: RowBlock = { length: 0, rowIds: [], tuples: [], xmins: [] };
+  const slice = new Slice(() => context.eval.runtime.clock.monotonicMs());
   try {
     for (;;) {
-      const filled = await settle(context, () => cursor.fill(block, ROWS_PER_TURN));
+      const filled = await settle(context, () => cursor.fill(block, FILL_ROWS));
       if (filled === 0) return;
-      for (let i = 0; i < filled; i++) transaction.insert(to, newCodec.encode(transform(oldCodec.readAll(block.tuples[i]!))));
+      for (let i = 0; i < filled; i++) {
+        transaction.insert(to, newCodec.encode(transform(oldCodec.readAll(block.tuples[i]!))));
+        if (slice.over) await slice.turn();
+      }
       // A transaction beyond memory goes no faster than the engine can apply it.
       const behind = transaction.loadPending();
-      await (behind ? context.wait(behind) : eventLoopTurn());
+      if (behind) await context.wait(behind);
     }
   } finally {
     cursor.close();

@@ -2,14 +2,14 @@
 import type { RowId } from '../../engine/ids.js';
 import { Pending } from '../../engine/pending.js';
 import type { RowBlock } from '../../engine/storage.js';
-import { turn } from '../../engine/turns.js';
+import { Slice, turn } from '../../engine/turns.js';
 import { tableAccess, type TableAccess } from '../access/table-access.js';
 import type { Relation } from '../catalog/catalog.js';
 import type { Datum } from '../types/datum.js';
 import { settle, type CommandContext } from './command.js';
 
-/** Read and visited in one turn: about a millisecond's work. */
-export const ROWS_PER_TURN = 128;
+/** Read at once. */
+export const FILL_ROWS = 128;
 
 /**
  * Calls `visit` with every current row (values by attnum - 1; with `only`, just those columns are read and the others
@@ -24,9 +24,10 @@ export async function forEachRow(
   const snapshot = transaction.latestSnapshot();
   const cursor = transaction.scan(relation.storage, snapshot);
   const block: RowBlock = { length: 0, rowIds: [], tuples: [], xmins: [] };
+  const slice = new Slice(() => context.eval.runtime.clock.monotonicMs());
   try {
     for (;;) {
-      const filled = await settle(context, () => cursor.fill(block, ROWS_PER_TURN));
+      const filled = await settle(context, () => cursor.fill(block, FILL_ROWS));
       if (filled === 0) return;
       for (let i = 0; i < filled; i++) {
         const tuple = block.tuples[i]!;
@@ -34,8 +35,8 @@ export async function forEachRow(
         const rowId = block.rowIds[i]! as RowId;
         const waited = visit(values, rowId);
         if (waited instanceof Pending) await settle(context, () => visit(values, rowId) ?? true);
+        if (slice.over) await slice.turn();
       }
-      await eventLoopTurn();
     }
   } finally {
     cursor.close();
