@@ -5,8 +5,8 @@
  *     node dist/bench/vacuum/run.js [rows]      default 1000000
  *
  * Each line: how long it took, the longest time that the server's main thread worked without a look at its sockets and timers
- * (bench/client/held-loop.ts: processor time, so other work on the machine does not count), how often that was beyond 20 ms, what
- * point reads beside it took, and the old versions left.
+ * (bench/client/held-loop.ts: processor time, so other work on the machine does not count), how often that was beyond 20 ms, and what
+ * point reads beside it took.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
