@@ -24,7 +24,7 @@ import { PipelineRun } from './pipeline-run.js';
 import { ResultSource, lazyColumn, type NumberColumn, type PlaceColumn } from './result-source.js';
 import type { Source } from './source.js';
 import { StageBuilder, require as requireOf, type AggStage, type Stage } from './stage.js';
-import { intValue, type Value } from './value.js';
+import { intValue, joinHalves, type Value } from './value.js';
 import { NotColumnar } from './segment.js';
 
 /** How a group becomes an output row. */
@@ -107,9 +107,9 @@ function inputs(node: AggNode): Expr[] {
 }
 
 /** Columns of the group table by position, -1 for none: the number of the value or its place (interner.ts), whether it is NULL, the value itself. */
-interface GroupColumn { readonly value: Value; readonly key: number; readonly places: boolean; readonly nulls: number; readonly datum: number }
+interface GroupColumn { readonly value: Value; readonly key: number; /** Upper half of a 64-bit integer, whose lower half is `key`. */ readonly high: number; readonly places: boolean; readonly nulls: number; readonly datum: number }
 
-const NO_COLUMN: GroupColumn = { value: intValue('0', null, 0, 0, 0), key: -1, places: false, nulls: -1, datum: -1 };
+const NO_COLUMN: GroupColumn = { value: intValue('0', null, 0, 0, 0), key: -1, high: -1, places: false, nulls: -1, datum: -1 };
 
 /** Groups that are found by their number alone: no hashing. */
 interface Direct { readonly slots: Int32Array; readonly parts: readonly { readonly min: number; readonly span: number; readonly max: number }[] }
@@ -173,30 +173,40 @@ class AggregateSink implements Sink {
     const fresh = this.groups === null;
     const group = kernel.name('w');
     const values = node.groups.map((expr, k) => (dependent[k] ? null : lowering.value(expr)));
-    const boxed = values.map((value, k) => value !== null && (this.groups ? this.groups[k]!.datum >= 0 : !run.isGroupKey(value)));
+    const boxed = values.map((value, k) => value !== null && (this.groups ? this.groups[k]!.datum >= 0 : !run.isGroupKey(value) && !value.halves));
     const keys = values.map((value, k) => (value && boxed[k]! ? run.boxedKey(value, lowering, kernel) : value));
-    if (this.groups && values.some((value, k) => value && !boxed[k]! && !run.isGroupKey(value))) throw new NotColumnar();
+    if (this.groups && values.some((value, k) => value && !boxed[k]! && (this.groups![k]!.high >= 0 ? !value.halves : !run.isGroupKey(value)))) throw new NotColumnar();
     // Groups are made by later kernels too, whose values must fit the same columns.
     this.groups ??= values.map((value, k) => {
       const key = keys[k];
       if (!value || !key) return NO_COLUMN;
+      const { halves } = key;
       return {
         value, places: false,
-        key: table.addColumn(key.kind === 'ref' ? 'ref' : 'float'),
+        key: halves ? table.addColumn('int', true) : table.addColumn(key.kind === 'ref' ? 'ref' : 'float'),
+        high: halves ? table.addColumn('int', true) : -1,
         nulls: key.isNull === null ? -1 : table.addColumn('bool'),
         datum: boxed[k]! ? table.addColumn('any') : -1,
       };
     });
     const columns = this.groups;
-    const parts: { code: string; isNull: string | null; k: number }[] = [];
+    const parts: { code: string; isNull: string | null; column: number; k: number }[] = [];
     keys.forEach((key, k) => {
       if (!key) return;
       if (columns[k]!.nulls < 0 && key.isNull !== null) throw new NotColumnar();
       const isNull = columns[k]!.nulls >= 0 ? kernel.name('u') : null;
       if (isNull) kernel.line(`const ${isNull} = ${key.isNull ?? 'false'} ? 1 : 0;`);
-      const code = kernel.name('q');
-      kernel.line(`const ${code} = ${isNull ? `${isNull} === 1 ? 0 : ` : ''}${key.code};`);
-      parts.push({ code, isNull, k });
+      const part = (source: string, column: number, ofNull: string | null): void => {
+        const code = kernel.name('q');
+        kernel.line(`const ${code} = ${isNull ? `${isNull} === 1 ? 0 : ` : ''}${source};`);
+        parts.push({ code, isNull: ofNull, column, k });
+      };
+      const { key: lower, high } = columns[k]!;
+      if (high < 0) part(key.code, lower, isNull);
+      else {
+        part(key.halves!.low, lower, isNull);
+        part(key.halves!.high, high, null);
+      }
     });
     const present = keys.filter((key) => key !== null);
     if (fresh) {
@@ -229,16 +239,16 @@ class AggregateSink implements Sink {
       const mask = kernel.name('m');
       kernel.before(`let ${slots} = ${name}.slots, ${mask} = ${name}.mask;`);
       const slot = kernel.name('p');
-      const same = parts.map(({ code, isNull, k }) => `${data(columns[k]!.key)}[${group}] === ${code}${isNull ? ` && ${data(columns[k]!.nulls)}[${group}] === ${isNull}` : ''}`);
+      const same = parts.map(({ code, isNull, column, k }) => `${data(column)}[${group}] === ${code}${isNull ? ` && ${data(columns[k]!.nulls)}[${group}] === ${isNull}` : ''}`);
       kernel.line(`let ${slot} = ${hash} & ${mask}, ${group};`);
       kernel.line(`while ((${group} = ${slots}[${slot}] - 1) >= 0 && !(${same.join(' && ')})) ${slot} = (${slot} + 1) & ${mask};`);
       added = `${name}.add(${hash}, ${slot}); ${slots} = ${name}.slots; ${mask} = ${name}.mask;`;
     }
     kernel.block(`if (${group} < 0)`, () => {
       kernel.late(() => `${group} = ${added} ${reload.join(' ')}`);
-      for (const { code, isNull, k } of parts) {
-        const { key, nulls, datum } = columns[k]!;
-        kernel.line(`${data(key)}[${group}] = ${code};${isNull ? ` ${data(nulls)}[${group}] = ${isNull};` : ''}`);
+      for (const { code, isNull, column, k } of parts) {
+        const { nulls, datum } = columns[k]!;
+        kernel.line(`${data(column)}[${group}] = ${code};${isNull ? ` ${data(nulls)}[${group}] = ${isNull};` : ''}`);
         if (datum >= 0) kernel.line(`${data(datum)}[${group}] = ${lowering.datum(values[k]!)};`);
       }
       node.groups.forEach((expr, k) => {
@@ -256,7 +266,7 @@ class AggregateSink implements Sink {
     const plain = places || value.kind === 'ref' || value.kind === 'int' || value.kind === 'bool' || (value.kind === 'decimal' && value.shownScale === undefined);
     if (fresh) {
       groups[k] = plain
-        ? { value, places, key: table.addColumn(value.kind === 'ref' ? 'ref' : value.kind === 'bool' ? 'bool' : 'float'), nulls: value.isNull === null ? -1 : table.addColumn('bool'), datum: -1 }
+        ? { value, places, high: -1, key: table.addColumn(value.kind === 'ref' ? 'ref' : value.kind === 'bool' ? 'bool' : 'float'), nulls: value.isNull === null ? -1 : table.addColumn('bool'), datum: -1 }
         : { ...NO_COLUMN, datum: table.addColumn('any') };
     }
     const column = groups[k]!;
@@ -297,11 +307,12 @@ class AggregateSink implements Sink {
   }
 
   groupValue(k: number, group: number): Datum {
-    const { value, key, places, nulls, datum } = this.groups![k]!;
+    const { value, key, high, places, nulls, datum } = this.groups![k]!;
     const { columns } = this.table;
     if (datum >= 0) return (columns[datum]!.data as Datum[])[group]!;
     if (nulls >= 0 && (columns[nulls]!.data as Uint8Array)[group] === 1) return null;
     const number = (columns[key]!.data as Float64Array)[group]!;
+    if (high >= 0) return joinHalves((columns[high]!.data as Int32Array)[group]!, number);
     switch (value.kind) {
       case 'bool': return number === 1;
       case 'decimal': return Numeric.of(number + 0, value.scale);

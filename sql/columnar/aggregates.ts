@@ -10,7 +10,7 @@ import { checkInt8 } from '../functions/kernel-helpers.js';
 import type { Datum } from '../types/datum.js';
 import { coefficient, Numeric } from '../types/numeric.js';
 import { compareText } from '../types/utf8.js';
-import { PairSet, type GroupTable } from './group-table.js';
+import { PairSet, WidePairSet, type GroupTable } from './group-table.js';
 import type { NumberColumn } from './result-source.js';
 import type { Kernel } from './kernel.js';
 import type { Lowering } from './lower-expression.js';
@@ -93,15 +93,23 @@ function counting(agg: Aggref, table: GroupTable, shared: SharedColumns): Kernel
 }
 
 function nullTest(value: Value): string | null {
-  return value.kind === 'any' ? `(${value.code}) === null` : value.isNull;
+  return value.kind === 'any' && !value.halves ? `(${value.code}) === null` : value.isNull;
 }
 
 function countDistinct(agg: Aggref, table: GroupTable, run: PipelineRun): KernelAggregate {
   const column = numbers(table);
   const pairs = new PairSet();
+  const wide = new WidePairSet();
+  let halved: boolean | null = null;
   return {
     step(kernel, lowering, group, arrays) {
       const plain = lowering.value(agg.args[0]!.expr);
+      halved ??= plain.halves !== undefined;
+      if (halved !== (plain.halves !== undefined)) throw new NotColumnar();
+      if (plain.halves) {
+        guarded(agg, kernel, lowering, plain.isNull, () => kernel.line(`if (${kernel.outside(wide.add, 'f')}(${group}, ${plain.halves!.high}, ${plain.halves!.low})) ${arrays.cell(column, group)}++;`));
+        return;
+      }
       guarded(agg, kernel, lowering, plain.kind === 'any' ? null : plain.isNull, () => {
         const key = run.isKey(plain) ? plain : run.boxedKey(plain, lowering, kernel);
         const add = `${kernel.outside(pairs.add, 'f')}(${group}, ${key.code})`;
@@ -136,6 +144,7 @@ class Adaptive implements KernelAggregate {
     const integral = value.kind === 'int' || value.kind === 'decimal';
     if (name === 'sum' || name === 'avg') {
       if (integral && value.min >= -EXACT / 2 && value.max <= EXACT / 2) return exactSum(agg, name, table, value, shared, maxRows);
+      if (value.halves) return wideSum(agg, name, table);
       if (value.kind === 'float' && value.type === FLOAT8) return floatSum(agg, name, table);
     } else {
       if (integral && value.shownScale === undefined) return extreme(agg, name, table, value, (number) => (value.kind === 'int' ? number + 0 : Numeric.of(number + 0, value.scale)));
@@ -197,6 +206,32 @@ function exactSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable, value: Va
       const found = integers(table.columns[low]!.data as Float64Array, emptyGroups(table.columns[counts]!.data as Float64Array, count), count);
       if (!(found.min >= -EXACT && found.max <= EXACT)) return null;
       return agg.type === NUMERIC ? { ...found, kind: 'decimal', scale: value.scale } : found;
+    },
+  };
+}
+
+/** Integers of 64 bits by halves: each part carries into the one above before it could lose digits. */
+function wideSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable): KernelAggregate {
+  const [low, high, top, counts] = [numbers(table), numbers(table), numbers(table), numbers(table)];
+  return {
+    step(kernel, lowering, group, arrays) {
+      const found = lowering.value(agg.args[0]!.expr);
+      const { halves } = found;
+      if (!halves) throw new NotColumnar();
+      guarded(agg, kernel, lowering, found.isNull, () => {
+        const [a, b, c] = [low, high, top].map((column) => arrays.cell(column, group)) as [string, string, string];
+        kernel.line(`${arrays.cell(counts, group)}++; ${a} += ${halves.low} >>> 0; ${b} += ${halves.high};`);
+        kernel.line(`if (${a} > ${EXACT / 4}) { const c = Math.floor(${a} / ${CARRY}); ${b} += c; ${a} -= c * ${CARRY}; }`);
+        kernel.line(`if (${b} > ${EXACT / 4} || ${b} < ${-EXACT / 4}) { const c = Math.trunc(${b} / ${CARRY}); ${c} += c; ${b} -= c * ${CARRY}; }`);
+      });
+    },
+    result(group) {
+      const at = (column: number): number => (table.columns[column]!.data as Float64Array)[group]!;
+      const rows = at(counts);
+      if (rows === 0) return null;
+      const total = (BigInt(at(top)) << 64n) + (BigInt(at(high)) << 32n) + BigInt(at(low));
+      const sum = Numeric.of(coefficient(total), 0);
+      return name === 'sum' ? sum : sum.divide(Numeric.of(rows, 0));
     },
   };
 }

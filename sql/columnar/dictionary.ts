@@ -1,5 +1,5 @@
 import { matchAll, type LikePattern } from './like.js';
-import { characterLength } from '../types/utf8.js';
+import { characterLength, compareText } from '../types/utf8.js';
 
 /** The texts of a column by code: as strings while they are few, as bytes decoded on demand where nearly every row has its own. */
 export interface Dictionary {
@@ -8,6 +8,8 @@ export interface Dictionary {
   /** Characters that every text has, trailing blanks included; -1 where they differ. */
   readonly characters: number;
   get(code: number): string;
+  /** Order of a text beside one that is given both ways: by UTF-8 bytes. */
+  compare(code: number, text: string, bytes: Buffer): number;
   /** Which texts match, by code; null when it is as quick to ask for each. */
   like(pattern: LikePattern): Uint8Array | null;
   pack(): PackedDictionary;
@@ -54,6 +56,10 @@ class Strings implements Dictionary {
     return this.texts[code]!;
   }
 
+  compare(code: number, text: string): number {
+    return compareText(this.texts[code]!, text);
+  }
+
   like(): null {
     return null;
   }
@@ -95,6 +101,10 @@ class Blob implements Dictionary {
     const out = new Uint8Array(this.length);
     matchAll(this.data, this.offsets, pattern, out);
     return out;
+  }
+
+  compare(code: number, _text: string, bytes: Buffer): number {
+    return this.data.compare(bytes, 0, bytes.length, this.offsets[code], this.offsets[code + 1]);
   }
 
   get(code: number): string {

@@ -114,3 +114,46 @@ export class PairSet {
     }
   }
 }
+
+/** The same with keys of 64 bits in two halves. */
+export class WidePairSet {
+  private size = 0;
+  private mask = 1023;
+  private groups = new Int32Array(1024).fill(-1);
+  private highs = new Int32Array(1024);
+  private lows = new Int32Array(1024);
+
+  /** Whether the pair is new. */
+  readonly add = (group: number, high: number, low: number): boolean => {
+    let at = this.place(group, high, low);
+    while (this.groups[at] !== -1) {
+      if (this.lows[at] === low && this.highs[at] === high && this.groups[at] === group) return false;
+      at = (at + 1) & this.mask;
+    }
+    this.groups[at] = group;
+    this.highs[at] = high;
+    this.lows[at] = low;
+    if (++this.size * 2 > this.mask) this.rehash();
+    return true;
+  };
+
+  private place(group: number, high: number, low: number): number {
+    return ((Math.imul(low, 0x9e3779b1) ^ Math.imul(high, 0x85ebca6b) ^ Math.imul(group, 0xc2b2ae35)) >>> 7) & this.mask;
+  }
+
+  private rehash(): void {
+    const { groups, highs, lows } = this;
+    this.mask = (this.mask + 1) * 4 - 1;
+    this.groups = new Int32Array(this.mask + 1).fill(-1);
+    this.highs = new Int32Array(this.mask + 1);
+    this.lows = new Int32Array(this.mask + 1);
+    for (let i = 0; i < groups.length; i++) {
+      if (groups[i] === -1) continue;
+      let at = this.place(groups[i]!, highs[i]!, lows[i]!);
+      while (this.groups[at] !== -1) at = (at + 1) & this.mask;
+      this.groups[at] = groups[i]!;
+      this.highs[at] = highs[i]!;
+      this.lows[at] = lows[i]!;
+    }
+  }
+}

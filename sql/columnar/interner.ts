@@ -76,6 +76,12 @@ export class Interner {
     return this.dictionaries[at]!.get(place - this.starts[at]!);
   };
 
+  /** Order of the text at a place beside one that is given both ways. */
+  readonly compareAt = (place: number, text: string, bytes: Buffer): number => {
+    const at = this.find(place);
+    return this.dictionaries[at]!.compare(place - this.starts[at]!, text, bytes);
+  };
+
   private place(dictionary: Dictionary): { readonly first: number; readonly refs: Int32Array } {
     let found = this.placed.get(dictionary);
     if (!found) {

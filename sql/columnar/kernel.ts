@@ -54,7 +54,7 @@ export class Kernel {
   }
 
   /** Name of an array of the running view. */
-  viewArray(what: 'data' | 'nulls' | 'refs' | 'dictionaries' | 'lifted' | 'places', column: number): string {
+  viewArray(what: 'data' | 'halves' | 'nulls' | 'refs' | 'dictionaries' | 'lifted' | 'places', column: number): string {
     const key = `${what}${column}`;
     let name = this.arrays.get(key);
     if (name === undefined) {
@@ -72,6 +72,18 @@ export class Kernel {
     }
     const name = this.name(prefix);
     this.line(`const ${name} = ${source()};`);
+    this.scopes[this.scopes.length - 1]!.set(key, name);
+    return name;
+  }
+
+  /** The same with a source that may differ from view to view. */
+  onceLate(key: string, prefix: string, source: (view: KernelView) => string): string {
+    for (let i = this.scopes.length - 1; i >= 0; i--) {
+      const found = this.scopes[i]!.get(key);
+      if (found !== undefined) return found;
+    }
+    const name = this.name(prefix);
+    this.late((view) => `const ${name} = ${source(view)};`);
     this.scopes[this.scopes.length - 1]!.set(key, name);
     return name;
   }
@@ -117,6 +129,8 @@ function arrayType(value: unknown): string {
 /** What a kernel reads of its source: per column data, nulls and dictionary codes to texts, and tables. */
 export interface KernelView {
   readonly data: readonly unknown[];
+  /** Of 64-bit integers: lower and upper halves in turn. */
+  readonly halves: readonly (Int32Array | null)[];
   readonly nulls: readonly (Uint8Array | null)[];
   readonly skip: Uint8Array | null;
   /** Per column: dictionary code to the execution's number of the text, -1 not asked yet. */

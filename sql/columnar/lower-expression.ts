@@ -22,7 +22,7 @@ import { likePattern, type LikePattern } from './like.js';
 import type { MemberSet } from './member-set.js';
 import { fromTable, narrowed, integerShape, keepableTable, keptTable, resultShape, tableOf } from './result-table.js';
 import type { Source } from './source.js';
-import { anyOf, anyValue, boolValue, changed, intValue, isExact, rangeOf, type Value } from './value.js';
+import { anyOf, anyValue, boolValue, changed, halvesOf, intValue, isExact, rangeOf, type Halves, type Value } from './value.js';
 
 /** Finds an expression among what the input has; undefined if it must be computed. */
 export type Resolve = (expr: Expr) => Value | undefined;
@@ -142,6 +142,10 @@ export class Lowering {
       if (days) return days;
     }
     const isNull = anyOf(left.isNull, right.isNull);
+    if (left.halves || right.halves) {
+      const [a, b] = [halvesOf(left), halvesOf(right)];
+      return a && b && { whenTrue: wideComparison(operator, a, b), whenFalse: wideComparison(INVERSE[operator]!, a, b), isNull };
+    }
     if (isFloaty(left) && isFloaty(right)) {
       // NaN equals itself and is greater than every number.
       return { whenTrue: floatComparison(operator, left.code, right.code), whenFalse: floatComparison(INVERSE[operator]!, left.code, right.code), isNull };
@@ -203,6 +207,10 @@ export class Lowering {
     }
     if (value instanceof Numeric && value.isFinite && typeof value.coefficient === 'number') {
       return { ...intValue(kernel.outside(value.coefficient), null, type, value.coefficient, value.coefficient), kind: 'decimal', scale: value.scale };
+    }
+    if (typeof value === 'bigint' && type === INT8) {
+      const halves = { high: kernel.outside(Number(BigInt.asIntN(32, value >> 32n))), low: kernel.outside(Number(BigInt.asIntN(32, value))) };
+      return { ...anyValue(kernel.outside(value, 'd'), type), isNull: null, halves };
     }
     return anyValue(kernel.outside(value, 'd'), type);
   }
@@ -468,6 +476,7 @@ export class Lowering {
   }
 }
 
+const INT8 = 20;
 const TEXT = 25;
 const VARCHAR = 1043;
 
@@ -492,6 +501,13 @@ function exact(value: Value): boolean {
 
 function scaleInteger(value: Value, by: number): Value {
   return { ...value, code: `(${value.code} * ${String(by)})`, min: value.min * by, max: value.max * by };
+}
+
+function wideComparison(operator: string, a: Halves, b: Halves): string {
+  if (operator === 'eq') return `(${a.low} === ${b.low} && ${a.high} === ${b.high})`;
+  if (operator === 'ne') return `(${a.low} !== ${b.low} || ${a.high} !== ${b.high})`;
+  const strict = operator === 'lt' || operator === 'le' ? '<' : '>';
+  return `(${a.high} ${strict} ${b.high} || (${a.high} === ${b.high} && (${a.low} >>> 0) ${OPERATORS[operator]!} (${b.low} >>> 0)))`;
 }
 
 function floatComparison(operator: string, a: string, b: string): string {

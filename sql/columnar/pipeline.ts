@@ -45,6 +45,8 @@ interface PipelineOptions {
 
 const FIRST_SLICE = 1024;
 const LAST_SLICE = 16384;
+const LEAST_SLICE = 256;
+const SLOW_SLICE_MS = 1.5;
 
 type Consume = (lowering: Lowering) => void;
 
@@ -112,12 +114,19 @@ export class Pipeline {
   }
 
   private *loop(kernel: Kernel, views: readonly { view: Parameters<ReturnType<Kernel['compile']>>[1]; first: number; rows: number }[]): Generator<Pending, void> {
+    const { clock } = this.run.state.context.runtime;
     let slice = FIRST_SLICE;
     for (const { view, first, rows } of views) {
       const run = kernel.compile(view);
-      for (let from = first; from < rows; from += slice) {
-        if (slice < LAST_SLICE) slice *= 2;
-        run(kernel.values, view, from, Math.min(rows, from + slice));
+      let to = first;
+      for (let from = first; from < rows; from = to) {
+        to = Math.min(rows, from + slice);
+        const began = clock.monotonicMs();
+        run(kernel.values, view, from, to);
+        const elapsed = clock.monotonicMs() - began;
+        // Rows that call functions take microseconds each: sessions wait for the end of a slice.
+        if (elapsed > SLOW_SLICE_MS && slice > LEAST_SLICE) slice /= 2;
+        else if (elapsed < SLOW_SLICE_MS / 2 && slice < LAST_SLICE) slice *= 2;
         const draining = this.sink.drain?.();
         if (draining) yield* draining;
         for (let n = 0; n < CHECKS_PER_SLICE; n++) {
@@ -166,7 +175,7 @@ export class Pipeline {
       kernel.line(`if (${kernel.outside(table.matched, 'b')}[i] === 1) continue;`);
       this.climb(stage, kernel, lowering, joined(stage, kernel, table, 'i', null, (index) => missingValue(stage.outer.layout.output[index]!), this.run.interner));
     });
-    yield* this.loop(kernel, [{ view: { data: [], nulls: [], skip: null, refs: [], places: [], dictionaries: [], lifted: [] }, first: 0, rows: table.rows.count }]);
+    yield* this.loop(kernel, [{ view: { data: [], halves: [], nulls: [], skip: null, refs: [], places: [], dictionaries: [], lifted: [] }, first: 0, rows: table.rows.count }]);
   }
 
   // ---- inputs

@@ -139,7 +139,7 @@ export class ColumnBuilder {
       return { class: { kind: 'big' }, data, nulls, min: -Infinity, max: Infinity, dictionary: null, bytes: data.byteLength + (nulls?.byteLength ?? 0) };
     }
     let data: ColumnData = slots < this.slots ? this.data.slice(0, slots) : this.data;
-    if (columnClass.kind === 'decimal' && this.min >= -2147483648 && this.max <= 2147483647) data = Int32Array.from(data);
+    if (columnClass.kind === 'decimal' || columnClass.kind === 'int') data = narrowest(data, this.min, this.max);
     if (columnClass.kind === 'text') {
       if (texts.length <= 256) data = Uint8Array.from(data);
       else if (texts.length <= 65536) data = Uint16Array.from(data);
@@ -152,6 +152,17 @@ export class ColumnBuilder {
     const bytes = data.byteLength + (nulls?.byteLength ?? 0) + (dictionary?.bytes ?? 0);
     return { class: columnClass, data, nulls, min: this.min, max: this.max, dictionary, bytes };
   }
+}
+
+/**
+ * Integers in as few bytes as they need. Two bytes only up to half of what they hold: the first segment of an ascending key
+ * would otherwise be the only one of its kind, and need kernels of its own.
+ */
+function narrowest(data: Int32Array | Float64Array | Uint8Array, min: number, max: number): Int32Array | Float64Array | Uint8Array | Uint16Array {
+  if (min > max) return data;
+  if (min >= 0 && max <= 255) return Uint8Array.from(data);
+  if (min >= 0 && max <= 32767) return Uint16Array.from(data);
+  return data instanceof Float64Array && min >= -2147483648 && max <= 2147483647 ? Int32Array.from(data) : data;
 }
 
 /** In memory that threads share, so that handing it over copies nothing. */

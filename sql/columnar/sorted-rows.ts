@@ -17,6 +17,7 @@ import { PipelineRun } from './pipeline-run.js';
 import { kernelMemory } from './kernel-memory.js';
 import { converter, type RowsPlan } from './rows.js';
 import { orderOf, type OrderKey } from './sort-order.js';
+import { thresholdFor, type Threshold } from './sort-threshold.js';
 import { StageBuilder, require as requireOf, type Stage } from './stage.js';
 import { appendRow, ColumnTable, pickDatums } from './table.js';
 import { NotColumnar } from './segment.js';
@@ -40,9 +41,6 @@ export function planSort(node: SortNode, compiler: PlanCompiler): SortPlan | nul
   requireOf(stage, [...node.output, ...keys]);
   return { node, stage };
 }
-
-/** The worst first key that is still of use, for the kernel. */
-interface Threshold { readonly cell: Float64Array; readonly key: Value }
 
 /** Runs it. Throws NotColumnar before the first batch when the data do not fit. */
 export function* runSort(plan: SortPlan, compiler: PlanCompiler, state: ExecState): Generator<Batch | Pending, void> {
@@ -69,16 +67,9 @@ function* sorted({ node, stage }: SortPlan, run: PipelineRun): Generator<Batch |
       const keyValues = keys.map((key) => lowering.value(key.expr));
       const fresh = order.length === 0;
       const [first] = keyValues as [Value];
-      if (fresh && bound !== null && isNumber(first)) threshold = { cell: new Float64Array([keys[0]!.descending ? -Infinity : Infinity]), key: first };
-      if (threshold) {
-        if (!isNumber(first)) throw new NotColumnar();
-        // Where one key decides, an equal one comes too late.
-        const beyond = `${first.code} ${keys[0]!.descending ? '<' : '>'}${keys.length === 1 ? '=' : ''} ${kernel.outside(threshold.cell, 'e')}[0]`;
-        const open = `${kernel.outside(threshold.cell, 'e')}[0] ${keys[0]!.descending ? '> -Infinity' : '< Infinity'}`;
-        // With NULLs last the threshold is a number only when NULLs are beyond it; with NULLs first they never are.
-        const whenNull = keys[0]!.nullsFirst ? 'false' : open;
-        kernel.line(`if (${first.isNull === null ? `${open} && ${beyond}` : `${first.isNull} ? ${whenNull} : ${open} && ${beyond}`}) continue;`);
-      }
+      if (fresh && bound !== null) threshold = thresholdFor(first, keys, run.interner);
+      // A row beyond the worst that is kept is left before its other columns are read.
+      if (threshold) kernel.line(`if (${threshold.test(kernel, first)}) continue;`);
       const values = node.output.map((expr) => lowering.value(expr));
       if (fresh) {
         for (const value of [...values, ...keyValues]) table.addColumn(value);
@@ -98,8 +89,9 @@ function* sorted({ node, stage }: SortPlan, run: PipelineRun): Generator<Batch |
     const best = Int32Array.from((yield* orderOf(order, table.count, run.interner, state)).subarray(0, bound!));
     const worst = best[best.length - 1]!;
     if (threshold) {
-      const { data, nulls } = order[0]!.column.data;
-      if (!(nulls && nulls[worst] === 1)) threshold.cell[0] = (data as Float64Array)[worst]!;
+      const { column, convert } = order[0]!;
+      const { data, nulls } = column.data;
+      if (!(nulls && nulls[worst] === 1)) threshold.set((data as Float64Array)[worst]!, convert);
     }
     // In the order in which they came, so that equal keys stay in it.
     table.keep(best.sort());
@@ -122,9 +114,4 @@ function* sorted({ node, stage }: SortPlan, run: PipelineRun): Generator<Batch |
     yield { columns: columns.map(({ column, convert }) => anyVector(pickDatums(column, rows, convert))), length: rows.length, selection: null };
     if (state.shouldYield()) yield TIME_SLICE;
   }
-}
-
-/** A number whose order is the key's own, and never NaN. */
-function isNumber(value: Value): boolean {
-  return value.kind === 'int' || (value.kind === 'decimal' && value.shownScale === undefined);
 }

@@ -39,6 +39,7 @@ export class Source {
   constructor(readonly views: readonly SourceView[], private readonly types: readonly number[], protected readonly interner: Interner) {
     this.kernelViews = views.map((view) => ({
       data: view.columns.map((column) => column.data),
+      halves: view.columns.map(({ data }) => (data instanceof BigInt64Array ? new Int32Array(data.buffer, data.byteOffset, data.length * 2) : null)),
       nulls: view.columns.map((column) => column.nulls),
       skip: view.skip,
       refs: view.columns.map(() => null),
@@ -92,11 +93,24 @@ export class Source {
     const found = this.classOf(column);
     if (found === null) return anyValue(kernel.once(`any${column}`, 'v', () => `${data}[i]`), type);
     if (found.kind === 'big') {
-      const at = `${kernel.outside(integerAt, 'f')}(${data}, ${this.array(kernel, 'nulls', column)}, i)`;
-      return anyValue(kernel.once(`any${column}`, 'v', () => at), type);
+      // A view in which all are in a double's range has them as doubles.
+      const halves = this.array(kernel, 'halves', column);
+      const split = (upper: boolean) => (view: KernelView): string =>
+        (view.data[column] instanceof BigInt64Array ? `${halves}[2 * i${upper ? ' + 1' : ''}]` : upper ? `Math.floor(${data}[i] / 4294967296)` : `${data}[i] | 0`);
+      const high = (): string => kernel.onceLate(`high${column}`, 'v', split(true));
+      const low = (): string => kernel.onceLate(`low${column}`, 'v', split(false));
+      const datum = (): string => kernel.once(`any${column}`, 'v', () => `${kernel.outside(integerAt, 'f')}(${data}, ${this.array(kernel, 'nulls', column)}, i)`);
+      return {
+        kind: 'any', isNull: this.nullTest(kernel, column), scale: 0, min: -Infinity, max: Infinity, type,
+        get halves() {
+          return { high: high(), low: low() };
+        },
+        get code() {
+          return datum();
+        },
+      };
     }
-    const nulls = this.hasNulls(column) ? this.array(kernel, 'nulls', column) : null;
-    const isNull = nulls && kernel.once(`null${column}`, 'u', () => `${nulls} !== null && ${nulls}[i] === 1`);
+    const isNull = this.nullTest(kernel, column);
     const { min, max } = this.bounds(column);
     const origin = { source: 0, column };
     switch (found.kind) {
@@ -137,6 +151,12 @@ export class Source {
     }
   }
 
+  private nullTest(kernel: Kernel, column: number): string | null {
+    if (!this.hasNulls(column)) return null;
+    const nulls = this.array(kernel, 'nulls', column);
+    return kernel.once(`null${column}`, 'u', () => `${nulls} !== null && ${nulls}[i] === 1`);
+  }
+
   private isSmall(column: number): boolean {
     return this.kernelViews.every((view) => (view.dictionaries[column]?.length ?? 0) <= MAX_EAGER_TEXTS);
   }
@@ -174,7 +194,7 @@ export class Source {
     return kernel.once(`column${column}`, 'v', () => `${data}[i]`);
   }
 
-  private array(kernel: Kernel, what: 'data' | 'nulls' | 'refs' | 'dictionaries' | 'places', column: number): string {
+  private array(kernel: Kernel, what: 'data' | 'halves' | 'nulls' | 'refs' | 'dictionaries' | 'places', column: number): string {
     return kernel.viewArray(what, column);
   }
 

@@ -28,9 +28,13 @@ export interface Value {
   readonly padded?: boolean;
   /** Of a ref that stands in a large dictionary: source of its place (interner.ts). `code` costs more, and is written when it is first asked for. */
   readonly place?: string;
+  /** Of an int8 of which some are beyond 2^53 (kind any): sources of its upper and lower 32 bits. `code` makes a datum of it, and costs more. */
+  readonly halves?: Halves;
   /** Where it is a column as it stands in a source: lets expressions over it be computed per dictionary entry. */
   readonly column?: ColumnOrigin;
 }
+
+export interface Halves { readonly high: string; readonly low: string }
 
 /** A column of a source that the running kernel reads. */
 export interface ColumnOrigin { readonly source: number; readonly column: number }
@@ -44,10 +48,10 @@ export function intValue(code: string, isNull: string | null, type: number, min:
 
 /** The value with other properties; its code is still written only when asked for. */
 export function changed(value: Value, changes: Partial<Pick<Value, 'isNull' | 'type'>>): Value {
-  if (value.kind !== 'ref') return { ...value, ...changes };
-  const { kind, isNull, scale, min, max, type, padded, place, column } = value;
+  if (value.kind !== 'ref' && !value.halves) return { ...value, ...changes };
+  const { kind, isNull, scale, min, max, type, padded, place, halves, column } = value;
   return {
-    kind, scale, min, max, isNull, type, ...(place === undefined ? {} : { place }), ...(padded ? { padded } : {}), ...(column ? { column } : {}), ...changes,
+    kind, scale, min, max, isNull, type, ...(place === undefined ? {} : { place }), ...(halves ? { halves } : {}), ...(padded ? { padded } : {}), ...(column ? { column } : {}), ...changes,
     get code() {
       return value.code;
     },
@@ -67,6 +71,18 @@ export function boolValue(code: string, isNull: string | null): Value {
 
 export function anyValue(code: string, type: number): Value {
   return { kind: 'any', code, isNull: `${code} === null`, scale: 0, min: -Infinity, max: Infinity, type };
+}
+
+/** The integer as a datum: a number where it is exact. */
+export function joinHalves(high: number, low: number): number | bigint {
+  const number = high * 4294967296 + (low >>> 0);
+  return Number.isSafeInteger(number) ? number : (BigInt(high) << 32n) | BigInt(low >>> 0);
+}
+
+/** The halves of a 64-bit integer that a kernel has in one way or the other. */
+export function halvesOf(value: Value): Halves | null {
+  if (value.halves) return value.halves;
+  return value.kind === 'int' ? { high: `Math.floor(${value.code} / 4294967296)`, low: `(${value.code} | 0)` } : null;
 }
 
 /** Whether every value is an exact integer in a double. */

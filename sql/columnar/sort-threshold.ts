@@ -1,0 +1,64 @@
+/** The worst first key among the rows that a bounded sort keeps: what is beyond it is of no use. */
+import type { SortKey } from '../planner/plan-node.js';
+import type { Datum } from '../types/datum.js';
+import { compareText } from '../types/utf8.js';
+import type { Interner } from './interner.js';
+import type { Kernel } from './kernel.js';
+import { NotColumnar } from './segment.js';
+import type { Value } from './value.js';
+
+export interface Threshold {
+  /** Source of: a row with this first key is beyond. False while nothing is known. */
+  test(kernel: Kernel, first: Value): string;
+  /** The worst key, as it stands in its column; never NULL. */
+  set(value: number, convert: (value: number) => Datum): void;
+}
+
+const TEXT = 25;
+const VARCHAR = 1043;
+
+/** Null for keys whose order is not that of numbers or of bytes. */
+export function thresholdFor(first: Value, keys: readonly SortKey[], interner: Interner): Threshold | null {
+  const [{ descending, nullsFirst }] = keys as [SortKey];
+  // Where one key decides, an equal one comes too late.
+  const alone = keys.length === 1;
+  // With NULLs last a known threshold is before all of them; with NULLs first none of them is beyond it.
+  const guarded = (isNull: string | null, known: string, beyond: string): string =>
+    (isNull === null ? `${known} && ${beyond}` : `${isNull} ? ${nullsFirst ? 'false' : known} : ${known} && ${beyond}`);
+  if (isNumber(first)) {
+    const cell = new Float64Array([descending ? -Infinity : Infinity]);
+    return {
+      test(kernel, value) {
+        if (!isNumber(value)) throw new NotColumnar();
+        const worst = `${kernel.outside(cell, 'e')}[0]`;
+        return guarded(value.isNull, `${worst} ${descending ? '> -Infinity' : '< Infinity'}`, `${value.code} ${descending ? '<' : '>'}${alone ? '=' : ''} ${worst}`);
+      },
+      set: (value) => void (cell[0] = value),
+    };
+  }
+  if (first.kind !== 'ref' || (first.type !== TEXT && first.type !== VARCHAR)) return null;
+  const known = new Uint8Array(1);
+  let text = '';
+  let bytes = Buffer.alloc(0);
+  const sign = descending ? -1 : 1;
+  const isBeyond = (order: number): boolean => (alone ? sign * order >= 0 : sign * order > 0);
+  const placeBeyond = (place: number): boolean => isBeyond(interner.compareAt(place, text, bytes));
+  const idBeyond = (id: number): boolean => isBeyond(compareText(interner.texts[id]!, text));
+  return {
+    test(kernel, value) {
+      if (value.kind !== 'ref') throw new NotColumnar();
+      const beyond = value.place === undefined ? `${kernel.outside(idBeyond, 'f')}(${value.code})` : `${kernel.outside(placeBeyond, 'f')}(${value.place})`;
+      return guarded(value.isNull, `${kernel.outside(known, 'b')}[0] === 1`, beyond);
+    },
+    set(value, convert) {
+      text = convert(value) as string;
+      bytes = Buffer.from(text);
+      known[0] = 1;
+    },
+  };
+}
+
+/** A number whose order is the key's own, and never NaN. */
+function isNumber(value: Value): boolean {
+  return value.kind === 'int' || (value.kind === 'decimal' && value.shownScale === undefined);
+}
