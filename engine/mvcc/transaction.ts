@@ -31,6 +31,7 @@ import type { OwnVersions, VersionStore } from './version-store.js';
 import { WriteBatch } from './write-batch.js';
 import type { Change } from './write-batch.js';
 import { WriteSet } from './write-set.js';
+import type { StorageWrites } from './write-set.js';
 import type { IndexWrite, Write } from './write.js';
 
 const LOCKED: RowLockResult = { kind: 'locked' };
@@ -65,6 +66,21 @@ class TransactionSnapshot implements Snapshot {
 const BATCHED_MAX = 8 << 10;
 
 const tooLong = (length: number): DatabaseError => new DatabaseError('54000', `index key of ${length} bytes exceeds the maximum of ${LONG_KEY}`);
+
+/** The row that has a unique key of which this transaction wrote an entry, as its command sees it: then nobody else can have it. */
+function lookupOwn(own: StorageWrites, key: Uint8Array, command: CommandId): RowId | 0 | -1 {
+  const found: IndexWrite[] = [];
+  own.entries.collect(key, prefixSuccessor(key), false, Infinity, [], found);
+  let rowId: RowId | 0 = 0;
+  for (const newest of found) {
+    let write: IndexWrite | undefined = newest;
+    while (write && write.command >= command) write = write.older;
+    // What was there before the command is in the state.
+    if (!write || (write.payload && rowId !== 0)) return -1;
+    if (write.payload) rowId = write.rowId;
+  }
+  return rowId;
+}
 
 export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   readonly isolation: IsolationLevel;
@@ -373,7 +389,9 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   lookup(index: StorageId, key: Uint8Array, snapshot: Snapshot): RowId | 0 | -1 {
     if (this.serializable && this.tracks(index, snapshot)) this.engine.serializable.readPrefix(this.serializable, index, key);
     const own = this.writes.findKey(index, key);
-    if (snapshot.kind !== 'at' || this.provisional || (own?.hasEntries && own.entries.hasPrefix(key))) return -1;
+    if (snapshot.kind !== 'at' || this.provisional) return -1;
+    // An older snapshot may see the row that had the key before, too.
+    if (own?.hasEntries && own.entries.hasPrefix(key)) return this.isolation === 'read committed' ? lookupOwn(own, key, snapshot.command) : -1;
     return this.storeOf(index).lookup(index, key, this.lsnFor(index, snapshot));
   }
 

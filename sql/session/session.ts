@@ -502,14 +502,21 @@ export class Session {
   }
 
   #parse(name: string, text: string, parameterTypes: readonly number[]): void {
-    this.#keepParsed(name, parse(text), parameterTypes);
+    const before = name === '' ? this.#statements.findUnnamed(text, parameterTypes) : undefined;
+    if (before) this.#keepStatement('', before);
+    else this.#keepParsed(name, parse(text), parameterTypes);
   }
 
   #keepParsed(name: string, parsed: ParsedText, parameterTypes: readonly number[]): void {
-    if (name === '') this.#dropStatement('');
-    else if (this.prepared.has(name)) throw new DatabaseError('42P05', `prepared statement "${name}" already exists`);
+    if (name !== '' && this.prepared.has(name)) throw new DatabaseError('42P05', `prepared statement "${name}" already exists`);
     if (parsed.statements.length > 1) throw new DatabaseError('42601', 'cannot insert multiple commands into a prepared statement');
     const statement = prepareStatement(parsed, 0, parameterTypes, true);
+    this.#keepStatement(name, statement);
+    if (name === '') this.#statements.keepUnnamed(statement, parameterTypes);
+  }
+
+  #keepStatement(name: string, statement: PreparedStatement): void {
+    if (name === '') this.#dropStatement('');
     this.#refuseInFailedBlock(statement);
     if (statement.tag !== 'TransactionStmt' && statement.node) {
       this.ensureTransaction();

@@ -23,6 +23,8 @@ export interface LiftedStatement {
 
 export class StatementCache {
   readonly #texts = new Map<string, PreparedStatement>();
+  /** null: came once. */
+  readonly #unnamed = new Map<string, PreparedStatement | null>();
   /** By key; without a statement: seen once, or not to be lifted at this catalog version. */
   readonly #lifted = new Map<string, { statement: PreparedStatement | null; triedAt: number }>();
 
@@ -45,6 +47,21 @@ export class StatementCache {
     if (text.length >= LONGEST_TEXT || !CACHEABLE.has(statement.tag)) return;
     makeRoom(this.#texts);
     this.#texts.set(text, statement);
+  }
+
+  /** The unnamed statement that Parse made of this very text before: drivers that name none send each text again and again. */
+  findUnnamed(text: string, types: readonly number[]): PreparedStatement | undefined {
+    const cached = this.#unnamed.get(unnamedKey(text, types));
+    return cached && (cached.tag === 'TransactionStmt' || isValid(cached, this.session.context)) ? cached : undefined;
+  }
+
+  keepUnnamed(statement: PreparedStatement, types: readonly number[]): void {
+    const { text } = statement.source;
+    if (text.length >= LONGEST_TEXT || !CACHEABLE.has(statement.tag)) return;
+    const key = unnamedKey(text, types);
+    const seen = this.#unnamed.has(key);
+    if (!seen) makeRoom(this.#unnamed);
+    this.#unnamed.set(key, seen ? statement : null);
   }
 
   /** A text whose constants are parameters, where that has a short path; null: it is run as it is. */
@@ -117,6 +134,8 @@ export class StatementCache {
     }
   }
 }
+
+const unnamedKey = (text: string, types: readonly number[]): string => (types.length === 0 ? text : `${types.join(' ')} ${text}`);
 
 const isInsert = (text: string): boolean => (text.charCodeAt(0) | 0x20) === 0x69;
 

@@ -58,6 +58,31 @@ describe('extended protocol', () => {
     client.end();
   });
 
+  test('an unnamed statement that comes again is the same one, and a new one after DDL, in other search paths and for other roles', async () => {
+    const client = new pg.Client({ host: '127.0.0.1', port: server.port, user: 'postgres', database: 'postgres' });
+    await client.connect();
+    await client.query('CREATE TABLE again (id int PRIMARY KEY, t text); INSERT INTO again VALUES (1, \'a\'); CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.again (id text); INSERT INTO elsewhere.again VALUES (\'1\'); CREATE ROLE nobody_here');
+    const read = async (): Promise<unknown> => (await client.query('SELECT * FROM again WHERE id = $1', [1])).rows;
+    for (let i = 0; i < 4; i++) expect(await read()).toEqual([{ id: 1, t: 'a' }]);
+    await client.query('ALTER TABLE again ADD COLUMN z int DEFAULT 5');
+    for (let i = 0; i < 3; i++) expect(await read()).toEqual([{ id: 1, t: 'a', z: 5 }]);
+    await client.query('SET search_path = elsewhere');
+    for (let i = 0; i < 3; i++) expect(await read()).toEqual([{ id: '1' }]);
+    await client.query('RESET search_path');
+    for (let i = 0; i < 3; i++) expect(await read()).toEqual([{ id: 1, t: 'a', z: 5 }]);
+    await client.query('SET ROLE nobody_here');
+    await expect(read()).rejects.toMatchObject({ code: '42501' });
+    await client.query('RESET ROLE');
+    await client.query('BEGIN');
+    await expect(client.query('SELECT 1 / $1::int', [0])).rejects.toMatchObject({ code: '22012' });
+    await expect(read()).rejects.toMatchObject({ code: '25P02' });
+    await client.query('ROLLBACK');
+    expect(await read()).toEqual([{ id: 1, t: 'a', z: 5 }]);
+    await client.query('DROP TABLE again, elsewhere.again');
+    await expect(read()).rejects.toMatchObject({ code: '42P01' });
+    await client.end();
+  });
+
   test('a row limit suspends the portal; executing again goes on', async () => {
     const client = await RawClient.start(server.port);
     client.send(serialize.parse({ text: 'SELECT g FROM generate_series(1, 5) g' }), serialize.bind({ portal: 'p' }), serialize.execute({ portal: 'p', rows: 2 }), serialize.execute({ portal: 'p', rows: 2 }), serialize.execute({ portal: 'p', rows: 2 }), serialize.sync());
