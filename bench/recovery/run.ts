@@ -4,16 +4,19 @@
  *
  *     node dist/bench/recovery/run.js [rows...]      default 100000 1000000; OXBOW_KILLS (5) for each size
  */
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { copyLines } from '../client/load.js';
 import { startTestServer } from '../../test/harness/server.js';
 
 const sizes = process.argv.slice(2).map(Number).filter((n) => n > 0);
 const KILLS = Number(process.env.OXBOW_KILLS ?? 5);
 const LOAD_MS = 2000;
-const STEP = 250_000;
+const STEP = 1_000_000;
+const ANY_CORE = `0-${availableParallelism() - 1}`;
 const directory = mkdtempSync(join(tmpdir(), 'oxbow-recovery-'));
 
 async function connect(port: number): Promise<pg.Client> {
@@ -21,6 +24,10 @@ async function connect(port: number): Promise<pg.Client> {
   client.on('error', () => undefined);
   await client.connect();
   return client;
+}
+
+function* lines(from: number, to: number): Generator<string> {
+  for (let id = from; id <= to; id++) yield `${id}\t${id % 1000}\t${createHash('md5').update(String(id)).digest('hex')}`;
 }
 
 /** Changes rows until the connection goes. */
@@ -43,8 +50,7 @@ try {
   await client.query('CREATE TABLE t (id int PRIMARY KEY, n int, v text); CREATE INDEX t_n ON t (n)');
   let rows = 0;
   for (const size of sizes.length > 0 ? sizes : [100_000, 1_000_000]) {
-    for (; rows < size; rows += Math.min(STEP, size - rows))
-      await client.query(`INSERT INTO t SELECT g, g % 1000, md5(g::text) FROM generate_series(${rows + 1}, ${Math.min(rows + STEP, size)}) g`);
+    for (; rows < size; rows += Math.min(STEP, size - rows)) await copyLines(server.port, ANY_CORE, 't', lines(rows + 1, Math.min(rows + STEP, size)));
     await client.end();
     const firstMs: number[] = [];
     const replayed: number[] = [];

@@ -3,6 +3,7 @@ import { Pending } from '../../engine/pending.js';
 import type { IndexBlock } from '../../engine/storage.js';
 import { indexAccess } from '../access/index-access.js';
 import type { Constraint } from '../catalog/catalog.js';
+import { keyCasts } from '../executor/constraints/key-casts.js';
 import { rowCompilerOf } from '../executor/row-compiler.js';
 import type { Datum } from '../types/datum.js';
 import type { CheckContext } from './relation-check.js';
@@ -14,7 +15,6 @@ export interface ForeignKeyCheck {
   problem(values: readonly Datum[]): string | null;
 }
 
-/** Undefined for keys whose two sides have different types (integers aside): their bytes cannot be compared. */
 export function foreignKeyCheck(constraint: Constraint, context: CheckContext): ForeignKeyCheck | undefined {
   const { catalog, transaction, snapshot } = context;
   const parent = catalog.relation(constraint.confrelid);
@@ -27,17 +27,20 @@ export function foreignKeyCheck(constraint: Constraint, context: CheckContext): 
   if (!index) return undefined;
   /** By position in the index: which column of the child. */
   const columns = index.keyColumns.map((column) => constraint.conkey[keys.indexOf(column.attnum)]!);
-  for (const [i, column] of index.keyColumns.entries()) {
-    const [a, b] = [child.attributes[columns[i]! - 1]!.atttypid, column.typeOid];
-    if (a !== b && !(INTEGERS.has(a) && INTEGERS.has(b))) return undefined;
-  }
+  const casts = keyCasts(constraint, child, parent, catalog, context.eval);
+  const order = index.keyColumns.map((column) => keys.indexOf(column.attnum));
   const access = indexAccess(index, catalog, rowCompilerOf(catalog, context.eval));
   const block: IndexBlock = { length: 0, keys: [], rowIds: [], payloads: [] };
   return {
     problem(values) {
-      const key = columns.map((attnum) => values[attnum - 1]!);
+      let key = columns.map((attnum) => values[attnum - 1]!);
       const nulls = key.filter((value) => value === null).length;
       if (nulls > 0) return constraint.confmatchtype === 'f' && nulls < key.length ? `foreign key "${constraint.conname}" is null in part` : null;
+      if (casts) {
+        const cast = casts.toParent(values, catalog, context.eval);
+        if (!cast) return missing(constraint);
+        key = order.map((i) => cast[i]!);
+      }
       // Beyond what the other side's type can hold.
       if (key.some((value) => typeof value === 'bigint') && !index.keyColumns.every((column) => column.typeOid === 20 || !INTEGERS.has(column.typeOid))) return missing(constraint);
       const bytes = access.key(key, parent.relname).slice();

@@ -23,6 +23,7 @@ import { waitFor } from '../operators/operator.js';
 import { serializationFailure } from '../recheck.js';
 import { readVector } from '../vectors.js';
 import { constraintQueue, type ConstraintEvent } from './queue.js';
+import { keyCasts } from './key-casts.js';
 import { ConstraintEvents, newWriter, sameColumns, sameDatum, writerContext } from './row-writer.js';
 
 /** Runs the statement's events and those that their actions cause, until there are none. */
@@ -62,17 +63,34 @@ function keyText(relation: Relation, columns: readonly number[], values: readonl
   return `(${names})=(${texts.join(', ')})`;
 }
 
+/** Whether a referencing row has a key that is given in another type. */
+type Equal = (tuple: Uint8Array) => boolean;
+
+/** Null where both sides have one type: then values are compared as they are, and found by index. */
+function equalByCast(constraint: Constraint, child: Relation, parent: Relation, key: readonly Datum[], { catalog, context }: ExecState): Equal | null {
+  const casts = keyCasts(constraint, child, parent, catalog, context);
+  if (!casts) return null;
+  const { codec } = tableAccess(child, catalog);
+  const types = constraint.confkey.map((attnum) => parent.attributes[attnum - 1]!.atttypid);
+  const row: Datum[] = new Array<Datum>(child.attributes.length).fill(null);
+  return (tuple) => {
+    for (const attnum of constraint.conkey) row[attnum - 1] = codec.read(tuple, attnum - 1);
+    const own = casts.toParent(row, catalog, context);
+    return own !== null && own.every((value, i) => value !== null && sameDatum(value, key[i] ?? null, types[i]!, catalog));
+  };
+}
+
 /** Rows of `relation` whose columns equal the values, newest versions. Uses an index over them if there is one. */
-function* rowsEqual(relation: Relation, columns: readonly number[], values: readonly Datum[], snapshot: Snapshot, state: ExecState): Generator<Pending, RowVersion[]> {
+function* rowsEqual(relation: Relation, columns: readonly number[], values: readonly Datum[], snapshot: Snapshot, state: ExecState, equal: Equal | null = null): Generator<Pending, RowVersion[]> {
   const { catalog, transaction, context } = state;
   const access = tableAccess(relation, catalog);
   const types = columns.map((attnum) => relation.attributes[attnum - 1]!.atttypid);
-  const matches = (tuple: Uint8Array): boolean => columns.every((attnum, i) => {
+  const matches = (tuple: Uint8Array): boolean => (equal ? equal(tuple) : columns.every((attnum, i) => {
     const value = access.codec.read(tuple, attnum - 1);
     return value !== null && sameDatum(value, values[i] ?? null, types[i]!, catalog);
-  });
+  }));
   const found: RowVersion[] = [];
-  const index = indexOver(relation, columns);
+  const index = equal ? undefined : indexOver(relation, columns);
   if (index) {
     const byColumn = index.keyColumns.slice(0, columns.length).map((key) => values[columns.indexOf(key.attnum)]!);
     const entries = indexAccess(index, catalog, rowCompilerOf(catalog, context));
@@ -126,6 +144,8 @@ function* checkReference(event: Extract<ConstraintEvent, { kind: 'check' }>, sta
       detail: 'MATCH FULL does not allow mixing of null and nonnull key values.', ...place(relation, constraint, catalog),
     });
   }
+  const casts = keyCasts(constraint, relation, parent, catalog, context);
+  const wanted = casts ? casts.toParent(values, catalog, context) : key;
   for (;;) {
     const snapshot = transaction.latestSnapshot();
     try {
@@ -138,12 +158,12 @@ function* checkReference(event: Extract<ConstraintEvent, { kind: 'check' }>, sta
         return sameDatum(now, key[i] ?? null, relation.attributes[attnum - 1]!.atttypid, catalog);
       });
       if (!still) return;
-      const [row] = yield* rowsEqual(parent, constraint.confkey, key, snapshot, state);
-      if (!row) {
-        if (transaction.isolation !== 'read committed' && (yield* seenOnly(parent, constraint.confkey, key, state))) throw serializationFailure('update');
+      const [row] = wanted ? yield* rowsEqual(parent, constraint.confkey, wanted, snapshot, state) : [];
+      if (!row || !wanted) {
+        if (wanted && transaction.isolation !== 'read committed' && (yield* seenOnly(parent, constraint.confkey, wanted, state))) throw serializationFailure('update');
         break;
       }
-      const version = yield* lockWithKey(parent, row, 'key share', constraint.confkey, key, snapshot, state);
+      const version = yield* lockWithKey(parent, row, 'key share', constraint.confkey, wanted, snapshot, state);
       // While it waited a rival may have changed the key: then look for the key again.
       if (!version) continue;
       if (transaction.isolation === 'read committed' || (yield* isKnown(parent, version, state, constraint.confkey))) return;
@@ -177,17 +197,18 @@ function* referencedChanged(event: Extract<ConstraintEvent, { kind: 'referenced'
       const others = yield* rowsEqual(parent, constraint.confkey, key, snapshot, state);
       if (others.length > 0) return;
     }
-    const referencing = yield* rowsEqual(child, constraint.conkey, key, snapshot, state);
+    const equal = equalByCast(constraint, child, parent, key, state);
+    const referencing = yield* rowsEqual(child, constraint.conkey, key, snapshot, state, equal);
     if (action === 'a' || action === 'r') {
       // A rival may be about to take the reference away.
       let still = false;
-      for (const row of referencing) still ||= (yield* lockWithKey(child, row, 'key share', constraint.conkey, key, snapshot, state)) !== undefined;
+      for (const row of referencing) still ||= (yield* lockWithKey(child, row, 'key share', constraint.conkey, key, snapshot, state, equal)) !== undefined;
       if (!still) return;
       throw new DatabaseError('23503', `update or delete on table "${parent.relname}" violates foreign key constraint "${constraint.conname}" on table "${child.relname}"`, {
         detail: `Key ${keyText(parent, constraint.confkey, key, catalog, context)} is still referenced from table "${child.relname}".`, ...place(child, constraint, catalog),
       });
     }
-    for (const row of referencing) yield* act(action, constraint, child, row, key, after, snapshot, state);
+    for (const row of referencing) yield* act(action, constraint, child, parent, row, key, after, snapshot, state, equal);
   } finally {
     snapshot.release();
   }
@@ -198,7 +219,7 @@ function* referencedChanged(event: Extract<ConstraintEvent, { kind: 'referenced'
  * At REPEATABLE READ a change while waiting is a serialization failure.
  */
 function* lockWithKey(
-  relation: Relation, row: RowVersion, strength: RowLockStrength, columns: readonly number[], key: readonly Datum[], snapshot: Snapshot, state: ExecState,
+  relation: Relation, row: RowVersion, strength: RowLockStrength, columns: readonly number[], key: readonly Datum[], snapshot: Snapshot, state: ExecState, equal: Equal | null = null,
 ): Generator<Pending, RowVersion | undefined> {
   const { transaction, catalog } = state;
   const locked = yield* waitFor(() => transaction.lockRow(relation.storage, row.rowId, strength, 'wait', snapshot));
@@ -207,7 +228,7 @@ function* lockWithKey(
   if (transaction.isolation !== 'read committed' && found?.xmin !== row.xmin) throw serializationFailure('update');
   if (!found) return undefined;
   const version = { ...found, tuple: found.tuple.slice() };
-  const same = columns.every((attnum, i) => sameDatum(access.codec.read(version.tuple, attnum - 1), key[i] ?? null, relation.attributes[attnum - 1]!.atttypid, catalog));
+  const same = equal ? equal(version.tuple) : columns.every((attnum, i) => sameDatum(access.codec.read(version.tuple, attnum - 1), key[i] ?? null, relation.attributes[attnum - 1]!.atttypid, catalog));
   return same ? version : undefined;
 }
 
@@ -239,10 +260,12 @@ function* seenOnly(relation: Relation, columns: readonly number[], key: readonly
 }
 
 /** CASCADE, SET NULL or SET DEFAULT on one referencing row. */
-function* act(action: string, constraint: Constraint, child: Relation, row: RowVersion, key: readonly Datum[], after: readonly Datum[] | null, snapshot: Snapshot, state: ExecState): Generator<Pending, void> {
+function* act(
+  action: string, constraint: Constraint, child: Relation, parent: Relation, row: RowVersion, key: readonly Datum[], after: readonly Datum[] | null, snapshot: Snapshot, state: ExecState, equal: Equal | null,
+): Generator<Pending, void> {
   const { catalog, transaction, context } = state;
   const deleting = action === 'c' && after === null;
-  const version = yield* lockWithKey(child, row, deleting ? 'update' : 'no key update', constraint.conkey, key, snapshot, state);
+  const version = yield* lockWithKey(child, row, deleting ? 'update' : 'no key update', constraint.conkey, key, snapshot, state, equal);
   if (!version) return;
   if (transaction.isolation !== 'read committed' && !(yield* isKnown(child, version, state))) throw serializationFailure('update');
   const { codec } = tableAccess(child, catalog);
@@ -255,8 +278,9 @@ function* act(action: string, constraint: Constraint, child: Relation, row: RowV
     return;
   }
   const values = [...old];
+  const given = after && (keyCasts(constraint, child, parent, catalog, context)?.toChild(after, context) ?? constraint.confkey.map((attnum) => after[attnum - 1] ?? null));
   constraint.conkey.forEach((attnum, i) => {
-    if (action === 'c') values[attnum - 1] = after![constraint.confkey[i]! - 1]!;
+    if (action === 'c') values[attnum - 1] = given![i]!;
     else if (after === null && constraint.confdelsetcols && constraint.confdelsetcols.length > 0 && !constraint.confdelsetcols.includes(attnum)) return;
     else values[attnum - 1] = action === 'n' ? null : columnDefaultValue(child, attnum, catalog, context);
   });
