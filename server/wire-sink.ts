@@ -36,6 +36,7 @@ export class WireSink implements Sink {
       },
       textField: (value) => writer.textField(value),
       bytesField: (value) => writer.bytesField(value),
+      rangeField: (bytes, start, end) => writer.rangeField(bytes, start, end),
       nullField: () => writer.nullField(),
       endRow: () => writer.end(),
     };

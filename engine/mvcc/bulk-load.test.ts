@@ -139,3 +139,16 @@ describe.each(['thread', 'inline', 'memory'] as const)('bulk loads, %s', (kind) 
     await engine.close();
   });
 });
+
+it('a transaction that loaded into its own table can be given up when the log has failed', async () => {
+  const storage = await openEngine(nodeRuntime(), { memory: true });
+  const tx = storage.begin();
+  const table = tx.createStorage();
+  const loader = tx.bulkLoader(table)!;
+  await loadRows(loader, table, 0, 3000);
+  await loader.finish();
+  // Once, the drop's own record was refused, the connection's end failed with it, and the process ended before it had said why.
+  (storage as unknown as { log: { fail(cause: unknown): void } }).log.fail(new Error('EIO'));
+  expect(() => tx.rollback()).not.toThrow();
+  expect(tx.state).toBe('aborted');
+});

@@ -23,7 +23,8 @@ import { LockClass } from '../locks/modes.js';
 import { RecordKind } from '../log/batch.js';
 import { Pending } from '../pending.js';
 import type { ApplierDriver } from './applier-driver.js';
-import { writeDrops, writeParts } from './commit-encoder.js';
+import { writeParts } from './commit-encoder.js';
+import { logDropped } from './system-records.js';
 import type { Engine } from './engine.js';
 import { sliceMs } from '../turns.js';
 import { hashKey } from './key-hash.js';
@@ -341,13 +342,8 @@ export class Staging {
     if (!staged?.storages.delete(storage)) return;
     this.engine.store.closeDeath(storage);
     transaction.writes.forget(storage);
-    const { log } = this.engine;
-    const builder = log.open();
-    const lsn = builder.beginRecord(RecordKind.system, 0, 0 as Xid);
-    writeDrops(builder, [storage]);
-    builder.endRecord();
-    log.wrote(lsn);
-    log.flushSoon();
+    // A log that failed takes nothing more, and the next start drops what no commit made.
+    if (!this.engine.log.failed) logDropped(this.engine.log, storage);
   }
 
   /** Takes back what was written ahead since the savepoint `sub`. */

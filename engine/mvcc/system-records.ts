@@ -1,8 +1,9 @@
 /** Records of the log that belong to no client's transaction. */
-import type { Lsn, Xid } from '../ids.js';
+import type { Lsn, StorageId, Xid } from '../ids.js';
 import { RecordKind, Section } from '../log/batch.js';
 import type { GroupCommit } from '../log/group-commit.js';
 import type { StateSums } from './applier.js';
+import { writeDrops } from './commit-encoder.js';
 
 const SUMS_PER_RECORD = 4096;
 
@@ -27,6 +28,16 @@ export function logAbort(log: GroupCommit, xid: Xid): Lsn {
   log.wrote(lsn);
   log.flushSoon();
   return lsn;
+}
+
+/** A storage made and written ahead by a transaction that took it back. */
+export function logDropped(log: GroupCommit, storage: StorageId): void {
+  const builder = log.open();
+  const lsn = builder.beginRecord(RecordKind.system, 0, 0 as Xid);
+  writeDrops(builder, [storage]);
+  builder.endRecord();
+  log.wrote(lsn);
+  log.flushSoon();
 }
 
 /** The state's counts and hash sums as of an LSN before: a restore compares when it gets there. */

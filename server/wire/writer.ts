@@ -182,6 +182,19 @@ export class WireWriter {
     this.bytes(value);
   }
 
+  /** As bytesField, of bytes [start, end); they are few. */
+  rangeField(bytes: Uint8Array, start: number, end: number): void {
+    const size = end - start;
+    this.int32(size);
+    this.#ensure(size);
+    const buffer = this.#buffer;
+    const to = this.#length;
+    // cheaper by hand than a view and a native copy
+    if (size <= 64) for (let i = 0; i < size; i++) buffer[to + i] = bytes[start + i]!;
+    else buffer.set(bytes.subarray(start, end), to);
+    this.#length = to + size;
+  }
+
   nullField(): void {
     this.int32(-1);
   }

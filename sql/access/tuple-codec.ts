@@ -215,6 +215,25 @@ export class TupleCodec {
     return codec.decode(tuple.subarray(variableBase + start, variableBase + end));
   }
 
+  /** Where `locate` found a value's bytes. */
+  start = 0;
+  end = 0;
+
+  /** Where the UTF-8 of a text column lies in the row: 'here' (start, end), 'null', or 'elsewhere' (or in no such column): `read` it. */
+  locate(tuple: Uint8Array, column: number): 'here' | 'null' | 'elsewhere' {
+    const slot = this.slots[column]!;
+    const n = tuple[0]! | ((tuple[1]! & 0x7f) << 8);
+    if (column >= n || !slot.plainText) return 'elsewhere';
+    if ((tuple[2 + (column >> 3)]! & (1 << (column & 7))) !== 0) return 'null';
+    const base = 2 + ((n + 7) >> 3);
+    const variableBase = base + this.slotEnd[n]!;
+    const end = readUint32LE(tuple, base + slot.offset);
+    if (end >= ELSEWHERE) return 'elsewhere';
+    this.start = variableBase + (slot.previousEnd < 0 ? 0 : (readUint32LE(tuple, base + slot.previousEnd) & ~ELSEWHERE) >>> 0);
+    this.end = variableBase + end;
+    return 'here';
+  }
+
   private readElsewhere(slot: Slot, ref: LargeRef): Datum {
     const loaded = this.loaded.get(ref.id);
     if (loaded !== undefined) return loaded;
@@ -289,4 +308,8 @@ export class TupleCodec {
     for (let i = 0; i < out.length; i++) out[i] = this.read(tuple, i);
     return out;
   }
+}
+
+function readUint32LE(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
 }

@@ -1,6 +1,8 @@
 /** From batches to fields: one encoder per result column, chosen by type and format. */
 import { DatabaseError } from '../../engine/errors.js';
 import type { Batch, Vector } from '../executor/batch.js';
+import type { Frame } from '../executor/expressions/frame.js';
+import type { StoredOutput } from '../executor/short/stored-row.js';
 import type { ResultColumn } from '../executor/row-source.js';
 import type { EvalContext } from '../functions/context.js';
 import type { Datum } from '../types/datum.js';
@@ -9,13 +11,19 @@ import type { RowWriter } from './sink.js';
 type FieldEncoder = (vector: Vector, row: number, writer: RowWriter) => void;
 type ValueEncoder = (value: Datum, writer: RowWriter) => void;
 
+/** text, varchar, bpchar, json: sent as they are stored, in both formats. */
+const AS_STORED: ReadonlySet<number> = new Set([25, 1043, 1042, 114]);
+
 export class RowEncoder {
   readonly #encoders: FieldEncoder[];
   readonly #values: ValueEncoder[];
+  /** Columns whose stored bytes are what is sent. */
+  readonly #asStored: boolean[];
 
   /** `formats`: none (all text), one for all, or one per column. */
   constructor(columns: readonly ResultColumn[], readonly formats: readonly number[], context: EvalContext) {
     this.#values = columns.map((column, i) => valueEncoder(column, formats[i] ?? 0, context));
+    this.#asStored = columns.map((column) => AS_STORED.has(column.typeOid));
     this.#encoders = this.#values.map(fieldEncoder);
   }
 
@@ -27,6 +35,23 @@ export class RowEncoder {
       const value = row[c]!;
       if (value === null) writer.nullField();
       else encoders[c](value, writer);
+    }
+    writer.endRow();
+  }
+
+  /** One row as it is stored: texts go from bytes to bytes. */
+  writeStored(tuple: Uint8Array, { codec, columns, scalars }: StoredOutput, frame: Frame, writer: RowWriter): void {
+    const encoders = this.#values;
+    writer.beginRow(encoders.length);
+    for (let c = 0; c < encoders.length; c++) {
+      const column = columns[c]!;
+      const where = column >= 0 && this.#asStored[c] ? codec.locate(tuple, column) : 'elsewhere';
+      if (where === 'here') writer.rangeField(tuple, codec.start, codec.end);
+      else {
+        const value = where === 'null' ? null : column >= 0 ? codec.read(tuple, column) : scalars[c]!(frame);
+        if (value === null) writer.nullField();
+        else encoders[c](value, writer);
+      }
     }
     writer.endRow();
   }

@@ -15,6 +15,7 @@ import type { Catalog } from '../catalog/catalog.js';
 import { endTemporarySchema } from '../catalog/temporary-objects.js';
 import { lookupRelation, temporaryNamespaceName } from '../analyzer/names.js';
 import { startDeferredConstraints } from '../executor/execute.js';
+import { Frame } from '../executor/expressions/frame.js';
 import type { SliceInterrupts } from '../executor/interrupts.js';
 import type { RowSource } from '../executor/row-source.js';
 import type { BackendInfo } from '../functions/context.js';
@@ -33,7 +34,7 @@ import { closePortal, type Portal } from './portal.js';
 import { canonicalMoment } from './as-of.js';
 import { ensureAnalyzed, prepareStatement, queryTag, type PreparedStatement } from './prepared.js';
 import { checkFormats, expandFormats } from './row-encoder.js';
-import { encoderOf, NOT_SHORT, runShort, type ShortOutcome } from './short-statement.js';
+import { encoderOf, NOT_SHORT, runShort, type ShortOutcome, type StoredRows } from './short-statement.js';
 import { SessionActivity } from './session-activity.js';
 import { SessionContext } from './session-context.js';
 import { SessionSettings } from './session-settings.js';
@@ -645,7 +646,7 @@ export class Session {
   }
 
   /** Sends the row of a short path. Answers the command tag. */
-  #answerShort(portal: Portal, { count, row }: ShortOutcome): string {
+  #answerShort(portal: Portal, { count, row, stored }: ShortOutcome): string {
     const { query, columns } = portal.statement;
     portal.columns = columns;
     portal.finished = true;
@@ -655,7 +656,19 @@ export class Session {
       portal.rowsSent = 1;
       this.cluster.metrics.rows(1);
     }
+    if (stored) this.#sendStored(portal, stored);
     return queryTag(query!, count);
+  }
+
+  #sendStored(portal: Portal, { tuples, output, state }: StoredRows): void {
+    const encoder = encoderOf(this, portal);
+    const frame = new Frame(state);
+    for (const tuple of tuples) {
+      frame.tuple = tuple;
+      encoder.writeStored(tuple, output, frame, this.sink.rows);
+    }
+    portal.rowsSent = tuples.length;
+    this.cluster.metrics.rows(tuples.length);
   }
 
   #executed(portal: Portal, tag: string, started: number): void {

@@ -7,6 +7,7 @@ import { Pending } from '../../engine/pending.js';
 import { ExecState } from '../executor/exec-state.js';
 import { Frame } from '../executor/expressions/frame.js';
 import { foldedExpressions } from '../executor/short/folded.js';
+import type { StoredOutput } from '../executor/short/stored-row.js';
 import { GENERAL, ShortExecution, shortPlanOf, type ShortPlan } from '../executor/short/short-plan.js';
 import type { Datum } from '../types/datum.js';
 import { planOf, refuseInReadOnly } from './execute-query.js';
@@ -20,11 +21,15 @@ import type { Session } from './session.js';
 export interface ShortOutcome {
   /** Rows read or changed; GENERAL: nothing was done, the general way must run the statement. */
   readonly count: number;
-  /** The result row, when there is one. */
+  /** The result row of a change, when there is one. */
   readonly row: readonly Datum[] | null;
+  /** The rows read, as they are stored. */
+  readonly stored: StoredRows | null;
 }
 
-export const NOT_SHORT: ShortOutcome = { count: GENERAL, row: null };
+export interface StoredRows { readonly tuples: readonly Uint8Array[]; readonly output: StoredOutput; readonly state: ExecState }
+
+export const NOT_SHORT: ShortOutcome = { count: GENERAL, row: null, stored: null };
 
 /** Analyzes and plans a statement whose constants were lifted out: has it a short path that does what the text would? Raises what analyzing raises. */
 export function liftedHasShortPath(session: Session, statement: PreparedStatement): boolean {
@@ -59,10 +64,13 @@ function read(session: Session, portal: Portal, short: ShortPlan): ShortOutcome 
   const transaction = session.engineTransaction;
   // What was seen before must be durable before anything leaves: the general way waits for it.
   if (transaction.floorPending()) return NOT_SHORT;
-  let row: readonly Datum[] | null = null;
-  const count = short.run(new ShortExecution(new ExecState(session.context, portal.params, transaction, transaction.instantSnapshot(), session.interrupts), (found) => (row = found)));
-  return count instanceof Pending ? NOT_SHORT : { count, row };
+  const state = new ExecState(session.context, portal.params, transaction, transaction.instantSnapshot(), session.interrupts);
+  const tuples: Uint8Array[] = [];
+  const count = short.run(new ShortExecution(state, none, (tuple) => tuples.push(tuple)));
+  return count instanceof Pending ? NOT_SHORT : { count, row: null, stored: tuples.length > 0 ? { tuples, output: short.output!, state } : null };
 }
+
+const none = (): void => undefined;
 
 function change(session: Session, portal: Portal, short: ShortPlan): ShortOutcome | Promise<ShortOutcome> {
   const transaction = session.engineTransaction;
@@ -70,11 +78,11 @@ function change(session: Session, portal: Portal, short: ShortPlan): ShortOutcom
   let row: readonly Datum[] | null = null;
   let waits = false;
   try {
-    const execution = new ShortExecution(new ExecState(session.context, portal.params, transaction, snapshot, session.interrupts), (found) => (row = found));
+    const execution = new ShortExecution(new ExecState(session.context, portal.params, transaction, snapshot, session.interrupts), (found) => (row = found), none);
     execution.rows = portal.rows;
     const count = short.run(execution);
     const wait = count instanceof Pending ? count : floorOf(session, row);
-    if (!wait) return { count: count as number, row };
+    if (!wait) return { count: count as number, row, stored: null };
     waits = true;
     return waitAndRun(session, short, execution, count, wait, () => row).finally(() => snapshot.release());
   } finally {
@@ -98,7 +106,7 @@ async function waitAndRun(session: Session, short: ShortPlan, execution: ShortEx
     if (count instanceof Pending) count = short.run(execution);
     pending = count instanceof Pending ? count : floorOf(session, row());
   }
-  return { count: count as number, row: row() };
+  return { count: count as number, row: row(), stored: null };
 }
 
 /** The encoder of the portal's rows, kept with its statement. */

@@ -7,6 +7,8 @@ export interface RowWriter {
   beginRow(columns: number): void;
   textField(value: string): void;
   bytesField(value: Uint8Array): void;
+  /** As bytesField, of bytes [start, end). */
+  rangeField(bytes: Uint8Array, start: number, end: number): void;
   nullField(): void;
   endRow(): void;
 }

@@ -17,6 +17,7 @@ export class CollectingSink implements Sink {
     beginRow: () => void this.collected.push([]),
     textField: (value) => void this.collected.at(-1)!.push(value),
     bytesField: (value) => void this.collected.at(-1)!.push(Buffer.from(value).toString()),
+    rangeField: (bytes, start, end) => void this.collected.at(-1)!.push(Buffer.from(bytes.subarray(start, end)).toString()),
     nullField: () => void this.collected.at(-1)!.push(null),
     endRow: () => undefined,
   };

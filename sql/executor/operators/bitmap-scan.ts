@@ -19,7 +19,7 @@ import { countRemoved, replacedRow } from './seq-scan.js';
 export function compileBitmapScan(node: BitmapScanNode, compiler: PlanCompiler): Open {
   const scope = compiler.scope(node.output);
   const filter = compileFilter([...node.recheck, ...node.filter], scope);
-  const parts = node.parts.map((part) => new IndexRanges(part.conditions, false, compiler));
+  const parts = node.parts.map((part) => new IndexRanges(part.conditions, false, compiler.scope()));
   return (state) => {
     const replaced = state.replacedRows?.get(node.varno);
     if (replaced !== undefined) return new GeneratorOperator(replacedRow(node, replaced, filter, state));

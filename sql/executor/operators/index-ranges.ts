@@ -7,9 +7,9 @@ import type { IndexCondition as KeyCondition } from '../../access/index-access.j
 import type { Catalog, Index } from '../../catalog/catalog.js';
 import type { IndexCondition } from '../../planner/plan-node.js';
 import type { ArrayValue, Datum } from '../../types/datum.js';
-import type { PlanCompiler } from '../compile-plan.js';
 import { Frame, type Scalar } from '../expressions/frame.js';
 import { compile } from '../expressions/compile.js';
+import type { CompileScope } from '../expressions/scope.js';
 import type { ExecState } from '../exec-state.js';
 import { INTEGER_RANGES, outside } from '../integer-range.js';
 
@@ -18,8 +18,7 @@ interface Compiled { readonly column: number; readonly strategy: IndexCondition[
 export class IndexRanges {
   private readonly conditions: readonly Compiled[];
 
-  constructor(conditions: readonly IndexCondition[], private readonly backward: boolean, compiler: PlanCompiler) {
-    const scope = compiler.scope();
+  constructor(conditions: readonly IndexCondition[], private readonly backward: boolean, scope: CompileScope) {
     this.conditions = conditions.map((condition) => ({ column: condition.column, strategy: condition.strategy, value: condition.value && compile(condition.value, scope) }));
   }
 

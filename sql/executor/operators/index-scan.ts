@@ -25,7 +25,7 @@ import { countRemoved, replacedRow } from './seq-scan.js';
 
 export function compileIndexScan(node: IndexScanNode, compiler: PlanCompiler): Open {
   const scope = compiler.scope(node.output);
-  const ranges = new IndexRanges(node.conditions, node.backward, compiler);
+  const ranges = new IndexRanges(node.conditions, node.backward, compiler.scope());
   const filter = compileFilter(node.filter, scope);
   // A recheck of one changed row tests the index conditions as ordinary quals.
   let recheckFilter: RowFilter | null | undefined;

@@ -6,15 +6,20 @@
 import type { Expr } from '../../analyzer/query-tree.js';
 import { childrenOf, contains } from '../../analyzer/tree-walk.js';
 import type { Catalog } from '../../catalog/catalog.js';
-import type { PhysicalPlan } from '../../planner/plan-node.js';
+import type { PhysicalPlan, PlanNode } from '../../planner/plan-node.js';
 import { compile } from '../expressions/compile.js';
 import type { Scalar } from '../expressions/frame.js';
 import { EMPTY_LAYOUT } from '../expressions/scope.js';
 
 /** null: there is one that would not have been folded (not immutable), and must not be computed twice or early. */
 export function foldedExpressions({ root }: PhysicalPlan, catalog: Catalog): readonly Scalar[] | null {
-  const scan = root.kind === 'ModifyTable' || root.kind === 'Project' ? root.child : root;
   const exprs: Expr[] = [...root.output];
+  let scan: PlanNode | null = root.kind === 'ModifyTable' ? root.child : root;
+  while (scan?.kind === 'Project' || scan?.kind === 'Limit') {
+    if (scan.kind === 'Limit') exprs.push(...[scan.count, scan.offset].filter((expr) => expr !== null));
+    scan = scan.child;
+    exprs.push(...scan.output);
+  }
   // The values of an INSERT are computed always.
   if (root.kind === 'ModifyTable') exprs.push(...root.set.map(({ expr }) => expr));
   if (scan?.kind === 'IndexScan') exprs.push(...scan.filter, ...scan.conditions.flatMap(({ value }) => (value ? [value] : [])));

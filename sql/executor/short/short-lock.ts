@@ -24,7 +24,7 @@ class ShortLock implements ShortPlan {
 
   constructor(
     private readonly relation: Relation, private readonly table: TableAccess, private readonly lookup: KeyLookup,
-    private readonly filter: Scalar | null, private readonly output: readonly Scalar[], private readonly mark: PlannedRowMark['mark'],
+    private readonly filter: Scalar | null, private readonly results: readonly Scalar[], private readonly mark: PlannedRowMark['mark'],
   ) {}
 
   run({ state, emit }: ShortExecution): number | Pending {
@@ -54,7 +54,7 @@ class ShortLock implements ShortPlan {
         break;
       case 'locked':
     }
-    emit(this.output.map((expr) => expr(frame)));
+    emit(this.results.map((expr) => expr(frame)));
     return 1;
   }
 

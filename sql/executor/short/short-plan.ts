@@ -1,5 +1,5 @@
 /**
- * Short paths: statements that touch one row by a unique key, or insert one row, without operators, batches or
+ * Short paths: statements that touch one row by a unique key, read few rows by a range, or insert one row, without operators, batches or
  * generators. Recognised once per plan; whatever is out of the ordinary (changed keys that others refer to, deferrable keys, views,
  * sub-queries, functions that wait, rows with long values elsewhere, EXPLAIN ANALYZE) is left to the general way, which must give the same
  * answers: test/differential/short-paths.test.ts runs both.
@@ -15,7 +15,9 @@ import type { ExecState } from '../exec-state.js';
 import { shortChange } from './short-change.js';
 import { shortInsert } from './short-insert.js';
 import { shortLock } from './short-lock.js';
+import { shortRange } from './short-range.js';
 import { shortRead } from './short-read.js';
+import type { StoredOutput } from './stored-row.js';
 
 /** The plan cannot be run the short way this time; nothing was done. */
 export const GENERAL = -1;
@@ -30,7 +32,13 @@ export class ShortExecution {
   /** What writes the row: it remembers long values that it has put away before a wait. */
   #writer: TableWriter | null = null;
 
-  constructor(readonly state: ExecState, /** Takes a result row, valid during the call. */ readonly emit: (row: readonly Datum[]) => void) {}
+  constructor(
+    readonly state: ExecState,
+    /** Takes a result row, valid during the call. */
+    readonly emit: (row: readonly Datum[]) => void,
+    /** Takes a stored row that the plan's `output` is to be read from, valid as long as nothing else is read. */
+    readonly emitStored: (tuple: Uint8Array) => void,
+  ) {}
 
   writer(relation: Relation): TableWriter {
     const { transaction, catalog, context } = this.state;
@@ -43,6 +51,8 @@ export interface ShortPlan {
   readonly readOnly: boolean;
   /** It runs as well for a list of rows (ShortExecution.rows), of which the state's parameters are one after the other. */
   readonly takesRows?: boolean;
+  /** Of one that emits stored rows: what is answered for each. */
+  readonly output?: StoredOutput;
   /** Rows read or changed, or GENERAL. Pending: nothing was written; call again with the same execution afterwards. */
   run(execution: ShortExecution): number | Pending;
 }
@@ -59,7 +69,7 @@ export function shortPlanOf(plan: PhysicalPlan, catalog: Catalog, context: EvalC
     if (root.operation === 'update' && touchesForeignKey(relation, root.set.map(({ attno }) => attno))) return null;
     return root.operation === 'insert' ? shortInsert(root, relation, catalog, context) : root.operation === 'merge' ? null : shortChange(root, relation, catalog, context);
   }
-  return shortLock(root, catalog, context) ?? (plan.modifies ? null : shortRead(root, catalog, context));
+  return shortLock(root, catalog, context) ?? (plan.modifies ? null : (shortRead(root, catalog, context) ?? shortRange(root, catalog, context)));
 }
 
 /** Columns of a foreign key, this relation's or one that refers to it. Generated columns count as changed. */

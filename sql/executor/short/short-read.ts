@@ -5,22 +5,21 @@ import { tableAccess, type TableAccess } from '../../access/table-access.js';
 import type { Catalog } from '../../catalog/catalog.js';
 import type { EvalContext } from '../../functions/context.js';
 import type { PlanNode } from '../../planner/plan-node.js';
-import type { Datum } from '../../types/datum.js';
 import { andOf } from '../expressions/boolean.js';
-import { compile, compileAll } from '../expressions/compile.js';
+import { compileAll } from '../expressions/compile.js';
 import { Frame, type Scalar } from '../expressions/frame.js';
 import type { CompileScope } from '../expressions/scope.js';
 import { mayWait } from '../expressions/waiting.js';
 import { keyLookup, type KeyLookup } from './key-lookup.js';
 import { GENERAL, type ShortExecution, type ShortPlan } from './short-plan.js';
-import { readsOnly, StoredRowLayout } from './stored-row.js';
+import { readsOnly, StoredOutput, StoredRowLayout } from './stored-row.js';
 
 class ShortRead implements ShortPlan {
   readonly readOnly = true;
 
-  constructor(private readonly table: TableAccess, private readonly lookup: KeyLookup, private readonly filter: Scalar | null, private readonly output: readonly Scalar[]) {}
+  constructor(private readonly table: TableAccess, private readonly lookup: KeyLookup, private readonly filter: Scalar | null, readonly output: StoredOutput) {}
 
-  run({ state, emit }: ShortExecution): number | Pending {
+  run({ state, emitStored }: ShortExecution): number | Pending {
     const frame = new Frame(state);
     const { transaction, snapshot } = state;
     const rowId = this.lookup.find(frame, transaction, snapshot);
@@ -30,10 +29,7 @@ class ShortRead implements ShortPlan {
     if (version instanceof Pending || hasLarge(version.tuple)) return GENERAL;
     frame.tuple = version.tuple;
     if (this.filter && this.filter(frame) !== true) return 0;
-    const { output } = this;
-    const row = new Array<Datum>(output.length);
-    for (let i = 0; i < output.length; i++) row[i] = output[i]!(frame);
-    emit(row);
+    emitStored(version.tuple);
     return 1;
   }
 }
@@ -49,5 +45,5 @@ export function shortRead(root: PlanNode, catalog: Catalog, context: EvalContext
   if (exprs.some((expr) => !readsOnly(expr, scan.varno) || mayWait(expr, scope))) return null;
   const lookup = keyLookup(scan, catalog, context);
   if (!lookup) return null;
-  return new ShortRead(table, lookup, scan.filter.length > 0 ? andOf(compileAll(scan.filter, scope)) : null, root.output.map((expr) => compile(expr, scope)));
+  return new ShortRead(table, lookup, scan.filter.length > 0 ? andOf(compileAll(scan.filter, scope)) : null, new StoredOutput(root.output, table.codec, scope));
 }

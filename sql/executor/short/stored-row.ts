@@ -2,8 +2,9 @@
 import type { Expr } from '../../analyzer/query-tree.js';
 import type { TupleCodec } from '../../access/tuple-codec.js';
 import { childrenOf } from '../../analyzer/tree-walk.js';
+import { compile } from '../expressions/compile.js';
 import type { Scalar } from '../expressions/frame.js';
-import type { Layout } from '../expressions/scope.js';
+import type { CompileScope, Layout } from '../expressions/scope.js';
 
 /** Vars read `frame.tuple`. */
 export class StoredRowLayout implements Layout {
@@ -22,4 +23,16 @@ export function readsOnly(expr: Expr, varno: number): boolean {
   if (expr.kind === 'Var') return expr.varno === varno && expr.attno > 0;
   if (expr.kind === 'SubLink' || (expr.kind === 'Param' && expr.paramKind === 'exec')) return false;
   return childrenOf(expr).every((child) => readsOnly(child, varno));
+}
+
+/** What a query answers for each stored row: columns as they lie there, where the query asks for nothing else, or computed values. */
+export class StoredOutput {
+  /** Position of each column in the row; -1: computed. */
+  readonly columns: readonly number[];
+  readonly scalars: readonly Scalar[];
+
+  constructor(exprs: readonly Expr[], readonly codec: TupleCodec, scope: CompileScope) {
+    this.columns = exprs.map((expr) => (expr.kind === 'Var' ? expr.attno - 1 : -1));
+    this.scalars = exprs.map((expr) => compile(expr, scope));
+  }
 }
