@@ -29,10 +29,11 @@ export interface StoredMark {
   readonly ahead: readonly Xid[];
 }
 
-export function storedMark({ storages, sequences, reserve, ...mark }: StateMark): StoredMark {
+export function storedMark({ storages, sequences, reserve, ahead, ...mark }: StateMark): StoredMark {
   const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
   return {
     ...mark,
+    ahead: ahead.map(({ xid }) => xid),
     storages: storages.map(({ id, record }) => ({ id, record: base64(record) })),
     sequences: sequences.map(({ key, value }) => ({ key: base64(key), value: base64(value) })),
     ...(reserve ? { reserve: base64(reserve) } : {}),

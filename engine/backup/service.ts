@@ -8,6 +8,7 @@
 import { DatabaseError } from '../errors.js';
 import type { Lsn, StorageId, Xid } from '../ids.js';
 import { readAll, writeAll } from '../log/segment.js';
+import { SegmentReader } from '../log/segment-reader.js';
 import type { LogRange } from '../log/segment-reader.js';
 import { compiledModule } from '../runtime-node.js';
 import type { Runtime, Thread } from '../runtime.js';
@@ -100,17 +101,21 @@ export class BackupService {
     const log = maintenance.holdLog(0 as Lsn);
     try {
       let mark = await maintenance.mark();
-      log.lsn = mark.replayFrom;
-      const logFrom = mark.replayFrom;
-      // What these wrote ahead may be older than the log: it is in no backup until they have ended.
-      const old = new Set<Xid>(mark.ahead);
+      let logFrom = mark.replayFrom;
+      // What transactions wrote ahead comes from the log. Where it is older than that, it is in no backup until they have ended.
+      // What is being undone (first 0) comes from nowhere: the scan leaves it out.
+      const oldest = new SegmentReader(this.runtime, `${this.directory}/log`).oldest() ?? mark.replayFrom;
+      const missing = new Set<Xid>(mark.ahead.filter(({ first }) => first > 0 && first < oldest).map(({ xid }) => xid));
       const since = clock.monotonicMs();
-      while (mark.ahead.some((xid) => old.has(xid))) {
+      for (let open = missing.size > 0; open; ) {
         if (clock.monotonicMs() - since > OPEN_WAIT_MAX_MS)
-          throw new DatabaseError('55000', 'a transaction that writes in bulk has been open for too long', { detail: `Transaction ${mark.ahead.find((xid) => old.has(xid)) ?? 0} began before the backup.` });
+          throw new DatabaseError('55000', 'a transaction that writes in bulk has been open for too long', { detail: `Transaction ${mark.ahead.find(({ xid }) => missing.has(xid))?.xid ?? 0} began before what the log still has.` });
         await new Promise<void>((resolve) => clock.after(OPEN_WAIT_MS, resolve));
         mark = await maintenance.mark();
+        open = mark.ahead.some(({ xid }) => missing.has(xid));
       }
+      for (const { first } of mark.ahead) if (first > 0 && first < logFrom) logFrom = first;
+      log.lsn = logFrom;
       const id = Buffer.from(this.runtime.random.bytes(8)).toString('hex');
       const lease = { id, lsn: mark.at, logFrom, dropped: mark.dropped, expiresMicros: clock.nowMicros() + LEASE_MICROS, pin, log };
       // Everything before the pin was applied, so no record lies between the mark and the pin.

@@ -26,7 +26,7 @@ export interface ApplierDriver {
   drain(): Promise<void>;
   /** Resolves when at most so much of what was fed is not applied. */
   drainTo(bytes: number): Promise<void>;
-  /** Makes what is applied durable in the key-value store. Resolves with the position from which a restart needs the log. */
+  /** Makes what is applied durable in the key-value store. Resolves with the position from which the log is needed. */
   sync(): Promise<Lsn>;
   /** Collects everything below the horizon, in slices; asks for it anew before each. */
   collect(horizon: () => Lsn): Promise<{ versions: number; entries: number }>;

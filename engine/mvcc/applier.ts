@@ -49,6 +49,9 @@ export interface StateSums {
   readonly storages: readonly StorageSum[];
 }
 
+/** So much log is kept for transactions that wrote ahead and have not come to their end. */
+const KEPT_AHEAD_BYTES = 256 << 20;
+
 export interface StateMark {
   readonly at: Lsn;
   readonly replayFrom: Lsn;
@@ -62,8 +65,8 @@ export interface StateMark {
   readonly dropped: readonly StorageId[];
   /** Transactions that the log began and did not end. */
   readonly open: readonly Xid[];
-  /** Those among them that wrote ahead into the state, from records that need not be in the log any more. */
-  readonly ahead: readonly Xid[];
+  /** Those among them that wrote ahead into the state, from records that need not be in the log any more, and the first of these; 0: unknown. */
+  readonly ahead: readonly { readonly xid: Xid; readonly first: Lsn }[];
 }
 
 export class Applier implements RowVisitor, IndexVisitor {
@@ -154,6 +157,28 @@ export class Applier implements RowVisitor, IndexVisitor {
   /** The storages that `xid` wrote ahead to, and its first record. */
   stagedBy(xid: Xid): { first: Lsn; storages: StorageId[] } {
     return this.fates.of(xid);
+  }
+
+  /**
+   * The log is kept from here on: what a restart replays, and what transactions in progress or prepared wrote ahead, so that a backup
+   * need not wait for them; unless that is long ago.
+   */
+  get keepFrom(): Lsn {
+    let from = this.replayFrom;
+    for (const xid of this.unfinished()) {
+      const first = this.firstRecord(xid);
+      if (first > this.applied - KEPT_AHEAD_BYTES && first > 0 && first < from) from = first;
+    }
+    return from;
+  }
+
+  /** LSN of the first record of a transaction that wrote ahead; 0: unknown, because it is being undone. */
+  private firstRecord(xid: Xid): Lsn {
+    if (this.undo.aborted.has(xid)) return 0 as Lsn;
+    let first = this.fates.of(xid).first || Infinity;
+    // A value's id is the LSN of its first record.
+    for (const [id] of this.values.of(xid)) first = Math.min(first, id);
+    return (first === Infinity ? 0 : first) as Lsn;
   }
 
   /** Transactions that wrote ahead (rows, large values) and whose end the log has not shown. */
@@ -258,7 +283,7 @@ export class Applier implements RowVisitor, IndexVisitor {
       reserve: this.kv.get('meta', META.reserve)?.slice(),
       dropped: dropped.keys.map((key) => readUint48(key, 7) as StorageId),
       open: [...new Set([...this.parts.keys(), ...this.fates.inProgress(), ...this.values.xids()])],
-      ahead: this.unfinished(),
+      ahead: this.unfinished().map((xid) => ({ xid, first: this.firstRecord(xid) })),
     };
   }
 

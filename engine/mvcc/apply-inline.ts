@@ -123,7 +123,7 @@ export class InlineApplier implements ApplierDriver {
   }
 
   async sync(): Promise<Lsn> {
-    const from = this.applier.replayFrom;
+    const from = this.applier.keepFrom;
     await this.kv.sync();
     return from;
   }

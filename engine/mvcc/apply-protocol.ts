@@ -34,7 +34,7 @@ export type FromApplier =
       readonly bytes: number;
     }
   | { readonly kind: 'stalled'; readonly message: string }
-  | { readonly kind: 'synced'; readonly id: number; readonly replayFrom: Lsn }
+  | { readonly kind: 'synced'; readonly id: number; readonly keepFrom: Lsn }
   | { readonly kind: 'collected'; readonly id: number; readonly versions: number; readonly history: number; readonly entries: number }
   | { readonly kind: 'swept'; readonly id: number; readonly historyCount: number }
   | { readonly kind: 'marked'; readonly id: number; readonly mark: StateMark }

@@ -179,7 +179,7 @@ export class ThreadedApplier implements ApplierDriver {
 
   async sync(): Promise<Lsn> {
     const answer = await this.request((id) => ({ kind: 'sync', id }));
-    return answer.kind === 'synced' ? answer.replayFrom : (0 as Lsn);
+    return answer.kind === 'synced' ? answer.keepFrom : (0 as Lsn);
   }
 
   async collect(horizon: () => Lsn): Promise<{ versions: number; entries: number }> {

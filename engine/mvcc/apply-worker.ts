@@ -130,9 +130,9 @@ async function collect(id: number, horizon: Lsn): Promise<void> {
 async function serve(message: ToApplier): Promise<void> {
   switch (message.kind) {
     case 'sync': {
-      const { replayFrom } = applier;
+      const { keepFrom } = applier;
       await kv.sync();
-      context.post({ kind: 'synced', id: message.id, replayFrom });
+      context.post({ kind: 'synced', id: message.id, keepFrom });
       return;
     }
     case 'collect':

@@ -120,7 +120,7 @@ function faultyThread(inner: Thread): Thread {
   return {
     post: (message) => {
       if (keepLog && kindOf(message) === 'sync') {
-        setImmediate(() => answer({ kind: 'synced', id: (message as { id: number }).id, replayFrom: 0 }));
+        setImmediate(() => answer({ kind: 'synced', id: (message as { id: number }).id, keepFrom: 0 }));
         return;
       }
       const point = ASKED[kindOf(message)];
