@@ -6,11 +6,9 @@
  */
 import { readUint48 } from '../keycode.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
-import type { Chunk, KeyValueStore } from '../kv/key-value-store.js';
+import type { Chunk, KeyValueStore, Walker } from '../kv/key-value-store.js';
 import { metaKey } from './meta.js';
-import { Flag, HEAP_KEY, ROW_HEADER, heapKey, stampOf, verifyRow, xidOf } from './row-format.js';
-
-const CHUNK_ROWS = 1024;
+import { Flag, HEAP_KEY, ROW_HEADER, heapKey, isRow, verifyRow } from './row-format.js';
 
 export class BlockReader {
   private readonly chunk: Chunk = { keys: [], values: [] };
@@ -21,22 +19,31 @@ export class BlockReader {
 
   /** Rows from..to (both included); a null tuple is one that the engine must be asked for, and these come again at the end. Tuples are copies. */
   read(storage: StorageId, from: RowId, to: RowId, s: Lsn, each: (rowId: RowId, tuple: Uint8Array | null) => void): void {
+    this.kv.bulk((walker) => this.readState(walker, storage, from, to, s, each));
+  }
+
+  private readState(walker: Walker, storage: StorageId, from: RowId, to: RowId, s: Lsn, each: (rowId: RowId, tuple: Uint8Array | null) => void): void {
     const { chunk, lower, upper, kv } = this;
-    kv.refresh();
     const fates = this.fates();
-    for (let next: number = from; next <= to; ) {
-      chunk.keys.length = chunk.values.length = 0;
-      const count = kv.scan('heap', heapKey(lower, storage, next as RowId), heapKey(upper, storage, (to + 1) as RowId), false, CHUNK_ROWS, chunk);
-      for (let i = 0; i < count; i++) {
-        const key = chunk.keys[i]!;
-        const value = chunk.values[i]!;
-        const decided = value[0]! & Flag.provisional ? (fates.get(xidOf(value)) ?? Infinity) : stampOf(value);
-        if (decided <= s) verifyRow(value, key);
-        each(readUint48(key, 6) as RowId, decided <= s ? value.subarray(ROW_HEADER) : null);
+    let viewed: Uint8Array | undefined;
+    let view: DataView | undefined;
+    heapKey(lower, storage, from);
+    heapKey(upper, storage, (to + 1) as RowId);
+    walker.walk('heap', lower, upper, (keys, keyStart, keyEnd, values, valueStart, valueEnd) => {
+      if (keys !== viewed) {
+        viewed = keys;
+        view = new DataView(keys.buffer, keys.byteOffset, keys.length);
       }
-      if (count < CHUNK_ROWS) break;
-      next = readUint48(chunk.keys[count - 1]!, 6) + 1;
-    }
+      const rowId = readUint48(keys, keyStart + 6) as RowId;
+      const decided = values[valueStart]! & Flag.provisional ? (fates.get(readUint48(values, valueStart + 7) as Xid) ?? Infinity) : readUint48(values, valueStart + 1);
+      if (decided > s) {
+        each(rowId, null);
+        return false;
+      }
+      if (values !== keys || !isRow(view!, keyStart, keyEnd, valueStart, valueEnd)) verifyRow(values.subarray(valueStart, valueEnd), keys.subarray(keyStart, keyEnd));
+      each(rowId, values.slice(valueStart + ROW_HEADER, valueEnd));
+      return false;
+    });
     // Deaths that are undecided, or of transactions that were rolled back and are not undone yet: the row may stand.
     chunk.keys.length = chunk.values.length = 0;
     const dead = kv.scan('deleted', heapKey(lower, storage, from), heapKey(upper, storage, (to + 1) as RowId), false, Infinity, chunk);
