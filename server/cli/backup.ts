@@ -1,4 +1,5 @@
 /** `oxbow backup` and `oxbow backups`. */
+import { setPriority } from 'node:os';
 import { Command } from 'commander';
 import { fullBackup } from '../../engine/backup/full-backup.js';
 import { incrementalBackup } from '../../engine/backup/incremental-backup.js';
@@ -11,6 +12,8 @@ import { ProgressBar, duration, megabytes } from './progress.js';
 import { ReplicationClient } from './replication-client.js';
 import { open, run, withKey } from './target-options.js';
 import type { KeyFlags } from './target-options.js';
+
+const NICE = 10;
 
 interface RetentionFlags {
   readonly keepFull?: string;
@@ -40,6 +43,8 @@ async function backup(flags: BackupFlags): Promise<void> {
   const maxRate = flags.maxRate === undefined ? undefined : Number(flags.maxRate) * 2 ** 20;
   if (maxRate !== undefined && !(maxRate > 0)) throw new DatabaseError('22023', `--max-rate: "${flags.maxRate}" is not a number of megabytes`);
   const policy = retentionOf(flags);
+  // Where it runs beside the server, that one goes first.
+  setPriority(NICE);
   const remote = await ReplicationClient.connect(flags.url);
   const bar = new ProgressBar();
   const startMs = performance.now();
