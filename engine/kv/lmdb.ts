@@ -36,7 +36,10 @@ type Binary = Database<Uint8Array, Uint8Array>;
 const TRANSACTION_FLAGS = 0x10002 as TransactionFlags;
 // lmdb-js declares only some of its flags.
 type TransactionFlags = NonNullable<Parameters<RootDatabase['transactionSync']>[1]>;
-const MAP_SIZE = 2 ** 40;
+/** The most that the file can grow to: address space, not memory. Systems with little of it (39-bit kernels, emulators) say how much. */
+const MAP_SIZE = Math.max(1, Number(process.env.OXBOW_MAP_SIZE_GB) || 1024) * 2 ** 30;
+/** Of new files; 4096 to 65536, a power of two. */
+const PAGE_SIZE = Number(process.env.OXBOW_PAGE_SIZE) || undefined;
 const APPEND = { append: true };
 
 export interface LmdbOptions {
@@ -66,6 +69,7 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
 
   private open(): void {
     const { options } = this;
+    const pageSize = options.pageSize ?? PAGE_SIZE;
     const settings = {
       path: options.path,
       noSubdir: true,
@@ -77,7 +81,7 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
       encoding: 'binary' as const,
       keyEncoding: 'binary' as const,
       cache: false,
-      ...(options.pageSize === undefined ? {} : { pageSize: options.pageSize }),
+      ...(pageSize === undefined ? {} : { pageSize }),
     };
     this.root = open<Uint8Array, Uint8Array>(settings);
     this.spaces = Object.fromEntries(
