@@ -124,6 +124,9 @@ export interface Storage {
    * COMMIT PREPARED and ROLLBACK PREPARED: by anyone, before or after a restart. Resolves when durable.
    * Raises 42704 for an unknown gid. Who is allowed to is the caller's question (`PreparedTransaction.info`).
    */
+  /** What a prepared transaction does to rows of storages with fixed ids. */
+  preparedRows(gid: string): PreparedRow[];
+  /** Its place in the order of commits is taken when the call returns, unless it fails. */
   commitPrepared(gid: string): Promise<Lsn>;
   rollbackPrepared(gid: string): Promise<Lsn>;
   /** Those that are prepared, in the order they were. */
@@ -234,6 +237,13 @@ export interface CommitNotice {
 }
 
 /** A transaction between PREPARE TRANSACTION and its end (pg_prepared_xacts). */
+/** A row of a storage with a fixed id as a prepared transaction leaves it; without a tuple it is deleted. */
+export interface PreparedRow {
+  readonly storage: StorageId;
+  readonly rowId: RowId;
+  readonly tuple: Uint8Array | undefined;
+}
+
 export interface PreparedTransaction {
   readonly gid: string;
   readonly xid: Xid;

@@ -18,7 +18,7 @@ import type { Findings } from '../verify/findings.js';
 import { StateWalk } from '../verify/state-walk.js';
 import type { StatePin, WalkHooks, WalkTotals } from '../verify/state-walk.js';
 import { SerializableTransactions } from '../serializable/serializable.js';
-import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, Maintenance, PreparedTransaction, Snapshot, StateReader, Storage, Transaction, TransactionOptions } from '../storage.js';
+import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, Maintenance, PreparedRow, PreparedTransaction, Snapshot, StateReader, Storage, Transaction, TransactionOptions } from '../storage.js';
 import type { StateSums } from './applier.js';
 import type { ApplierDriver } from './applier-driver.js';
 import { BulkLoad } from './bulk-load.js';
@@ -366,6 +366,10 @@ export class Engine implements Storage {
 
   nowMicros(): number {
     return this.runtime.clock.nowMicros();
+  }
+
+  preparedRows(gid: string): PreparedRow[] {
+    return this.prepared.fixedRows(gid);
   }
 
   commitPrepared(gid: string): Promise<Lsn> {

@@ -8,10 +8,11 @@
  * finds parts and prepare record in the log and makes it anew, before anybody is let in.
  */
 import { DatabaseError, assert } from '../errors.js';
+import { FIXED_STORAGE_START } from '../ids.js';
 import type { CommandId, Lsn, RowId, StorageId, SubId, Xid } from '../ids.js';
 import { IndexOp, Op, RecordKind, RecordReader, Section } from '../log/batch.js';
 import type { BatchBuilder, IndexVisitor, RowVisitor } from '../log/batch.js';
-import type { Message, PreparedTransaction } from '../storage.js';
+import type { Message, PreparedRow, PreparedTransaction } from '../storage.js';
 import type { StagedPart } from './applier.js';
 import { readPredicates, writePredicates, type PredicateReads } from '../serializable/predicate-codec.js';
 import { writeDrops, writeLocks, writeParts, writeXids } from './commit-encoder.js';
@@ -61,6 +62,15 @@ export class PreparedTransactions {
 
   list(): PreparedTransaction[] {
     return [...this.byGid.values()].map(({ gid, xid, preparedMicros, info }) => ({ gid, xid, preparedMicros, info }));
+  }
+
+  /** What a prepared transaction does to rows of storages with fixed ids (the catalogs). */
+  fixedRows(gid: string): PreparedRow[] {
+    const rows: PreparedRow[] = [];
+    const transaction = this.byGid.get(gid)?.transaction;
+    for (const write of transaction?.writes.order ?? [])
+      if (write.isRow && write.storage >= FIXED_STORAGE_START && transaction!.writes.isFinal(write)) rows.push({ storage: write.storage, rowId: write.rowId, tuple: write.tuple });
+    return rows;
   }
 
   async prepare(transaction: EngineTransaction, final: readonly Write[], gid: string, info: Uint8Array): Promise<void> {

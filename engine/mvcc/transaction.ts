@@ -760,6 +760,9 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
       const final = this.writes.order.filter((write) => this.writes.isFinal(write));
       if (final.some((write) => this.engine.isTemporary(write.isRow ? write.storage : write.index)))
         throw new DatabaseError('0A000', 'cannot PREPARE a transaction that has operated on temporary objects');
+      const fixed = (storage: StorageId): boolean => storage >= FIXED_STORAGE_START;
+      if (this.provisional && (final.some((write) => write.isRow && fixed(write.storage)) || [...(this.staged?.storages ?? [])].some(fixed)))
+        throw new DatabaseError('0A000', 'PREPARE TRANSACTION after changes of the catalog is not supported in a transaction that wrote more than memory holds, or in bulk');
       if (this.serializable && !this.serializable.safe) this.engine.serializable.preCommit(this.serializable);
       this.state = 'committing';
       await this.engine.prepared.prepare(this, final, gid, info);

@@ -16,7 +16,7 @@ import type { Lsn, RowId, StorageId, Xid } from '../../engine/ids.js';
 import { FIXED_STORAGE_START } from '../../engine/ids.js';
 import { DatabaseError } from '../../engine/errors.js';
 import { Pending } from '../../engine/pending.js';
-import type { RowBlock, Snapshot, Storage, Transaction } from '../../engine/storage.js';
+import type { PreparedRow, RowBlock, Snapshot, Storage, Transaction } from '../../engine/storage.js';
 import type { Datum } from '../types/datum.js';
 import { bornTable, catalogTableName, type CatalogTableDef, type Row } from './born-rows.js';
 import { CatalogView, type CatalogHistory, type DataTypeResolver } from './catalog-view.js';
@@ -219,6 +219,22 @@ export class CatalogStore implements CatalogHistory {
     for (const oid of touched) database.view.forgetRelation(oid);
     this.committedVersion = this.newVersion();
     if (lsn > this.publishedLsn) this.publishedLsn = lsn;
+  }
+
+  /** What a prepared transaction, which has just been committed, did to catalogs: in the same step, because its locks are gone. */
+  publishWritten(databaseOid: number, rows: readonly PreparedRow[], xid: Xid, lsn: Lsn): void {
+    const own = new TransactionLayer();
+    const { view } = this.database(databaseOid);
+    const within = new CatalogView(databaseOid, new LayeredRows(own, this.database(databaseOid).layer, this.shared), this.resolveType, () => this.versionCounter, null, null, this);
+    const named = rows.map((row) => ({ row, name: catalogTableName((row.storage - FIXED_STORAGE_START) % FIRST_NORMAL_OID)! }));
+    // Values of types that it made are read by these.
+    named.sort((a, b) => Number(b.name === 'pg_type') - Number(a.name === 'pg_type'));
+    for (const { row: { rowId, tuple }, name } of named) {
+      const { bornIndex, values } = tuple ? decodeTuple(bornTable(name).def, tuple, (oid) => within.dataType(oid)) : { bornIndex: undefined, values: null };
+      own.record(name, { identity: bornIndex === undefined ? rowId : -(bornIndex + 1), rowId, xmin: xid, values });
+    }
+    this.publish(databaseOid, own, new Set(), lsn);
+    view.forgetAll();
   }
 
   /** @internal A database that a committed transaction made. */

@@ -2,7 +2,7 @@
  * PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED. The engine holds what is prepared, over
  * restarts too; here stand PostgreSQL's rules about who may, and what a prepared transaction must not have done.
  */
-import { DatabaseError, notSupported } from '../../engine/errors.js';
+import { DatabaseError } from '../../engine/errors.js';
 import type { PreparedTransaction } from '../../engine/storage.js';
 import type { Session } from './session.js';
 
@@ -36,7 +36,7 @@ export async function prepareTransaction(session: Session, gid: string): Promise
 }
 
 function checkPreparable(session: Session, gid: string): void {
-  const { transaction, cluster } = session;
+  const { cluster } = session;
   if (Buffer.byteLength(gid) > MAX_GID) throw new DatabaseError('22023', `transaction identifier "${gid}" is too long`);
   const max = session.settings.number('max_prepared_transactions');
   if (max === 0) throw new DatabaseError('55000', 'prepared transactions are disabled', { hint: 'Set max_prepared_transactions to a nonzero value.' });
@@ -46,7 +46,6 @@ function checkPreparable(session: Session, gid: string): void {
   if (prepared.some((other) => other.gid === gid)) throw new DatabaseError('42710', `transaction identifier "${gid}" is already in use`);
   if (prepared.length >= max)
     throw new DatabaseError('53400', 'maximum number of prepared transactions reached', { hint: `Increase max_prepared_transactions (currently ${max}).` });
-  if (transaction.changes.dirty) throw notSupported('PREPARE TRANSACTION after changes of the catalog');
 }
 
 export async function finishPrepared(session: Session, gid: string, commit: boolean): Promise<string> {
@@ -60,6 +59,10 @@ export async function finishPrepared(session: Session, gid: string, commit: bool
     throw new DatabaseError('42501', 'permission denied to finish prepared transaction', { hint: 'Must be superuser or the user that prepared the transaction.' });
   if (database !== session.databaseOid)
     throw new DatabaseError('0A000', 'prepared transaction belongs to another database', { hint: 'Connect to the database where the transaction was prepared to finish it.' });
-  await (commit ? storage.commitPrepared(gid) : storage.rollbackPrepared(gid));
+  const rows = commit ? storage.preparedRows(gid) : [];
+  const done = commit ? storage.commitPrepared(gid) : storage.rollbackPrepared(gid);
+  const ended = !storage.preparedTransactions().some((prepared) => prepared.gid === gid);
+  if (ended && rows.length > 0) session.cluster.catalogs.publishWritten(database, rows, found.xid, storage.watermarks.assigned);
+  await done;
   return tag;
 }

@@ -38,6 +38,21 @@ export const TWO_PHASE_SPECS: readonly Spec[] = [
     permutations: ['out b1 l pl b3 e pe b4 w p b5 w5 p5 b6 c6 r6 u ru long plong end s'],
   },
   {
+    name: 'changes of the catalog', setup: [...SETUP, 'DROP TABLE IF EXISTS made', 'DROP TABLE IF EXISTS gone', 'CREATE TABLE gone (id int)', 'DROP TYPE IF EXISTS mood'],
+    sessions: {
+      a: {
+        setup: ['BEGIN'],
+        steps: {
+          w: 'CREATE TABLE made (id int PRIMARY KEY, v text DEFAULT \'x\')', i: 'INSERT INTO made VALUES (1), (2)', al: 'ALTER TABLE two ADD COLUMN w int DEFAULT 5', d: 'DROP TABLE gone',
+          ty: "CREATE TYPE mood AS ENUM ('sad', 'glad')", p: "PREPARE TRANSACTION 'ddl'", as: 'SELECT * FROM made ORDER BY id',
+        },
+      },
+      b: { steps: { bs: 'SELECT * FROM made ORDER BY id', bt: SEE, bg: 'SELECT * FROM gone', bi: 'INSERT INTO made VALUES (3)', bm: "SELECT 'glad'::mood" } },
+      c: { steps: { c: "COMMIT PREPARED 'ddl'", r: "ROLLBACK PREPARED 'ddl'" } },
+    },
+    permutations: ['w i al d ty p as bs c bs bt bg bi bm as', 'w i al d ty p as r bs bt bg bm', 'w i p bs c bi bs', 'al p bt c bt', 'd p bg c bg'],
+  },
+  {
     name: 'SERIALIZABLE: a prepared pivot cannot be the one that fails', setup: SETUP,
     sessions: {
       a: { setup: ['BEGIN ISOLATION LEVEL SERIALIZABLE'], steps: { ar: 'SELECT sum(v) FROM two', aw: 'UPDATE two SET v = 12 WHERE id = 1', ap: "PREPARE TRANSACTION 'g3'" } },
@@ -92,6 +107,50 @@ describe('PREPARE TRANSACTION', () => {
       expect((await run(client, SEE)).rows).toEqual([['1', '111'], ['2', '20'], ['3', '4']]);
       await client.end();
       await server.stop();
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+
+  test('changes of the catalog survive kill -9, and are there for everybody once committed', { timeout: 60_000 }, async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'oxbow-two-phase-'));
+    const options = { directory, args: ['--set', 'max_prepared_transactions=10'] };
+    try {
+      for (const end of ['COMMIT', 'ROLLBACK']) {
+        let server = await startTestServer(options);
+        let client = await connect(server.port);
+        for (const sql of SETUP) await client.query(sql);
+        for (const sql of ['BEGIN', "CREATE TYPE mood AS ENUM ('sad', 'glad')", "CREATE TABLE made (id int PRIMARY KEY, m mood DEFAULT 'glad')", 'INSERT INTO made VALUES (1)', 'CREATE INDEX ON made (m)', 'ALTER TABLE two DROP COLUMN v', "PREPARE TRANSACTION 'ddl'"])
+          await client.query(sql);
+        await server.kill();
+        server = await startTestServer(options);
+        client = await connect(server.port);
+        expect((await run(client, 'SELECT * FROM made')).error?.code).toBe('42P01');
+        await client.query("SET lock_timeout = '100ms'");
+        expect((await run(client, SEE)).error?.code).toBe('55P03');
+        const kept = await connect(server.port);
+        expect((await run(client, `${end} PREPARED 'ddl'`)).error).toBeNull();
+        for (const session of [client, kept]) {
+          const made = await run(session, 'SELECT id, m FROM made');
+          if (end === 'COMMIT') expect(made.rows).toEqual([['1', 'glad']]);
+          else expect(made.error?.code).toBe('42P01');
+          expect((await run(session, SEE)).rows).toEqual(end === 'COMMIT' ? [['1'], ['2']] : [['1', '10'], ['2', '20']]);
+        }
+        if (end === 'COMMIT') {
+          expect((await run(client, "INSERT INTO made VALUES (1, 'sad')")).error?.code).toBe('23505');
+          expect((await run(client, "INSERT INTO made VALUES (2, 'sad')")).error).toBeNull();
+        }
+        await kept.end();
+        await client.end();
+        await server.stop();
+        server = await startTestServer(options);
+        client = await connect(server.port);
+        if (end === 'COMMIT') expect((await run(client, "SELECT id FROM made WHERE m = 'sad'")).rows).toEqual([['2']]);
+        else expect((await run(client, 'SELECT * FROM made')).error?.code).toBe('42P01');
+        await client.query('DROP TABLE IF EXISTS made, two; DROP TYPE IF EXISTS mood');
+        await client.end();
+        await server.stop();
+      }
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }
