@@ -48,7 +48,7 @@ function build({ id, storage, block, s, row, wanted }: BuildRequest): BuildAnswe
   });
   const columns: PackedColumn[] = [];
   builders.forEach((builder, c) => {
-    if (!builder.abandoned) columns.push(packColumn(wanted[c]!.attnum, builder.finish(slots)));
+    if (!builder.abandoned) columns.push(packColumn(wanted[c]!.attnum, builder.finish(slots, true)));
   });
   return { id, marks, slots, columns, refused: [...refused], error: null };
 }

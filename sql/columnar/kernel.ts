@@ -64,6 +64,16 @@ export class Kernel {
     return name;
   }
 
+  /** Name of the running view's base. */
+  base(): string {
+    let name = this.arrays.get('base');
+    if (name === undefined) {
+      this.arrays.set('base', (name = this.name('k')));
+      this.preamble.push(`const ${name} = V.base | 0;`);
+    }
+    return name;
+  }
+
   /** Declares `source` as a constant of the current block, once; `key` finds it again. */
   once(key: string, prefix: string, source: () => string): string {
     for (let i = this.scopes.length - 1; i >= 0; i--) {
@@ -129,6 +139,8 @@ function arrayType(value: unknown): string {
 /** What a kernel reads of its source: per column data, nulls and dictionary codes to texts, and tables. */
 export interface KernelView {
   readonly data: readonly unknown[];
+  /** Position of the view's first slot among those of all views. */
+  readonly base: number;
   /** Of 64-bit integers: lower and upper halves in turn. */
   readonly halves: readonly (Int32Array | null)[];
   readonly nulls: readonly (Uint8Array | null)[];

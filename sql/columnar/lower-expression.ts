@@ -22,10 +22,12 @@ import { likePattern, type LikePattern } from './like.js';
 import type { MemberSet } from './member-set.js';
 import { fromTable, narrowed, integerShape, keepableTable, keptTable, resultShape, tableOf } from './result-table.js';
 import type { Source } from './source.js';
-import { anyOf, anyValue, boolValue, changed, halvesOf, intValue, isExact, rangeOf, type Halves, type Value } from './value.js';
+import { anyOf, anyValue, boolValue, changed, halvesOf, intValue, isExact, rangeOf, type Deferred, type Halves, type Value } from './value.js';
 
 /** Finds an expression among what the input has; undefined if it must be computed. */
 export type Resolve = (expr: Expr) => Value | undefined;
+
+export type Later = (expr: Expr) => Deferred | undefined;
 
 export interface LoweringInput {
   readonly kernel: Kernel;
@@ -55,7 +57,8 @@ const INVERSE: Readonly<Record<string, string>> = { eq: 'ne', ne: 'eq', lt: 'ge'
 const FLOAT_ARITHMETIC: Readonly<Record<string, (a: number, b: number) => number>> = { float8pl: addFloat, float8mi: subFloat, float8mul: mulFloat, float8div: divFloat };
 
 export class Lowering {
-  constructor(private readonly input: LoweringInput, private readonly resolve: Resolve) {}
+  /** `later` finds expressions that need not be computed row by row. */
+  constructor(private readonly input: LoweringInput, private readonly resolve: Resolve, private readonly later: Later = () => undefined) {}
 
   get maxRows(): number {
     return this.input.maxRows;
@@ -67,8 +70,13 @@ export class Lowering {
   }
 
   /** The same over other inputs of the same kernel. */
-  over(resolve: Resolve): Lowering {
-    return new Lowering(this.input, resolve);
+  over(resolve: Resolve, later?: Later): Lowering {
+    return new Lowering(this.input, resolve, later);
+  }
+
+  /** The expression by its row's position in the source, where it is a column of that. */
+  deferred(expr: Expr): Deferred | undefined {
+    return this.later(expr);
   }
 
   // ---- conditions

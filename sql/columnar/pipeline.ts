@@ -19,7 +19,7 @@ import type { JoinTable } from './join-table.js';
 import { SELECTIVE, emitKeyFilter, joinFilter, keyFilter, originOf, worthFiltering, worthFilteringGroups, type KeyFilter } from './key-filter.js';
 import { probeSet } from './key-set.js';
 import { Kernel } from './kernel.js';
-import { Lowering, type Resolve } from './lower-expression.js';
+import { Lowering, type Later, type Resolve } from './lower-expression.js';
 import type { PipelineRun } from './pipeline-run.js';
 import { columnStore } from './relation-columns.js';
 import { NotColumnar } from './segment.js';
@@ -148,7 +148,7 @@ export class Pipeline {
       this.produce(this.stage, kernel, lowering, (rows) => {
         for (const one of this.above) emitKeyFilter(kernel, rows.value(one.expr), one);
         this.sink.emit(kernel, rows);
-      }, (stage) => sourceColumns(stage, source, kernel));
+      }, (stage) => sourceColumns(stage, source, kernel), (stage) => laterColumns(stage, source, kernel));
     });
   }
 
@@ -175,7 +175,7 @@ export class Pipeline {
       kernel.line(`if (${kernel.outside(table.matched, 'b')}[i] === 1) continue;`);
       this.climb(stage, kernel, lowering, joined(stage, kernel, table, 'i', null, (index) => missingValue(stage.outer.layout.output[index]!), this.run.interner));
     });
-    yield* this.loop(kernel, [{ view: { data: [], halves: [], nulls: [], skip: null, refs: [], places: [], dictionaries: [], lifted: [] }, first: 0, rows: table.rows.count }]);
+    yield* this.loop(kernel, [{ view: { base: 0, data: [], halves: [], nulls: [], skip: null, refs: [], places: [], dictionaries: [], lifted: [] }, first: 0, rows: table.rows.count }]);
   }
 
   // ---- inputs
@@ -280,20 +280,20 @@ export class Pipeline {
   // ---- writing the kernel
 
   /** Writes what happens with each row of the source up to `stage`, then `consume` with its columns. */
-  private produce(stage: Stage, kernel: Kernel, lowering: Lowering, consume: Consume, columns: (stage: Stage) => Resolve): void {
+  private produce(stage: Stage, kernel: Kernel, lowering: Lowering, consume: Consume, columns: (stage: Stage) => Resolve, later: (stage: Stage) => Later): void {
     if (this.computed.has(stage)) {
-      consume(this.filtered(this.filtered(lowering.over(columns(stage)), kernel, true), kernel, false));
+      consume(this.filtered(this.filtered(lowering.over(columns(stage), later(stage)), kernel, true), kernel, false));
       return;
     }
     if (isBottom(stage)) {
-      const rows = lowering.over(columns(stage));
+      const rows = lowering.over(columns(stage), later(stage));
       const first = this.filtered(rows, kernel, true);
       if (stage.kind !== 'rows') filter(stage.node.filter, first, kernel);
       this.count(stage, kernel);
       consume(this.filtered(rows, kernel, false));
       return;
     }
-    this.produce(stage.kind === 'join' ? stage.outer : stage.child, kernel, lowering, (rows) => this.apply(stage, kernel, rows, consume), columns);
+    this.produce(stage.kind === 'join' ? stage.outer : stage.child, kernel, lowering, (rows) => this.apply(stage, kernel, rows, consume), columns, later);
   }
 
   private filtered(rows: Lowering, kernel: Kernel, selective: boolean): Lowering {
@@ -337,10 +337,11 @@ export class Pipeline {
         consume(rows);
         return;
       case 'project':
-        consume(rows.over(outputs(stage.layout, (index) => rows.value(stage.node.output[index]!))));
+        consume(rows.over(outputs(stage.layout, (index) => rows.value(stage.node.output[index]!)), outputs(stage.layout, (index) => rows.deferred(stage.node.output[index]!))));
         return;
       case 'rename': {
-        const renamed = rows.over(outputs(stage.layout, (index) => rows.value(stage.child.layout.output[stage.node.columns[index]!]!)));
+        const below = (index: number): Expr => stage.child.layout.output[stage.node.columns[index]!]!;
+        const renamed = rows.over(outputs(stage.layout, (index) => rows.value(below(index))), outputs(stage.layout, (index) => rows.deferred(below(index))));
         filter(stage.node.filter, renamed, kernel);
         consume(renamed);
         return;
@@ -476,7 +477,13 @@ function sourceColumns(stage: Stage, source: Source, kernel: Kernel): Resolve {
   return outputs(stage.layout, (index) => source.value(kernel, position.get(index)!));
 }
 
-function outputs(layout: OutputLayout, value: (index: number) => Value): Resolve {
+/** The same by position, for what is wanted of few rows. */
+function laterColumns(stage: Stage, source: Source, kernel: Kernel): Later {
+  const position = new Map([...stage.needed].map((index, at) => [index, at]));
+  return outputs(stage.layout, (index) => source.deferred(kernel, position.get(index)!));
+}
+
+function outputs<T>(layout: OutputLayout, value: (index: number) => T): (expr: Expr) => T | undefined {
   return (expr) => {
     const index = layout.indexOf(expr);
     return index < 0 ? undefined : value(index);

@@ -359,7 +359,7 @@ class ViewBuilder {
       for (let c = 0; c < attnums.length; c++) if (!builders[c]!.abandoned) this.set(builders[c]!, slot, tuple, attnums[c]!);
     });
     attnums.forEach((attnum, c) => {
-      if (!builders[c]!.abandoned) segment.columns.set(attnum, builders[c]!.finish(segment.slots));
+      if (!builders[c]!.abandoned) segment.columns.set(attnum, builders[c]!.finish(segment.slots, true));
     });
   }
 

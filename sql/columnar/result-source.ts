@@ -1,5 +1,6 @@
 /** Results of an earlier kernel, groups or rows, as what the next one loops over. */
 import type { Datum } from '../types/datum.js';
+import { Numeric } from '../types/numeric.js';
 import type { Interner } from './interner.js';
 import type { Kernel } from './kernel.js';
 import { Source } from './source.js';
@@ -38,6 +39,23 @@ export class ResultSource extends Source {
   override bounds(column: number): { min: number; max: number } {
     const found = this.columns[column]!;
     return found.kind === 'lazy' || found.kind === 'datums' || found.kind === 'places' ? { min: -Infinity, max: Infinity } : { min: found.min, max: found.max };
+  }
+
+  protected override datumAt(column: number, row: number): Datum {
+    const found = this.columns[column]!;
+    if (found.kind === 'lazy') return found.datum(row);
+    if (found.kind === 'datums') return found.data[row]!;
+    const { data, nulls } = found;
+    if (nulls && nulls[row] === 1) return null;
+    const value = data[row]!;
+    switch (found.kind) {
+      case 'places': return this.interner.textAt(value);
+      case 'ref': return this.interner.texts[value]!;
+      case 'bool': return value === 1;
+      case 'decimal': return Numeric.of(value + 0, found.scale);
+      case 'float': return value;
+      default: return value + 0;
+    }
   }
 
   override value(kernel: Kernel, column: number): Value {

@@ -130,8 +130,8 @@ export class ColumnBuilder {
     if (value > this.max) this.max = value;
   }
 
-  /** `slots`: those that may be in use, where there are fewer than were asked for. */
-  finish(slots = this.slots): ColumnVector {
+  /** `slots`: those that may be in use, where there are fewer than were asked for. `kept`: worth making it small; for one statement alone it would only vary the kernels. */
+  finish(slots = this.slots, kept = false): ColumnVector {
     const { columnClass, texts } = this;
     const nulls = this.nulls && slots < this.slots ? this.nulls.slice(0, slots) : this.nulls;
     if (this.big) {
@@ -139,7 +139,8 @@ export class ColumnBuilder {
       return { class: { kind: 'big' }, data, nulls, min: -Infinity, max: Infinity, dictionary: null, bytes: data.byteLength + (nulls?.byteLength ?? 0) };
     }
     let data: ColumnData = slots < this.slots ? this.data.slice(0, slots) : this.data;
-    if (columnClass.kind === 'decimal' || columnClass.kind === 'int') data = narrowest(data, this.min, this.max);
+    if (kept && (columnClass.kind === 'decimal' || columnClass.kind === 'int')) data = narrowest(data, this.min, this.max);
+    else if (columnClass.kind === 'decimal' && this.min >= -2147483648 && this.max <= 2147483647) data = Int32Array.from(data);
     if (columnClass.kind === 'text') {
       if (texts.length <= 256) data = Uint8Array.from(data);
       else if (texts.length <= 65536) data = Uint16Array.from(data);

@@ -10,6 +10,8 @@ import type { Value } from './value.js';
 export interface Threshold {
   /** Source of: a row with this first key is beyond. False while nothing is known. */
   test(kernel: Kernel, first: Value): string;
+  /** Source of: this first key is the worst one, so that the other keys decide. */
+  ties(kernel: Kernel, first: Value): string;
   /** The worst key, as it stands in its column; never NULL. */
   set(value: number, convert: (value: number) => Datum): void;
 }
@@ -33,6 +35,7 @@ export function thresholdFor(first: Value, keys: readonly SortKey[], interner: I
         const worst = `${kernel.outside(cell, 'e')}[0]`;
         return guarded(value.isNull, `${worst} ${descending ? '> -Infinity' : '< Infinity'}`, `${value.code} ${descending ? '<' : '>'}${alone ? '=' : ''} ${worst}`);
       },
+      ties: (kernel, value) => unlessNull(value.isNull, `${value.code} === ${kernel.outside(cell, 'e')}[0]`),
       set: (value) => void (cell[0] = value),
     };
   }
@@ -43,6 +46,8 @@ export function thresholdFor(first: Value, keys: readonly SortKey[], interner: I
   const sign = descending ? -1 : 1;
   const isBeyond = (order: number): boolean => (alone ? sign * order >= 0 : sign * order > 0);
   const placeBeyond = (place: number): boolean => isBeyond(interner.compareAt(place, text, bytes));
+  const placeTies = (place: number): boolean => interner.compareAt(place, text, bytes) === 0;
+  const idTies = (id: number): boolean => interner.texts[id] === text;
   const idBeyond = (id: number): boolean => isBeyond(compareText(interner.texts[id]!, text));
   return {
     test(kernel, value) {
@@ -50,12 +55,20 @@ export function thresholdFor(first: Value, keys: readonly SortKey[], interner: I
       const beyond = value.place === undefined ? `${kernel.outside(idBeyond, 'f')}(${value.code})` : `${kernel.outside(placeBeyond, 'f')}(${value.place})`;
       return guarded(value.isNull, `${kernel.outside(known, 'b')}[0] === 1`, beyond);
     },
+    ties(kernel, value) {
+      const equal = value.place === undefined ? `${kernel.outside(idTies, 'f')}(${value.code})` : `${kernel.outside(placeTies, 'f')}(${value.place})`;
+      return unlessNull(value.isNull, `${kernel.outside(known, 'b')}[0] === 1 && ${equal}`);
+    },
     set(value, convert) {
       text = convert(value) as string;
       bytes = Buffer.from(text);
       known[0] = 1;
     },
   };
+}
+
+function unlessNull(isNull: string | null, test: string): string {
+  return isNull === null ? test : `!(${isNull}) && ${test}`;
 }
 
 /** A number whose order is the key's own, and never NaN. */

@@ -11,6 +11,7 @@ import type { ExecState } from '../executor/exec-state.js';
 import { TIME_SLICE } from '../executor/interrupts.js';
 import { anyVector } from '../executor/vectors.js';
 import type { SortNode } from '../planner/plan-node.js';
+import type { Datum } from '../types/datum.js';
 import { aggregateStage } from './aggregate.js';
 import { Pipeline, type Sink } from './pipeline.js';
 import { PipelineRun } from './pipeline-run.js';
@@ -21,7 +22,7 @@ import { thresholdFor, type Threshold } from './sort-threshold.js';
 import { StageBuilder, require as requireOf, type Stage } from './stage.js';
 import { appendRow, ColumnTable, pickDatums } from './table.js';
 import { NotColumnar } from './segment.js';
-import type { Value } from './value.js';
+import { intValue } from './value.js';
 
 export interface SortPlan extends RowsPlan { readonly node: SortNode; readonly stage: Stage }
 
@@ -60,24 +61,49 @@ function* sorted({ node, stage }: SortPlan, run: PipelineRun): Generator<Batch |
   let order: OrderKey[] = [];
   let threshold: Threshold | null = null;
   let cut = false;
+  let later: (((row: number) => Datum) | undefined)[] = [];
   const memory = kernelMemory(state);
+
+  let worstOthers: Datum[] = [];
+  /** Whether the keys after the first put a row behind the worst that is kept, or beside it and so too late. */
+  const afterWorst = (...others: Datum[]): boolean => {
+    for (let k = 0; k < others.length; k++) {
+      const found = order[k + 1]!.compare(others[k]!, worstOthers[k]!);
+      if (found !== 0) return found > 0;
+    }
+    return true;
+  };
 
   const sink: Sink = {
     emit(kernel, lowering) {
-      const keyValues = keys.map((key) => lowering.value(key.expr));
       const fresh = order.length === 0;
-      const [first] = keyValues as [Value];
+      const first = lowering.value(keys[0]!.expr);
       if (fresh && bound !== null) threshold = thresholdFor(first, keys, run.interner);
       // A row beyond the worst that is kept is left before its other columns are read.
-      if (threshold) kernel.line(`if (${threshold.test(kernel, first)}) continue;`);
-      const values = node.output.map((expr) => lowering.value(expr));
+      if (threshold) {
+        kernel.line(`if (${threshold.test(kernel, first)}) continue;`);
+        if (keys.length > 1) {
+          kernel.block(`if (${threshold.ties(kernel, first)})`, () => {
+            const others = keys.slice(1).map((key) => lowering.datum(lowering.value(key.expr)));
+            kernel.line(`if (${kernel.outside(afterWorst, 'f')}(${others.join(', ')})) continue;`);
+          });
+        }
+      }
+      const keyValues = keys.map((key, k) => (k === 0 ? first : lowering.value(key.expr)));
+      // Few rows are given out: what can be read then is left where it is.
+      const late = node.output.map((expr) => (bound === null ? undefined : lowering.deferred(expr)));
+      const values = node.output.map((expr, c) => {
+        const { row } = late[c] ?? {};
+        return row === undefined ? lowering.value(expr) : intValue(row, null, expr.type, 0, Number.MAX_SAFE_INTEGER);
+      });
       if (fresh) {
         for (const value of [...values, ...keyValues]) table.addColumn(value);
+        later = late.map((one) => one?.datum);
         order = keys.map((key, k) => {
           const column = table.columns[values.length + k]!;
           return { key, column, compare: compareBy({ type: key.expr.type, descending: key.descending, nullsFirst: key.nullsFirst }, compiler.catalog), convert: converter(column, run.interner) };
         });
-      }
+      } else if (late.some((one, c) => (one === undefined) !== (later[c] === undefined))) throw new NotColumnar();
       appendRow(kernel, table, [...values, ...keyValues].map((value, c) => (table.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)));
     },
     *drain() {
@@ -91,7 +117,10 @@ function* sorted({ node, stage }: SortPlan, run: PipelineRun): Generator<Batch |
     if (threshold) {
       const { column, convert } = order[0]!;
       const { data, nulls } = column.data;
-      if (!(nulls && nulls[worst] === 1)) threshold.set((data as Float64Array)[worst]!, convert);
+      if (!(nulls && nulls[worst] === 1)) {
+        threshold.set((data as Float64Array)[worst]!, convert);
+        worstOthers = order.slice(1).map((key) => pickDatums(key.column, [worst], key.convert)[0]!);
+      }
     }
     // In the order in which they came, so that equal keys stay in it.
     table.keep(best.sort());
@@ -108,7 +137,7 @@ function* sorted({ node, stage }: SortPlan, run: PipelineRun): Generator<Batch |
     details.set('Sort Space Used', Math.max(25, Math.ceil(table.bytes / 1024)));
   }
   const width = node.output.length;
-  const columns = table.columns.slice(0, width).map((column) => ({ column, convert: converter(column, run.interner) }));
+  const columns = table.columns.slice(0, width).map((column, c) => ({ column, convert: later[c] ?? converter(column, run.interner) }));
   for (let from = 0; from < found.length; from += MAX_BATCH_ROWS) {
     const rows = found.subarray(from, from + MAX_BATCH_ROWS);
     yield { columns: columns.map(({ column, convert }) => anyVector(pickDatums(column, rows, convert))), length: rows.length, selection: null };

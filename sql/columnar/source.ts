@@ -4,6 +4,7 @@
  */
 import { DatabaseError } from '../../engine/errors.js';
 import type { Datum } from '../types/datum.js';
+import { Numeric } from '../types/numeric.js';
 import type { ColumnClass } from './column-class.js';
 import type { Dictionary } from './dictionary.js';
 import type { Interner } from './interner.js';
@@ -12,7 +13,7 @@ import type { LikePattern } from './like.js';
 import type { Kernel, KernelView } from './kernel.js';
 import { ColumnBuilder, NotColumnar, type ColumnData, type ColumnVector } from './segment.js';
 import type { ColumnView } from './relation-columns.js';
-import { anyValue, boolValue, intValue, type Value } from './value.js';
+import { anyValue, boolValue, intValue, type Deferred, type Value } from './value.js';
 
 /** How an expression over one text is computed for all texts of a dictionary. */
 export interface TextLift {
@@ -34,10 +35,14 @@ export interface SourceView { /** Slots before it do not count. */ readonly firs
 
 export class Source {
   readonly kernelViews: KernelView[];
+  private readonly bases: readonly number[];
   readonly rows: number;
 
   constructor(readonly views: readonly SourceView[], private readonly types: readonly number[], protected readonly interner: Interner) {
-    this.kernelViews = views.map((view) => ({
+    let slots = 0;
+    this.bases = views.map((view) => (slots += view.rows) - view.rows);
+    this.kernelViews = views.map((view, v) => ({
+      base: this.bases[v]!,
       data: view.columns.map((column) => column.data),
       halves: view.columns.map(({ data }) => (data instanceof BigInt64Array ? new Int32Array(data.buffer, data.byteOffset, data.length * 2) : null)),
       nulls: view.columns.map((column) => column.nulls),
@@ -148,6 +153,29 @@ export class Source {
           },
         };
       }
+    }
+  }
+
+  /** A column of the row at a position, to be read when it is wanted. */
+  deferred(kernel: Kernel, column: number): Deferred {
+    return { row: kernel.once('position', 'n', () => `${kernel.base()} + i`), datum: (position) => this.datumAt(column, position) };
+  }
+
+  protected datumAt(column: number, position: number): Datum {
+    let v = this.bases.length - 1;
+    while (this.bases[v]! > position) v--;
+    const { class: of, data, nulls, dictionary } = this.views[v]!.columns[column]!;
+    const row = position - this.bases[v]!;
+    if (of === null) return (data as readonly Datum[])[row]!;
+    if (nulls !== null && nulls[row] === 1) return null;
+    const value = (data as Float64Array)[row]!;
+    switch (of.kind) {
+      case 'big': return integerAt(data as BigInt64Array, nulls, row);
+      case 'bool': return value === 1;
+      case 'decimal': return Numeric.of(value + 0, of.scale);
+      case 'text': return dictionary!.get(value);
+      case 'float': return value;
+      case 'int': return value + 0;
     }
   }
 

@@ -11,6 +11,8 @@
  * `isNull` is source that says whether it is NULL (null: never); `code` may have any value then,
  * but never throws. Ranges of ints and decimals are of the stored integer.
  */
+import type { Datum } from '../types/datum.js';
+
 export type ValueKind = 'int' | 'decimal' | 'float' | 'bool' | 'ref' | 'any';
 
 export interface Value {
@@ -33,6 +35,9 @@ export interface Value {
   /** Where it is a column as it stands in a source: lets expressions over it be computed per dictionary entry. */
   readonly column?: ColumnOrigin;
 }
+
+/** A value that can be had later by the position of its row in the source: `row` is source of that number. */
+export interface Deferred { readonly row: string; readonly datum: (row: number) => Datum }
 
 export interface Halves { readonly high: string; readonly low: string }
 
