@@ -87,6 +87,7 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 async function applyLoop(): Promise<void> {
   for (;;) {
+    ring.look();
     takeFromRing();
     if (batches.length === 0) {
       if (stopping) return;
@@ -107,6 +108,8 @@ async function applyLoop(): Promise<void> {
     }
     // Messages are served between slices.
     await new Promise<void>((resolve) => setImmediate(resolve));
+    // What came meanwhile waits until there is enough of it: each step is an LMDB commit and its flush.
+    if (batches.length === 0 && !stopping) await ring.wait(1000);
   }
 }
 

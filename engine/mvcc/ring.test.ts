@@ -37,4 +37,34 @@ describe('the ring', () => {
     await waiting;
     expect(reader.read()).toEqual(Uint8Array.of(1));
   });
+
+  it('lets a reader sleep beside a trickle until it is woken, but not on what it has seen', async () => {
+    const memory = createRing(1000);
+    const reader = new RingReader(memory);
+    const writer = new RingWriter(memory);
+    let woken = 0;
+    const wait = async (): Promise<void> => {
+      await reader.wait(10_000);
+      woken++;
+    };
+    writer.write(Uint8Array.of(1));
+    writer.write(Uint8Array.of(2));
+    writer.wake();
+    reader.look();
+    reader.read();
+    await wait();
+    reader.read();
+    const waiting = wait();
+    writer.write(Uint8Array.of(3));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(woken).toBe(1);
+    writer.wake();
+    await waiting;
+    // Woken between the look and the wait.
+    reader.look();
+    expect(reader.read()).toEqual(Uint8Array.of(3));
+    writer.wake();
+    await wait();
+    expect(woken).toBe(3);
+  });
 });

@@ -1,17 +1,18 @@
 /**
  * A ring of batches in shared memory, one writer and one reader on different threads.
  *
- *     control (Int32)   0 head: units written, 1 tail: units read; both wrap at 2^32
+ *     control (Int32)   0 head: units written, 1 tail: units read, 2 calls: how often the reader was woken; all wrap at 2^32
  *     data              frames of whole 8-byte units: u32 length, 4 unused bytes, the batch
  *
  * A frame never wraps: when the rest of the ring is too short for it, a length of 0xFFFFFFFF says
- * "go on at the beginning". The writer wakes the reader through `head`, when it is told to: a wake costs as much as a small
- * transaction.
+ * "go on at the beginning". The writer wakes the reader through `calls`, when it is told to: a wake costs as much as a small
+ * transaction, and a reader that looked at `head` would be led on by a steady trickle.
  */
 const UNIT = 8;
 const SKIP = 0xffffffff;
 const HEAD = 0;
 const TAIL = 1;
+const CALLS = 2;
 
 export interface RingMemory {
   readonly control: SharedArrayBuffer;
@@ -19,7 +20,7 @@ export interface RingMemory {
 }
 
 export function createRing(bytes: number): RingMemory {
-  return { control: new SharedArrayBuffer(8), data: new SharedArrayBuffer(Math.ceil(bytes / UNIT) * UNIT) };
+  return { control: new SharedArrayBuffer(12), data: new SharedArrayBuffer(Math.ceil(bytes / UNIT) * UNIT) };
 }
 
 const unitsOf = (bytes: number): number => 1 + Math.ceil(bytes / UNIT);
@@ -58,7 +59,8 @@ export class RingWriter {
 
   /** Has the reader look at what was written. */
   wake(): void {
-    Atomics.notify(this.control, HEAD);
+    Atomics.add(this.control, CALLS, 1);
+    Atomics.notify(this.control, CALLS);
   }
 }
 
@@ -70,6 +72,9 @@ export class RingReader {
   private readonly words: Uint32Array;
   private readonly capacity: number;
   private tail = 0;
+  /** As of the last `look`. */
+  private calls = 0;
+  private seen = 0;
 
   constructor(memory: RingMemory) {
     this.control = new Int32Array(memory.control);
@@ -99,14 +104,22 @@ export class RingReader {
     Atomics.store(this.control, TAIL, this.tail);
   }
 
-  /** Resolves when there is something to read, or after `timeoutMs`. */
+  /** Before reading: what is there now is to be read before the next `wait` waits. */
+  look(): void {
+    this.calls = Atomics.load(this.control, CALLS);
+    this.seen = Atomics.load(this.control, HEAD);
+  }
+
+  /** Resolves when the reader was woken since its last `look`, or left something of that time unread, or after `timeoutMs`. */
   async wait(timeoutMs: number): Promise<void> {
+    if (((this.seen - this.tail) | 0) > 0) return;
     const { waitAsync } = Atomics as unknown as { waitAsync: WaitAsync };
-    await waitAsync(this.control, HEAD, this.tail, timeoutMs).value;
+    await waitAsync(this.control, CALLS, this.calls, timeoutMs).value;
   }
 
   /** Ends a `wait` of this thread. */
   wake(): void {
-    Atomics.notify(this.control, HEAD);
+    Atomics.add(this.control, CALLS, 1);
+    Atomics.notify(this.control, CALLS);
   }
 }
