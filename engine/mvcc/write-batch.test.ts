@@ -82,7 +82,7 @@ it.each(['thread', 'inline'] as const)('rows written in many read as rows writte
     tx.putIndexEntry(index, keyOf(now.key), id, EMPTY);
     model.set(id, now);
   };
-  for (let round = 0; round < 30; round++) {
+  for (let round = 0; round < 20; round++) {
     const before = engine.begin({ isolation: 'repeatable read' });
     const held = before.takeSnapshot();
     const then: Model = new Map(committed);
