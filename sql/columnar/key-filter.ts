@@ -82,6 +82,8 @@ export function joinFilter({ node }: JoinStage, { rows, keys, set, heads, direct
   const span = outer.max - outer.min + 1;
   if (!(span < Infinity)) return null;
   if (set) {
+    // Counting the keys of a wide set would cost more than it tells.
+    if (set.bits.length > FREE_SPAN * 4) return null;
     let present = 0;
     for (const bit of set.bits) present += bit;
     return present < span * SELECTIVE ? { expr, min: set.parts[0]!.min, bits: set.bits, density: present / span } : null;
