@@ -4,8 +4,8 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
 import { afterAll, expect, test } from 'vitest';
+import { ask } from '../harness/ask.js';
 import { startTestServer } from '../harness/server.js';
 import type { TestServer } from '../harness/server.js';
 import { oxbow, runOxbow } from './oxbow.js';
@@ -15,16 +15,7 @@ afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 const urlOf = ({ port }: TestServer): string => `postgresql://postgres@127.0.0.1:${port}/postgres`;
 
-async function query(server: TestServer, text: string): Promise<string> {
-  const client = new pg.Client({ connectionString: urlOf(server) });
-  await client.connect();
-  try {
-    const { rows } = await client.query<Record<string, unknown>>(text);
-    return rows[0] ? String(Object.values(rows[0])[0]) : '';
-  } finally {
-    await client.end();
-  }
-}
+const query = (server: TestServer, text: string): Promise<string> => ask(server.port, text);
 
 async function restoredValue(target: string, text: string, ...flags: string[]): Promise<string> {
   const directory = join(scratch, `restored-${Math.random().toString(36).slice(2)}`);
