@@ -62,12 +62,12 @@ class ShortRange implements ShortPlan {
       if (recheck) return GENERAL;
       const cursor = transaction.scanIndex(this.index.storage, snapshot, range);
       try {
-        for (let done = false; !done; ) {
+        while (tuples.length < limit) {
           // Without a filter no more entries are wanted than rows.
           const filled = cursor.fill(block, filter ? FIRST_ENTRIES : Math.min(limit - tuples.length, FIRST_ENTRIES));
           if (filled instanceof Pending) return GENERAL;
           if (filled === 0) break;
-          for (let i = 0; i < filled; i++) {
+          for (let i = 0; i < filled && tuples.length < limit; i++) {
             if (++seen > MAX_ROWS) return GENERAL;
             const version = table.fetchOne(transaction, snapshot, block.rowIds[i]! as RowId);
             if (!version) continue;
@@ -77,10 +77,6 @@ class ShortRange implements ShortPlan {
             const { length } = version.tuple;
             if ((bytes += length) > MAX_BYTES) return GENERAL;
             tuples.push(slabCopy(version.tuple, 0, length));
-            if (tuples.length === limit) {
-              done = true;
-              break;
-            }
           }
         }
       } finally {
