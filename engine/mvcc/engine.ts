@@ -5,11 +5,8 @@
  *            --> append + sync (durable)             --> visible to new snapshots, acknowledged
  *            --> applier (applied)                   --> overlay trimmed
  */
-import { DatabaseError } from '../errors.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
-import { readUint48 } from '../keycode.js';
 import type { KeyValueStore } from '../kv/key-value-store.js';
-import { RecordKind } from '../log/batch.js';
 import type { GroupCommit } from '../log/group-commit.js';
 import type { LogStore } from '../log/log-store.js';
 import { LockManager } from '../locks/lock-manager.js';
@@ -23,7 +20,8 @@ import type { StateSums } from './applier.js';
 import type { ApplierDriver } from './applier-driver.js';
 import { BulkLoad } from './bulk-load.js';
 import { ChangeWatches } from './change-watch.js';
-import { SINGLE_RECORD_MAX, writeCommit, writeParts } from './commit-encoder.js';
+import { Committer } from './committer.js';
+import { Housekeeping } from './housekeeping.js';
 import { KeyCeilings } from './key-ceilings.js';
 import { LargeValues } from './large-values.js';
 import { listLocks } from './lock-listing.js';
@@ -31,17 +29,15 @@ import { Staging } from './staging.js';
 import { PreparedTransactions } from './prepared.js';
 import type { RecoveredPrepared } from './prepared.js';
 import { Holds, engineMaintenance } from './maintenance.js';
-import { Flag } from './row-format.js';
 import { Retention } from './retention.js';
 import { Sequences } from './sequences.js';
 import { StorageInfo } from './storage-info.js';
 import { SessionState } from './session.js';
-import { logAbort, logReserve, logSums } from './system-records.js';
+import { logAbort, logSums } from './system-records.js';
 import { TemporaryStore } from './temporary-store.js';
 import { EngineTransaction } from './transaction.js';
+import { TransactionTable } from './transaction-table.js';
 import { VersionStore } from './version-store.js';
-import { WriteBatch } from './write-batch.js';
-import type { Change } from './write-batch.js';
 import type { Write } from './write.js';
 import type { StorageWrites } from './write-set.js';
 
@@ -50,9 +46,9 @@ export interface EngineOptions {
   readonly directory: string | undefined;
   /** Bytes one transaction may keep in memory. */
   readonly transactionMemory: number;
-  /** Collects garbage this often; 0: only when asked. */
   /** Bytes of writes from which on inserts are written ahead of the commit. */
   readonly bulkThreshold: number;
+  /** Collects garbage this often; 0: only when asked. */
   readonly collectEveryMs: number;
   /** Old row versions kept for snapshots; beyond, the oldest snapshot is ended. */
   readonly maxVersions: number;
@@ -81,20 +77,6 @@ export interface Recovered {
 
 /** Temporary storages have ids from here on. */
 const TEMPORARY_BASE = 2 ** 47;
-/** How many xids and storage ids one reserve record covers. */
-const XID_RESERVE = 1 << 16;
-const STORAGE_RESERVE = 1 << 12;
-/** Parts of a large transaction wait for the log this often. */
-const PARTS_IN_FLIGHT = 8;
-/** A session that committed so often while nobody else did is alone: it is synced on this thread, which is the shortest way. */
-const LONE_AFTER = 3;
-/** With a full disk, commits go on until this much waits to be applied. */
-const STALLED_MAX = 16 << 20;
-/** With a slow applier, committers wait while this much does. */
-const LAG_MAX = 32 << 20;
-/** Free space that commits leave to the applier. */
-const RESERVED_BYTES = 40 << 20;
-const DISK_CHECK_MS = 20;
 
 export class Engine implements Storage {
   readonly locks: LockManager;
@@ -108,6 +90,9 @@ export class Engine implements Storage {
   readonly past: Retention;
   readonly serializable = new SerializableTransactions(() => this.visible);
   readonly maintenance: Maintenance;
+  readonly transactions: TransactionTable;
+  readonly committer: Committer;
+  private readonly housekeeping: Housekeeping;
   /** Who needs old versions, and old log, besides snapshots and recovery. */
   readonly pins = new Holds();
   readonly logHolds = new Holds();
@@ -117,35 +102,16 @@ export class Engine implements Storage {
   private lastProvisional = 0 as Lsn;
   /** Snapshots see everything at or before this: durable, or assigned by an asynchronous commit. */
   private visible: Lsn;
-  private readonly active = new Set<EngineTransaction>();
-  private readonly byXid = new Map<Xid, EngineTransaction>();
-  private readonly aborted = new Set<Xid>();
-  private readonly firstXid: number;
-  private xidCounter: number;
-  private xidReserved: number;
-  private storageCounter: number;
-  private storageReserved: number;
   private temporaryCounter = TEMPORARY_BASE;
   private virtualCounter = 1;
   private groupCounter = 1;
   private readonly rowCounters: Map<StorageId, number>;
-  private lastCommitMicros: number;
   private readonly listeners: ((commit: CommitNotice) => void)[] = [];
   private readonly fatalListeners: ((error: unknown) => void)[] = [];
   private notices: CommitNotice[] = [];
-  private commits = 0;
-  private snapshotsExpired = 0;
-  private lastCommitter: SessionState | null = null;
-  /** Commits of one session since another one committed. */
-  private sameCommitter = 0;
   private fatal = false;
-  private stopCollecting: (() => void) | undefined;
   private closing = false;
   private appliedWaiters: { readonly lsn: Lsn; resolve(): void }[] = [];
-  private trimming = false;
-  private sinceTrim = 0;
-  private diskCheckedMs = -Infinity;
-  private diskLow = false;
 
   constructor(
     private readonly runtime: Runtime,
@@ -161,10 +127,10 @@ export class Engine implements Storage {
     this.store = store;
     this.locks = new LockManager(runtime.clock);
     this.visible = log.durable;
-    this.firstXid = this.xidCounter = this.xidReserved = recovered.nextXid;
-    this.storageCounter = this.storageReserved = recovered.nextStorageId;
+    this.transactions = new TransactionTable(log, recovered.nextXid, recovered.nextStorageId);
     this.rowCounters = recovered.nextRowIds;
-    this.lastCommitMicros = recovered.lastCommitMicros;
+    this.committer = new Committer(this, runtime, applier, this.watches, recovered.lastCommitMicros);
+    this.housekeeping = new Housekeeping(this, runtime, applier, logStore);
     this.sequences = new Sequences(kv, log);
     this.prepared = new PreparedTransactions(this);
     this.durableCell[0] = log.durable;
@@ -172,7 +138,7 @@ export class Engine implements Storage {
     this.ceilings = new KeyCeilings(kv, (index) => this.writesOf(index));
     this.largeValues = new LargeValues(kv, log, applier);
     this.past = new Retention(kv, runtime.clock, options.retentionMs, recovered.collected, () => this.watermarks);
-    log.activeCount = () => (this.sameCommitter < LONE_AFTER ? Infinity : this.active.size - this.prepared.size);
+    log.activeCount = () => (this.committer.lone ? this.transactions.active.size - this.prepared.size : Infinity);
     log.onDurable = (batch, durable) => this.becameDurable(batch, durable);
     log.onFailure = (error) => this.fail(error);
     this.staging = new Staging(this, applier);
@@ -188,7 +154,7 @@ export class Engine implements Storage {
     applier.onSums = (sums) => this.writeSums(sums);
     for (const prepared of recovered.prepared) this.restorePrepared(prepared);
     for (const { xid, storages, first } of recovered.unfinished) this.staging.abortXid(xid, storages, first);
-    this.scheduleCollection();
+    this.housekeeping.start();
   }
 
   // ---- transactions
@@ -209,42 +175,17 @@ export class Engine implements Storage {
   private restorePrepared(found: RecoveredPrepared): void {
     const transaction = new EngineTransaction(this, this.newSession(), this.virtualCounter++, {});
     transaction.xid = found.xid;
-    this.byXid.set(found.xid, transaction);
-    this.active.add(transaction);
+    this.transactions.restore(transaction);
     this.prepared.restore(transaction, found);
-  }
-
-  adoptXids(transaction: EngineTransaction, xids: readonly Xid[]): void {
-    for (const xid of xids) this.byXid.set(xid, transaction);
-  }
-
-  join(transaction: EngineTransaction): void {
-    this.active.add(transaction);
-  }
-
-  leave(transaction: EngineTransaction): void {
-    this.active.delete(transaction);
-    if (transaction.xid === 0) return;
-    this.byXid.delete(transaction.xid);
-    for (const xid of transaction.staged?.subXids() ?? []) this.byXid.delete(xid);
-    if (transaction.state !== 'aborted') return;
-    this.aborted.add(transaction.xid);
-    if (this.aborted.size > 100_000) for (const oldest of this.aborted) {
-      this.aborted.delete(oldest);
-      break;
-    }
-  }
-
-  nextXid(transaction: EngineTransaction): Xid {
-    const xid = this.xidCounter++ as Xid;
-    if (xid + XID_RESERVE / 2 >= this.xidReserved) this.reserve();
-    this.byXid.set(xid, transaction);
-    this.active.add(transaction);
-    return xid;
   }
 
   get visibleLsn(): Lsn {
     return this.visible;
+  }
+
+  /** Snapshots see an asynchronous commit before it is durable. */
+  showUpTo(lsn: Lsn): void {
+    if (lsn > this.visible) this.visible = lsn;
   }
 
   /** A new snapshot sees what is durable, or what this session saw already. */
@@ -252,24 +193,10 @@ export class Engine implements Storage {
     return session.floor > this.visible ? session.floor : this.visible;
   }
 
-  /** Transactions that started reading or writing. */
-  get activeTransactions(): ReadonlySet<EngineTransaction> {
-    return this.active;
-  }
-
-  /** Logs, ahead of their use, how far xids and storage ids may be handed out. */
-  private reserve(): void {
-    this.xidReserved = this.xidCounter + XID_RESERVE;
-    this.storageReserved = this.storageCounter + STORAGE_RESERVE;
-    logReserve(this.log, this.xidReserved, this.storageReserved);
-  }
-
   // ---- storages
 
   allocateStorageId(): StorageId {
-    const id = this.storageCounter++ as StorageId;
-    if (id + STORAGE_RESERVE / 2 >= this.storageReserved) this.reserve();
-    return id;
+    return this.transactions.allocateStorageId();
   }
 
   allocateTemporaryStorageId(): StorageId {
@@ -339,20 +266,14 @@ export class Engine implements Storage {
     if (writes.length > 0) this.temporary.apply(writes, this.log.assigned);
   }
 
-  commit(transaction: EngineTransaction, final: Change[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
-    this.checkRoom(transaction);
-    if (transaction.staged && transaction.state === 'committing') return this.commitStaged(transaction, final, temporary, synchronous);
-    if (transaction.writes.logBytes > SINGLE_RECORD_MAX || messageBytes(transaction) > SINGLE_RECORD_MAX)
-      return this.commitInParts(transaction, final, temporary, synchronous);
-    return this.finishCommit(transaction, final, temporary, synchronous, false);
+  /** A commit whose rows the overlay does not hold. */
+  noteProvisional(lsn: Lsn): void {
+    this.lastProvisional = lsn;
   }
 
-  /** Raises 53100 unless the log and the state have room for what the transaction says. */
-  checkRoom(transaction: EngineTransaction): void {
-    if (this.maintenance.refuseCommits) throw this.maintenance.refuseCommits;
-    this.log.checkRoom(Math.min(transaction.writes.bytes, 4 << 20));
-    if ((this.applier.stalled && this.applier.queuedBytes > STALLED_MAX) || this.diskIsLow())
-      throw new DatabaseError('53100', 'could not extend the state file: No space left on device', { hint: 'Check free disk space.' });
+  /** Listeners hear of a commit when it is durable. */
+  notify(notice: CommitNotice): void {
+    if (this.listeners.length > 0) this.notices.push(notice);
   }
 
   /** A turn for others. */
@@ -384,100 +305,6 @@ export class Engine implements Storage {
     return this.prepared.list();
   }
 
-  /** Whether there is less room than what was acknowledged and not applied may need. Looked up every few milliseconds. */
-  private diskIsLow(): boolean {
-    const { directory } = this.options;
-    if (directory === undefined) return false;
-    const now = this.runtime.clock.monotonicMs();
-    if (now - this.diskCheckedMs > DISK_CHECK_MS) {
-      this.diskCheckedMs = now;
-      this.diskLow = this.runtime.files.freeBytes(directory) < RESERVED_BYTES;
-    }
-    return this.diskLow;
-  }
-
-  private async commitStaged(transaction: EngineTransaction, final: Change[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
-    try {
-      await this.staging.finish(transaction);
-    } catch (error) {
-      transaction.abort();
-      throw error;
-    }
-    const unwritten = (write: Change): boolean => !write.streamed;
-    const left = final.filter(unwritten).flatMap((write) => transaction.writes.finalOf(write)).filter(unwritten);
-    return this.commitInParts(transaction, left, temporary, synchronous);
-  }
-
-  private async commitInParts(transaction: EngineTransaction, final: Change[], temporary: Write[], synchronous: boolean): Promise<Lsn> {
-    try {
-      let inFlight = 0;
-      for (const lsn of writeParts(this.log, RecordKind.part, transaction.assignXid(), final, transaction.messages)) {
-        if (++inFlight < PARTS_IN_FLIGHT) continue;
-        inFlight = 0;
-        this.log.checkRoom(4 << 20);
-        await this.log.whenDurable(lsn);
-      }
-      return await this.finishCommit(transaction, final, temporary, synchronous, true);
-    } catch (error) {
-      if (transaction.state === 'committing') {
-        // The applier holds the parts until it hears what became of them.
-        if (!transaction.provisional && transaction.values.size === 0 && !this.log.failed) this.writeAbort(transaction.xid);
-        transaction.abort();
-      }
-      throw error;
-    }
-  }
-
-  /** The one synchronous step in which a commit gets its place in the order. */
-  finishCommit(transaction: EngineTransaction, final: Change[], temporary: Write[], synchronous: boolean, parts: boolean): Promise<Lsn> {
-    const serializable = transaction.serializable?.safe ? undefined : transaction.serializable;
-    if (serializable) this.serializable.preCommit(serializable);
-    const { xid, messages, drops } = transaction;
-    const micros = this.nextCommitMicros();
-    const { provisional } = transaction;
-    const lsn = writeCommit(this.log, { xid, writes: final, messages, drops, provisional, stagedXids: transaction.staged?.subXids() ?? [], unused: transaction.unusedValues(final) }, micros, parts);
-    this.past.noteCommit(lsn, micros);
-    if (provisional) {
-      // What it wrote ahead is not in the overlay.
-      this.store.cache.clear();
-    }
-    for (const write of final) {
-      if (write instanceof WriteBatch) continue;
-      if (write.isRow) {
-        if (!write.born) this.noteRowDeath(write, lsn);
-      } else if (!write.born) this.store.noteDeath(write.index, lsn);
-    }
-    const writes = provisional ? [...this.staging.unapplied(transaction), ...final] : final;
-    for (const write of writes) write.xid = xid;
-    this.store.overlay.add(lsn, writes);
-    this.watches.note(lsn, writes);
-    if (provisional) {
-      this.lastProvisional = lsn;
-      if (transaction.staged) this.watches.noteUnlisted(lsn, transaction.staged.storages);
-      this.staging.committed(transaction, lsn);
-    }
-    for (const storage of drops) this.forget(storage);
-    this.applyTemporary(temporary);
-    this.commits++;
-    if (this.listeners.length > 0) this.notices.push({ lsn, xid, commitMicros: micros, messages });
-    const { session } = transaction;
-    this.sameCommitter = session === this.lastCommitter ? this.sameCommitter + 1 : 0;
-    this.lastCommitter = session;
-    // An asynchronous commit owes nobody its durability.
-    if (synchronous && lsn > session.floor) session.floor = lsn;
-    if (serializable) this.serializable.committed(serializable, lsn, true);
-    transaction.end('committed');
-    if (!synchronous) {
-      if (lsn > this.visible) this.visible = lsn;
-      this.log.flushSoon();
-      return Promise.resolve(lsn);
-    }
-    const until = this.log.whenDurable(lsn);
-    // A writer faster than the applier waits for it: the overlay is memory.
-    if (this.applier.queuedBytes > LAG_MAX) return Promise.resolve(until).then(() => this.applier.drain()).then(() => lsn);
-    return until ? until.then(() => lsn) : Promise.resolve(lsn);
-  }
-
   bulkLoad(transaction: EngineTransaction): BulkLoad {
     return new BulkLoad(this, this.applier, transaction);
   }
@@ -506,16 +333,8 @@ export class Engine implements Storage {
     });
   }
 
-  /** The time that a record made now carries: never before an earlier one's. */
-  nextCommitMicros(): number {
-    return (this.lastCommitMicros = Math.max(this.runtime.clock.nowMicros(), this.lastCommitMicros));
-  }
-
-  private noteRowDeath(write: Write & { isRow: true }, lsn: Lsn): void {
-    if (!write.tuple) this.store.noteDeath(write.storage, lsn);
-  }
-
-  private forget(storage: StorageId): void {
+  /** What is kept of a storage that is dropped. */
+  forget(storage: StorageId): void {
     this.watches.unwatch(storage);
     this.rowCounters.delete(storage);
     this.sequences.forget(storage);
@@ -526,7 +345,7 @@ export class Engine implements Storage {
   private *writesOf(index: StorageId): Iterable<StorageWrites> {
     const committed = this.store.overlay.find(index);
     if (committed) yield committed;
-    for (const transaction of this.active) {
+    for (const transaction of this.transactions.active) {
       const own = transaction.writes.find(index);
       if (own) yield own;
     }
@@ -544,104 +363,24 @@ export class Engine implements Storage {
   }
 
   private becameDurable(batch: Uint8Array, durable: Lsn): void {
-    if (durable > this.visible) this.visible = durable;
+    this.showUpTo(durable);
     this.durableCell[0] = durable;
     this.applier.feed(batch);
-    this.sinceTrim += batch.length;
-    if (this.sinceTrim >= this.options.trimEveryBytes) this.trimSoon();
+    this.housekeeping.logGrew(batch.length);
     if (this.notices.length === 0) return;
     let sent = 0;
     while (sent < this.notices.length && this.notices[sent]!.lsn < durable) sent++;
     for (const notice of this.notices.splice(0, sent)) for (const listener of this.listeners) listener(notice);
   }
 
-  // ---- what unique checks ask
-
-  /** A running transaction, other than `asking`, that deleted this index entry. */
-  deleterOf(asking: EngineTransaction, index: StorageId, entry: Uint8Array): EngineTransaction | undefined {
-    for (const transaction of this.active) {
-      if (transaction === asking) continue;
-      const writes = transaction.writes.peek(index);
-      if (!writes?.hasEntries) continue;
-      const write = writes.entries.get(entry);
-      if (write && !write.payload) return transaction;
-    }
-    return undefined;
-  }
-
-  /** Whose xid (or subtransaction's) this is, while it runs. */
-  running(xid: Xid): EngineTransaction | undefined {
-    return this.byXid.get(xid);
-  }
-
-  /** A subtransaction is over. */
-  forgetXid(xid: Xid): void {
-    this.byXid.delete(xid);
-    this.aborted.add(xid);
-  }
-
-  /** The running transaction, other than `asking`, that wrote this stored entry ahead. */
-  undecidedLoader(value: Uint8Array, asking: EngineTransaction): EngineTransaction | undefined {
-    if (!(value[0]! & Flag.provisional)) return undefined;
-    const transaction = this.byXid.get(readUint48(value, 1) as Xid);
-    return transaction === asking ? undefined : transaction;
-  }
-
   // ---- horizon and collection
 
-  /** The oldest LSN that any snapshot reads at, or will. */
-  horizon(): Lsn {
-    const { keepFrom } = this.past;
-    let oldest = Math.min(keepFrom, this.visible, this.pins.oldest) as Lsn;
-    for (const transaction of this.active) {
-      const lsn = transaction.oldestSnapshot();
-      if (lsn < oldest) oldest = lsn;
-    }
-    return this.staging.hold(oldest);
+  vacuum(): Promise<{ versionsRemoved: number; indexEntriesRemoved: number }> {
+    return this.housekeeping.vacuum();
   }
 
-  /** The horizon, and from now on nobody reads before it. */
-  private readonly collectTo = (): Lsn => {
-    const horizon = this.horizon();
-    if (horizon > this.past.collected) this.past.collected = horizon;
-    return horizon;
-  };
-
-  async vacuum(): Promise<{ versionsRemoved: number; indexEntriesRemoved: number }> {
-    await this.log.drain();
-    await this.applier.drain();
-    await this.staging.idle();
-    this.past.tick();
-    const { versions, entries } = await this.applier.collect(this.collectTo);
-    return { versionsRemoved: versions, indexEntriesRemoved: entries };
-  }
-
-  /** Too many old versions: the transaction whose snapshot holds back most of them loses it. */
-  private boundVersions(): void {
-    if (this.applier.versionsInHistory <= this.options.maxVersions) return;
-    let oldest: EngineTransaction | undefined;
-    for (const transaction of this.active)
-      if (transaction.oldestSnapshot() < (oldest?.oldestSnapshot() ?? this.visible)) oldest = transaction;
-    if (this.past.keepFrom < (oldest?.oldestSnapshot() ?? this.visible)) {
-      this.past.shorten();
-      return;
-    }
-    if (!oldest) return;
-    oldest.expire();
-    this.snapshotsExpired++;
-  }
-
-  private scheduleCollection(): void {
-    const every = this.options.collectEveryMs;
-    if (every <= 0 || this.closing) return;
-    this.stopCollecting = this.runtime.clock.after(every, () => {
-      this.past.tick();
-      this.boundVersions();
-      this.applier
-        .collect(this.collectTo)
-        .catch((error: unknown) => this.fail(error))
-        .finally(() => this.scheduleCollection());
-    });
+  checkpoint(): Promise<void> {
+    return this.housekeeping.checkpoint();
   }
 
   /** The state at one LSN, held until it is released: what a walk of the state compares with. */
@@ -666,27 +405,6 @@ export class Engine implements Storage {
     return new StateWalk({ kv: this.kv, findings, pin: () => this.pinState(), now: () => this.runtime.clock.monotonicMs(), ...hooks }).run();
   }
 
-  async checkpoint(): Promise<void> {
-    await this.log.drain();
-    await this.applier.drain();
-    await this.trimLog();
-  }
-
-  /** Lets go of the log that no restart needs any more: what the synced state has applied. */
-  private async trimLog(): Promise<void> {
-    const needed = await this.applier.sync();
-    if (needed > 0) await this.logStore.trim(this.log.term, Math.min(needed, this.logHolds.oldest) as Lsn);
-  }
-
-  private trimSoon(): void {
-    if (this.trimming) return;
-    this.trimming = true;
-    this.sinceTrim = 0;
-    this.trimLog()
-      .catch((error: unknown) => this.fail(error))
-      .finally(() => (this.trimming = false));
-  }
-
   // ---- information
 
   get watermarks(): { readonly assigned: Lsn; readonly durable: Lsn; readonly applied: Lsn } {
@@ -705,22 +423,18 @@ export class Engine implements Storage {
     this.fatalListeners.push(listener);
   }
 
-  private fail(error: unknown): void {
+  fail(error: unknown): void {
     if (this.fatal) return;
     this.fatal = true;
     for (const listener of this.fatalListeners) listener(error);
   }
 
   xidStatus(xid: Xid): 'in progress' | 'committed' | 'aborted' | undefined {
-    if (this.byXid.has(xid)) return 'in progress';
-    if (xid < this.firstXid || xid >= this.xidCounter) return undefined;
-    return this.aborted.has(xid) ? 'aborted' : 'committed';
+    return this.transactions.status(xid);
   }
 
   xidBounds(): { next: Xid; oldestActive: Xid; active: Xid[] } {
-    const active = [...this.byXid.keys()].sort((a, b) => a - b);
-    const next = this.xidCounter as Xid;
-    return { next, oldestActive: active[0] ?? next, active };
+    return this.transactions.bounds();
   }
 
   get describeTableLock(): (lockId: number, databaseId: number) => string {
@@ -748,7 +462,7 @@ export class Engine implements Storage {
   }
 
   listLocks(): LockListing[] {
-    return listLocks(this.locks, this.byXid, this.serializable);
+    return listLocks(this.locks, this.transactions.byXid, this.serializable);
   }
 
   stats(): EngineStats {
@@ -756,7 +470,7 @@ export class Engine implements Storage {
     return {
       logBytes: this.log.bytes,
       logBatches: this.log.batches,
-      commits: this.commits,
+      commits: this.committer.commits,
       fsyncCount: log.fsyncCount,
       fsyncMsTotal: log.fsyncMsTotal,
       fsyncMsMax: log.fsyncMsMax,
@@ -768,14 +482,14 @@ export class Engine implements Storage {
       keyValueBytes: this.kv.byteSize(),
       versionsInHistory: this.applier.versionsInHistory,
       versionsCollected: this.applier.versionsCollected,
-      snapshotsExpired: this.snapshotsExpired,
+      snapshotsExpired: this.housekeeping.snapshotsExpired,
       overlayRows: this.store.overlay.rowCount,
-      activeTransactions: this.active.size,
+      activeTransactions: this.transactions.active.size,
       locksHeld: this.locks.table.size,
       locksWaiting: this.locks.waitCount,
       deadlocks: this.locks.deadlocks,
       pastOldestMicros: this.past.oldestMicros() ?? 0,
-      horizon: this.horizon(),
+      horizon: this.housekeeping.horizon(),
     };
   }
 
@@ -787,8 +501,8 @@ export class Engine implements Storage {
   async close(): Promise<void> {
     if (this.closing) return;
     this.closing = true;
-    this.stopCollecting?.();
-    for (const transaction of [...this.active]) transaction.rollback();
+    this.housekeeping.stop();
+    for (const transaction of [...this.transactions.active]) transaction.rollback();
     if (!this.fatal) {
       this.sequences.settle();
       await this.log.drain();
@@ -798,10 +512,4 @@ export class Engine implements Storage {
     this.kv.close();
     await this.onClose();
   }
-}
-
-function messageBytes(transaction: EngineTransaction): number {
-  let bytes = 0;
-  for (const message of transaction.messages) bytes += message.content.length + message.prefix.length + 10;
-  return bytes;
 }

@@ -41,7 +41,7 @@ export function engineMaintenance(engine: Engine, applier: ApplierDriver, durabl
       if (Buffer.byteLength(name) > 63) throw new DatabaseError('22023', 'value too long for restore point (maximum 63 characters)');
       const builder = engine.log.open();
       const lsn = builder.beginRecord(RecordKind.system, 0, 0 as Xid);
-      builder.time(engine.nextCommitMicros());
+      builder.time(engine.committer.nextCommitMicros());
       builder.message(RESTORE_POINT, Buffer.from(name, 'utf8'));
       builder.endRecord();
       engine.log.wrote(lsn);

@@ -81,7 +81,7 @@ export class PreparedTransactions {
     const prepared: Prepared = { gid, xid, preparedMicros, info, transaction, ending: true };
     this.byGid.set(gid, prepared);
     try {
-      engine.checkRoom(transaction);
+      engine.committer.checkRoom(transaction);
       let inFlight = 0;
       for (const lsn of writeParts(engine.log, RecordKind.part, xid, final, transaction.messages)) {
         if (++inFlight < PARTS_IN_FLIGHT) continue;
@@ -147,7 +147,7 @@ export class PreparedTransactions {
       collected.xids.forEach((xid, i) => transaction.staged!.addXid((i + 2) as SubId, xid));
       for (const storage of staged.storages) transaction.staged.storages.add(storage);
       this.engine.staging.restored([transaction.xid], staged.storages, staged.first);
-      this.engine.adoptXids(transaction, collected.xids);
+      this.engine.transactions.adoptXids(transaction, collected.xids);
     }
     transaction.detach(this.engine.newSession());
     for (const { tagA, tagB, mask } of collected.locks) this.engine.locks.adopt(transaction.lockOwner(), tagA, tagB, mask);
@@ -158,14 +158,14 @@ export class PreparedTransactions {
   async commit(gid: string): Promise<Lsn> {
     const { transaction } = this.take(gid);
     try {
-      this.engine.checkRoom(transaction);
+      this.engine.committer.checkRoom(transaction);
     } catch (error) {
       this.byGid.get(gid)!.ending = false;
       throw error;
     }
     this.byGid.delete(gid);
     const final = transaction.writes.order.filter((write) => transaction.writes.isFinal(write));
-    return this.engine.finishCommit(transaction, final, [], true, true);
+    return this.engine.committer.finish(transaction, final, [], true, true);
   }
 
   async rollback(gid: string): Promise<Lsn> {

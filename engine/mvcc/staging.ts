@@ -221,7 +221,7 @@ export class Staging {
 
   private xidOf(transaction: EngineTransaction, staged: Staged, sub: SubId): Xid {
     let xid = staged.xids.get(sub);
-    if (xid === undefined) staged.addXid(sub, (xid = this.engine.nextXid(transaction)));
+    if (xid === undefined) staged.addXid(sub, (xid = this.engine.transactions.nextXid(transaction)));
     return xid;
   }
 
@@ -362,7 +362,7 @@ export class Staging {
       staged.xids.delete(of);
       // The xid stays among the transaction's own no more: its versions are nobody's.
       staged.forgetXid(xid);
-      this.engine.forgetXid(xid);
+      this.engine.transactions.forgetXid(xid);
       this.abortXid(xid, [...staged.storages], staged.first);
     }
   }
@@ -378,7 +378,7 @@ export class Staging {
     }
     const storages = [...staged.storages];
     for (const xid of staged.xids.values()) {
-      if (xid !== staged.xid) this.engine.forgetXid(xid);
+      if (xid !== staged.xid) this.engine.transactions.forgetXid(xid);
       this.abortXid(xid, storages, staged.first);
     }
     for (const storage of storages) this.engine.store.closeDeath(storage);

@@ -143,10 +143,10 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
       this.importedLsn = options.asOf;
       // What it reads may not be durable yet.
       this.sawVersion(options.asOf);
-      engine.join(this);
+      engine.transactions.join(this);
     } else if (options.snapshotLsn !== undefined && this.isolation !== 'read committed') {
       this.importedLsn = options.snapshotLsn;
-      engine.join(this);
+      engine.transactions.join(this);
     }
   }
 
@@ -170,7 +170,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   assignXid(): Xid {
     if (this.xid === NO_XID) {
       this.active();
-      this.xid = this.engine.nextXid(this);
+      this.xid = this.engine.transactions.nextXid(this);
     }
     return this.xid;
   }
@@ -183,7 +183,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
       lsn = this.importedLsn ?? this.engine.snapshotLsn(this.session);
       if (this.isolation !== 'read committed') {
         this.fixedLsn = lsn;
-        this.snapshotXids = this.engine.xidBounds();
+        this.snapshotXids = this.engine.transactions.bounds();
         if (this.isolation === 'serializable') this.serializable = this.engine.serializable.begin(this, lsn, this.readOnly);
       }
     }
@@ -203,7 +203,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   private register(snapshot: Snapshot): Snapshot {
-    this.engine.join(this);
+    this.engine.transactions.join(this);
     this.snapshots.push(snapshot);
     return snapshot;
   }
@@ -403,7 +403,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     // What the scan will read may be superseded while it runs: it must not be collected.
     if (assigned < this.latestPin) {
       this.latestPin = assigned;
-      this.engine.join(this);
+      this.engine.transactions.join(this);
     }
     return assigned;
   }
@@ -538,7 +538,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   lockOwner(): this {
     if (this.number < 0) {
       assert(this.state === 'active' || this.state === 'prepared', `transaction is ${this.state}`);
-      this.engine.join(this);
+      this.engine.transactions.join(this);
       this.engine.locks.register((number) => {
         this.number = number;
         return this;
@@ -564,7 +564,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     const { hit } = this;
     const found = this.storeOf(storage).read(storage, rowId, FOREVER, this.staged?.asOf(ALL_COMMANDS), hit);
     // Its mark in the store is the lock of a row that was written ahead.
-    const rival = hit.undecided === 0 ? undefined : this.engine.running(hit.undecided);
+    const rival = hit.undecided === 0 ? undefined : this.engine.transactions.running(hit.undecided);
     if (rival && rival !== this) {
       if (policy === 'skip') return SKIPPED;
       if (policy === 'nowait') throw new DatabaseError('55P03', 'could not obtain lock on row');
@@ -715,7 +715,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
         return this.afterFloor();
       }
       this.state = 'committing';
-      return this.engine.commit(this, final, temporary, options?.synchronous !== false);
+      return this.engine.committer.commit(this, final, temporary, options?.synchronous !== false);
     } catch (error) {
       if (this.state === 'active' || this.state === 'committing') this.abort();
       return Promise.reject(error as Error);
@@ -801,6 +801,6 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
       this.engine.locks.unregister(this);
       this.number = -1;
     }
-    this.engine.leave(this);
+    this.engine.transactions.leave(this);
   }
 }

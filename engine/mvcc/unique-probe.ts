@@ -48,7 +48,7 @@ class UniqueProbe {
     if (this.checked.has(rowId)) return undefined;
     this.checked.add(rowId);
     if (!live || rowId === this.except) return undefined;
-    const rival = this.engine.deleterOf(this.transaction, this.index, entry);
+    const rival = this.engine.transactions.deleterOf(this.transaction, this.index, entry);
     if (!rival) return { rowId };
     this.awaitRival(rival);
     return undefined;
@@ -87,7 +87,7 @@ class UniqueProbe {
     // Mostly there is none: a seek costs less than a scan.
     if (store.kv.seek('index', from, sought) && compareBytes(sought.key, end) < 0) store.kv.scan('index', from, end, false, MOST_ENTRIES, chunk);
     for (let i = 0; i < chunk.keys.length; i++) {
-      const rival = engine.undecidedLoader(chunk.values[i]!, transaction);
+      const rival = engine.transactions.undecidedLoader(chunk.values[i]!, transaction);
       if (rival) {
         this.awaitRival(rival);
         continue;
@@ -106,7 +106,7 @@ class UniqueProbe {
     for (let i = 0; i < chunk.keys.length; i++) {
       const value = chunk.values[i]!;
       const dead = chunk.keys[i]!;
-      const rival = (value[0]! & Flag.doomed) === 0 ? undefined : engine.running(killerOf(value));
+      const rival = (value[0]! & Flag.doomed) === 0 ? undefined : engine.transactions.running(killerOf(value));
       const full = dead.subarray(0, dead.length - 6);
       if (!store.entryVisible(full, value, readUint48(dead, dead.length - 6), FOREVER, this.staged)) continue;
       if (rival && rival !== transaction) {
