@@ -5,19 +5,20 @@
 import { DatabaseError, assert } from '../errors.js';
 import type { CommandId, Lsn, RowId, StorageId, SubId, Xid } from '../ids.js';
 import { FIXED_STORAGE_START, NO_XID } from '../ids.js';
-import { LONG_KEY, prefixSuccessor } from '../keycode.js';
+import { LONG_KEY } from '../keycode.js';
 import { NONE } from '../locks/lock-table.js';
 import type { LockOwner, Upgrade, Wait } from '../locks/lock-manager.js';
-import { EXCLUSIVE, LockClass, ROW_MODE, SHARED, TABLE_MODE } from '../locks/modes.js';
+import { EXCLUSIVE, LockClass, SHARED, TABLE_MODE } from '../locks/modes.js';
 import { Pending } from '../pending.js';
 import type {
-  BulkLoader, IndexCursor, IsolationLevel, KeyRange, LargeValueReader, LargeValueWriter, Message, RowCursor, RowLockResult, RowLockStrength, RowVersion, Snapshot, SnapshotKind,
+  BulkLoader, IndexCursor, IsolationLevel, KeyRange, LargeValueReader, LargeValueWriter, Message, RowCursor, RowLockResult, RowLockStrength, RowVersion, Snapshot,
   TableLockMode, Transaction, TransactionOptions, WaitPolicy,
 } from '../storage.js';
-import { hashKey } from './key-hash.js';
-import { ALL_COMMANDS } from './staging.js';
 import type { Staged } from './staging.js';
-import { findLive } from './unique-probe.js';
+import { lockRow } from './row-lock.js';
+import { Savepoints } from './savepoints.js';
+import { Snapshots } from './snapshots.js';
+import { lookupOwn, probeUnique } from './unique-probe.js';
 import type { Engine } from './engine.js';
 import { HeapScan } from './heap-scan.js';
 import type { RowResolver } from './heap-scan.js';
@@ -31,56 +32,12 @@ import type { OwnVersions, VersionStore } from './version-store.js';
 import { WriteBatch } from './write-batch.js';
 import type { Change } from './write-batch.js';
 import { WriteSet } from './write-set.js';
-import type { StorageWrites } from './write-set.js';
-import type { IndexWrite, Write } from './write.js';
-
-const LOCKED: RowLockResult = { kind: 'locked' };
-const DELETED: RowLockResult = { kind: 'deleted' };
-const SELF_MODIFIED: RowLockResult = { kind: 'self-modified' };
-const SKIPPED: RowLockResult = { kind: 'skipped' };
-
-interface Savepoint {
-  readonly sub: SubId;
-  writes: number;
-  readonly lock: number;
-  readonly upgrades: number;
-  readonly messages: number;
-  readonly drops: number;
-  readonly created: number;
-}
-
-class TransactionSnapshot implements Snapshot {
-  constructor(
-    private readonly owner: EngineTransaction,
-    readonly kind: SnapshotKind,
-    readonly lsn: Lsn,
-    readonly command: CommandId,
-  ) {}
-
-  release(): void {
-    this.owner.releaseSnapshot(this);
-  }
-}
+import type { Write } from './write.js';
 
 /** Larger rows and entries are single writes also where there are many. */
 const BATCHED_MAX = 8 << 10;
 
 const tooLong = (length: number): DatabaseError => new DatabaseError('54000', `index key of ${length} bytes exceeds the maximum of ${LONG_KEY}`);
-
-/** The row that has a unique key of which this transaction wrote an entry, as its command sees it: then nobody else can have it. */
-function lookupOwn(own: StorageWrites, key: Uint8Array, command: CommandId): RowId | 0 | -1 {
-  const found: IndexWrite[] = [];
-  own.entries.collect(key, prefixSuccessor(key), false, Infinity, [], found);
-  let rowId: RowId | 0 = 0;
-  for (const newest of found) {
-    let write: IndexWrite | undefined = newest;
-    while (write && write.command >= command) write = write.older;
-    // What was there before the command is in the state.
-    if (!write || (write.payload && rowId !== 0)) return -1;
-    if (write.payload) rowId = write.rowId;
-  }
-  return rowId;
-}
 
 export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   readonly isolation: IsolationLevel;
@@ -111,17 +68,9 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   provisional = false;
   /** Bytes of writes at which memory is to be relieved. */
   relieveAt: number;
-  /** Oldest LSN that a scan under 'latest' reads at. */
-  private latestPin = FOREVER;
   private command = 1 as CommandId;
-  private readonly savepoints: Savepoint[] = [];
-  private nextSub = 2;
-  /** Snapshots in use; their LSNs hold the horizon. */
-  private readonly snapshots: Snapshot[] = [];
-  private fixedLsn: Lsn | undefined;
-  /** Where the first snapshot is to be. */
-  private readonly importedLsn: Lsn | undefined;
-  private tooOld = false;
+  private readonly snapshots: Snapshots;
+  private readonly savepoints: Savepoints;
   private readonly hit = new Hit();
 
   constructor(
@@ -130,6 +79,8 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     readonly virtualId: number,
     options: TransactionOptions,
   ) {
+    this.snapshots = new Snapshots(engine, this);
+    this.savepoints = new Savepoints(engine, this);
     this.relieveAt = engine.options.bulkThreshold;
     this.isolation = options.isolation ?? 'read committed';
     this.readOnly = options.readOnly ?? false;
@@ -140,12 +91,12 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     if (options.asOf !== undefined) {
       assert(this.readOnly && this.isolation !== 'read committed', 'the past is read-only, at one snapshot');
       engine.past.check(options.asOf);
-      this.importedLsn = options.asOf;
+      this.snapshots.importedLsn = options.asOf;
       // What it reads may not be durable yet.
       this.sawVersion(options.asOf);
       engine.transactions.join(this);
     } else if (options.snapshotLsn !== undefined && this.isolation !== 'read committed') {
-      this.importedLsn = options.snapshotLsn;
+      this.snapshots.importedLsn = options.snapshotLsn;
       engine.transactions.join(this);
     }
   }
@@ -154,7 +105,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   snapshotXids: { readonly next: Xid; readonly active: readonly Xid[] } | undefined;
 
   get inSavepoint(): boolean {
-    return this.savepoints.length > 0;
+    return this.savepoints.depth > 0;
   }
 
   get databaseId(): number {
@@ -167,74 +118,51 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
 
   // ---- snapshots
 
+  takeSnapshot(): Snapshot {
+    this.active();
+    return this.snapshots.take();
+  }
+
+  instantSnapshot(): Snapshot {
+    this.active();
+    return this.snapshots.instant();
+  }
+
+  latestSnapshot(): Snapshot {
+    this.active();
+    return this.snapshots.latest();
+  }
+
+  safeSnapshotPending(): Pending | undefined {
+    return this.snapshots.safeSnapshotPending();
+  }
+
+  expire(): void {
+    this.snapshots.expire();
+  }
+
+  get expired(): boolean {
+    return this.snapshots.expired;
+  }
+
+  checkAge(): void {
+    this.snapshots.checkAge();
+  }
+
+  oldestSnapshot(): Lsn {
+    return this.snapshots.oldest();
+  }
+
+  oldestCommand(): CommandId {
+    return this.snapshots.oldestCommand();
+  }
+
   assignXid(): Xid {
     if (this.xid === NO_XID) {
       this.active();
       this.xid = this.engine.transactions.nextXid(this);
     }
     return this.xid;
-  }
-
-  takeSnapshot(): Snapshot {
-    this.active();
-    this.checkAge();
-    let lsn = this.fixedLsn;
-    if (lsn === undefined) {
-      lsn = this.importedLsn ?? this.engine.snapshotLsn(this.session);
-      if (this.isolation !== 'read committed') {
-        this.fixedLsn = lsn;
-        this.snapshotXids = this.engine.transactions.bounds();
-        if (this.isolation === 'serializable') this.serializable = this.engine.serializable.begin(this, lsn, this.readOnly);
-      }
-    }
-    return this.register(new TransactionSnapshot(this, 'at', lsn, this.command));
-  }
-
-  instantSnapshot(): Snapshot {
-    this.active();
-    const lsn = this.fixedLsn ?? (this.isolation === 'read committed' ? this.engine.snapshotLsn(this.session) : undefined);
-    // The first snapshot of a REPEATABLE READ transaction stays.
-    return lsn === undefined ? this.takeSnapshot() : new TransactionSnapshot(this, 'at', lsn, this.command);
-  }
-
-  latestSnapshot(): Snapshot {
-    this.active();
-    return new TransactionSnapshot(this, 'latest', FOREVER, ALL_COMMANDS);
-  }
-
-  private register(snapshot: Snapshot): Snapshot {
-    this.engine.transactions.join(this);
-    this.snapshots.push(snapshot);
-    return snapshot;
-  }
-
-  releaseSnapshot(snapshot: Snapshot): void {
-    const at = this.snapshots.lastIndexOf(snapshot);
-    if (at < 0) return;
-    const last = this.snapshots.pop()!;
-    if (at < this.snapshots.length) this.snapshots[at] = last;
-  }
-
-  /** The versions that its snapshots need may go from now on: whoever reads with them is told (72000). */
-  expire(): void {
-    this.tooOld = true;
-  }
-
-  get expired(): boolean {
-    return this.tooOld;
-  }
-
-  checkAge(): void {
-    if (this.tooOld) throw new DatabaseError('72000', 'snapshot too old', { hint: 'It held back more old row versions than the server keeps. Use shorter transactions.' });
-  }
-
-  /** Oldest LSN this transaction still reads at. */
-  oldestSnapshot(): Lsn {
-    if (this.tooOld) return FOREVER;
-    let oldest = this.fixedLsn ?? this.importedLsn ?? FOREVER;
-    if (this.latestPin < oldest) oldest = this.latestPin;
-    for (const snapshot of this.snapshots) if (snapshot.lsn < oldest) oldest = snapshot.lsn;
-    return oldest;
   }
 
   advanceCommand(): void {
@@ -296,25 +224,6 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     return storage < FIXED_STORAGE_START && !this.serializable!.safe;
   }
 
-  safeSnapshotPending(): Pending | undefined {
-    if (this.isolation !== 'serializable' || !this.deferrable || !this.readOnly) return undefined;
-    const { serializable, log } = this.engine;
-    for (;;) {
-      if (this.fixedLsn === undefined) {
-        // A snapshot that misses commits which took their place already could only be unsafe again.
-        const durable = log.whenDurable(log.assigned);
-        if (durable) return new Pending(durable, 'IPC', 'SafeSnapshot');
-        this.takeSnapshot().release();
-      }
-      const me = this.serializable;
-      if (!me || me.safe) return undefined;
-      if (!me.unsafe) return new Pending(serializable.whenDecided(me)!, 'IPC', 'SafeSnapshot');
-      serializable.aborted(me);
-      this.serializable = undefined;
-      this.fixedLsn = undefined;
-    }
-  }
-
   get(storage: StorageId, rowId: RowId, snapshot: Snapshot, keep = false): RowVersion | undefined {
     if (this.serializable && this.tracks(storage, snapshot)) this.engine.serializable.readRow(this.serializable, storage, rowId);
     return this.resolveRow(storage, rowId, snapshot, this.lsnFor(storage, snapshot), keep);
@@ -340,22 +249,6 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     return this.staged?.asOf(snapshot.command);
   }
 
-  /** No snapshot of this transaction is of an earlier command. */
-  oldestCommand(): CommandId {
-    let oldest = this.command;
-    for (const snapshot of this.snapshots) if (snapshot.command < oldest) oldest = snapshot.command;
-    return oldest;
-  }
-
-  /** Writes at these places of the order (ascending) are gone from it. */
-  writesRemoved(places: readonly number[]): void {
-    for (const savepoint of this.savepoints) {
-      let before = 0;
-      while (before < places.length && places[before]! < savepoint.writes) before++;
-      savepoint.writes -= before;
-    }
-  }
-
   /** Something newer than what every snapshot sees was met: what depends on it waits until it is durable. */
   sawVersion(lsn: Lsn): void {
     if (lsn > this.session.floor && lsn > this.engine.visibleLsn) this.session.floor = lsn;
@@ -378,11 +271,11 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   scan(storage: StorageId, snapshot: Snapshot, range?: { from?: RowId; to?: RowId }): RowCursor {
     const own = this.writes.find(storage);
     this.noteRead(storage, snapshot);
-    return new HeapScan(this, this.storeOf(storage), storage, snapshot, this.scanLsn(storage, snapshot), own, range?.from ?? 0, range?.to ?? Infinity);
+    return new HeapScan(this, this.storeOf(storage), storage, snapshot, this.snapshots.scanLsn(storage, snapshot), own, range?.from ?? 0, range?.to ?? Infinity);
   }
 
   scanIndex(index: StorageId, snapshot: Snapshot, range: KeyRange): IndexCursor {
-    const scan = new IndexScan(this, this.storeOf(index), index, snapshot, this.scanLsn(index, snapshot), this.writes.find(index), range);
+    const scan = new IndexScan(this, this.storeOf(index), index, snapshot, this.snapshots.scanLsn(index, snapshot), this.writes.find(index), range);
     return this.serializable && this.tracks(index, snapshot) ? new TrackedIndexScan(scan, this.engine.serializable, this.serializable, index, range) : scan;
   }
 
@@ -393,19 +286,6 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     // An older snapshot may see the row that had the key before, too.
     if (own?.hasEntries && own.entries.hasPrefix(key)) return this.isolation === 'read committed' ? lookupOwn(own, key, snapshot.command) : -1;
     return this.storeOf(index).lookup(index, key, this.lsnFor(index, snapshot));
-  }
-
-  /** A scan under 'latest' sees what is committed when it starts, throughout. */
-  private scanLsn(storage: StorageId, snapshot: Snapshot): Lsn {
-    if (this.engine.isTemporary(storage)) return FOREVER;
-    if (snapshot.kind === 'at') return snapshot.lsn;
-    const { assigned } = this.engine.log;
-    // What the scan will read may be superseded while it runs: it must not be collected.
-    if (assigned < this.latestPin) {
-      this.latestPin = assigned;
-      this.engine.transactions.join(this);
-    }
-    return assigned;
   }
 
   // ---- writes
@@ -435,7 +315,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     this.beforeWrite();
     const rowId = this.engine.nextRowId(storage);
     if (this.serializable && this.tracksWrites(storage)) this.engine.serializable.insertedRow(this.serializable, storage, rowId);
-    this.writes.row(storage, rowId, tuple, this.command, this.currentSub, true);
+    this.writes.row(storage, rowId, tuple, this.command, this.savepoints.current, true);
     return rowId;
   }
 
@@ -443,7 +323,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     if (!this.takesBatches(storage, length)) return this.insert(storage, bytes.slice(0, length));
     this.beforeWrite();
     const rowId = this.engine.nextRowId(storage);
-    this.writes.manyRows(storage, rowId, bytes, length, this.command, this.currentSub);
+    this.writes.manyRows(storage, rowId, bytes, length, this.command, this.savepoints.current);
     return rowId;
   }
 
@@ -455,23 +335,23 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     if (length > LONG_KEY) throw tooLong(length);
     this.beforeWrite();
     this.engine.ceilings.note(index, key, length);
-    this.writes.manyEntries(index, key, length, rowId, payload, this.command, this.currentSub);
+    this.writes.manyEntries(index, key, length, rowId, payload, this.command, this.savepoints.current);
   }
 
   private takesBatches(storage: StorageId, bytes: number): boolean {
-    return bytes <= BATCHED_MAX && this.isolation !== 'serializable' && this.savepoints.length === 0 && !this.engine.isTemporary(storage);
+    return bytes <= BATCHED_MAX && this.isolation !== 'serializable' && this.savepoints.depth === 0 && !this.engine.isTemporary(storage);
   }
 
   update(storage: StorageId, rowId: RowId, tuple: Uint8Array): void {
     this.beforeWrite();
     if (this.serializable && this.tracksWrites(storage)) this.engine.serializable.wroteRow(this.serializable, storage, rowId, () => this.newestStamp(storage, rowId));
-    this.writes.row(storage, rowId, tuple, this.command, this.currentSub, false);
+    this.writes.row(storage, rowId, tuple, this.command, this.savepoints.current, false);
   }
 
   delete(storage: StorageId, rowId: RowId): void {
     this.beforeWrite();
     if (this.serializable && this.tracksWrites(storage)) this.engine.serializable.wroteRow(this.serializable, storage, rowId, () => this.newestStamp(storage, rowId));
-    this.writes.row(storage, rowId, undefined, this.command, this.currentSub, false);
+    this.writes.row(storage, rowId, undefined, this.command, this.savepoints.current, false);
   }
 
   putIndexEntry(index: StorageId, key: Uint8Array, rowId: RowId, payload: Uint8Array): void {
@@ -480,14 +360,14 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     const entry = entryKey(key, rowId);
     if (this.serializable && this.tracksWrites(index)) this.engine.serializable.wroteEntry(this.serializable, index, entry);
     this.engine.ceilings.note(index, key, key.length);
-    this.writes.entry(index, entry, rowId, payload, this.command, this.currentSub);
+    this.writes.entry(index, entry, rowId, payload, this.command, this.savepoints.current);
   }
 
   deleteIndexEntry(index: StorageId, key: Uint8Array, rowId: RowId): void {
     this.beforeWrite();
     const entry = entryKey(key, rowId);
     if (this.serializable && this.tracksWrites(index)) this.engine.serializable.wroteEntry(this.serializable, index, entry);
-    this.writes.entry(index, entry, rowId, undefined, this.command, this.currentSub);
+    this.writes.entry(index, entry, rowId, undefined, this.command, this.savepoints.current);
   }
 
   bulkLoader(storage: StorageId): BulkLoader | undefined {
@@ -548,39 +428,11 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   }
 
   lockRow(storage: StorageId, rowId: RowId, strength: RowLockStrength, policy: WaitPolicy, snapshot: Snapshot): RowLockResult | Pending {
-    const own = this.writes.findRow(storage, rowId);
-    if (own) {
-      if (own.command >= snapshot.command) return SELF_MODIFIED;
-      return own.tuple ? LOCKED : DELETED;
-    }
-    if (this.engine.isTemporary(storage)) return LOCKED;
-    if (this.xid === NO_XID) this.assignXid();
-    const held = this.engine.locks.acquire(this.lockOwner(), storage * 8 + LockClass.row, rowId, ROW_MODE[strength], policy === 'wait');
-    if (held instanceof Pending) return held;
-    if (!held) {
-      if (policy === 'skip') return SKIPPED;
-      throw new DatabaseError('55P03', 'could not obtain lock on row');
-    }
-    const { hit } = this;
-    const found = this.storeOf(storage).read(storage, rowId, FOREVER, this.staged?.asOf(ALL_COMMANDS), hit);
-    // Its mark in the store is the lock of a row that was written ahead.
-    const rival = hit.undecided === 0 ? undefined : this.engine.transactions.running(hit.undecided);
-    if (rival && rival !== this) {
-      if (policy === 'skip') return SKIPPED;
-      if (policy === 'nowait') throw new DatabaseError('55P03', 'could not obtain lock on row');
-      return this.engine.locks.awaitOwner(this.lockOwner(), rival.lockOwner()) ?? this.lockRow(storage, rowId, strength, policy, snapshot);
-    }
-    if (hit.mine) {
-      if (!this.staged!.asOf(snapshot.command).sees(hit.stamp)) return SELF_MODIFIED;
-      return found ? LOCKED : DELETED;
-    }
-    if (!found) {
-      this.sawVersion(hit.stamp);
-      return DELETED;
-    }
-    if (hit.stamp <= snapshot.lsn) return LOCKED;
-    this.sawVersion(hit.stamp);
-    return { kind: 'updated', version: { rowId, tuple: hit.tuple, xmin: hit.xid, command: 0 as CommandId } };
+    return lockRow(this.engine, this, storage, rowId, strength, policy, snapshot);
+  }
+
+  probeUnique(index: StorageId, key: Uint8Array, except?: RowId): 'free' | { rowId: RowId } | Pending {
+    return probeUnique(this.engine, this, index, key, except);
   }
 
   lockTable(lockId: number, mode: TableLockMode, policy: 'wait' | 'nowait'): boolean | Pending {
@@ -604,96 +456,33 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     return this.session.cancelWait(error) || mine;
   }
 
-  probeUnique(index: StorageId, key: Uint8Array, except?: RowId): 'free' | { rowId: RowId } | Pending {
-    if (this.xid === NO_XID) this.assignXid();
-    // Nobody else can see a temporary index, or one that this transaction made.
-    const { ceilings } = this.engine;
-    if (this.engine.isTemporary(index)) return findLive(this.engine, this, index, key, except) ?? 'free';
-    if (this.created.includes(index)) return ceilings.isBeyond(index, key) ? 'free' : (findLive(this.engine, this, index, key, except) ?? 'free');
-    const owner = this.lockOwner();
-    const tagA = index * 8 + LockClass.uniqueKey;
-    const tagB = hashKey(key);
-    const held = this.engine.locks.acquire(owner, tagA, tagB, EXCLUSIVE, true);
-    if (held instanceof Pending) return held;
-    if (ceilings.isBeyond(index, key)) return 'free';
-    const found = findLive(this.engine, this, index, key, except);
-    if (!found) return 'free';
-    // Only who inserted the key keeps it locked: whoever waits for a rival, or failed, must not block it.
-    if (!this.wroteKey(index, key)) this.engine.locks.release(owner, tagA, tagB);
-    return found;
-  }
-
-  private wroteKey(index: StorageId, key: Uint8Array): boolean {
-    const own = this.writes.findKey(index, key);
-    if (!own?.hasEntries) return false;
-    const values: IndexWrite[] = [];
-    own.entries.collect(key, prefixSuccessor(key), false, Infinity, [], values);
-    return values.some((write) => write.payload !== undefined);
-  }
-
   // ---- savepoints
 
   get currentSub(): SubId {
-    return this.savepoints.length === 0 ? (1 as SubId) : this.savepoints[this.savepoints.length - 1]!.sub;
+    return this.savepoints.current;
   }
 
   get savepointDepth(): number {
-    return this.savepoints.length;
+    return this.savepoints.depth;
+  }
+
+  writesRemoved(places: readonly number[]): void {
+    this.savepoints.writesRemoved(places);
   }
 
   savepoint(): SubId {
     this.active();
-    const sub = this.nextSub++ as SubId;
-    this.writes.flatten();
-    this.savepoints.push({
-      sub,
-      writes: this.writes.order.length,
-      lock: this.lastLock,
-      upgrades: (this.upgrades ??= []).length,
-      messages: this.messages.length,
-      drops: this.drops.length,
-      created: this.created.length,
-    });
-    return sub;
-  }
-
-  private savepointAt(sub: SubId): number {
-    let at = this.savepoints.length - 1;
-    while (at >= 0 && this.savepoints[at]!.sub !== sub) at--;
-    assert(at >= 0, `no savepoint ${sub}`);
-    return at;
+    return this.savepoints.begin();
   }
 
   rollbackTo(sub: SubId): void {
     this.active();
-    const at = this.savepointAt(sub);
-    const { writes, lock, upgrades, messages, drops, created } = this.savepoints[at]!;
-    this.savepoints.length = at + 1;
-    if (this.serializable) this.unregisterWrites(this.serializable, writes);
-    this.writes.undoTo(writes);
-    this.messages.length = messages;
-    this.drops.length = drops;
-    for (const storage of this.created.splice(created)) this.engine.staging.discard(this, storage);
-    this.engine.staging.rollbackTo(this, sub);
-    if (this.number < 0) return;
-    this.engine.locks.releaseTo(this, lock);
-    this.engine.locks.undoUpgrades(this, upgrades);
-  }
-
-  /** What was first written after the first `length` writes is not written any more. */
-  private unregisterWrites(me: Serializable, length: number): void {
-    const { order } = this.writes;
-    for (let i = length; i < order.length; i++) {
-      const write = order[i]!;
-      if (write.older) continue;
-      if (write.isRow) this.engine.serializable.unwroteRow(me, write.storage, write.rowId);
-      else this.engine.serializable.unwroteEntry(me, write.index, write.entry);
-    }
+    this.savepoints.rollbackTo(sub);
   }
 
   release(sub: SubId): void {
     this.active();
-    this.savepoints.length = this.savepointAt(sub);
+    this.savepoints.release(sub);
   }
 
   // ---- end
@@ -778,10 +567,8 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     this.session = session;
     this.group = session.group;
     this.processId = session.processId;
-    this.snapshots.length = 0;
-    this.savepoints.length = 0;
-    this.fixedLsn = undefined;
-    this.latestPin = FOREVER;
+    this.snapshots.clear();
+    this.savepoints.clear();
   }
 
   abort(): void {
@@ -793,9 +580,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   /** Releases everything. Called at assigned for a commit: a hot row must not wait for the disk. */
   end(state: 'committed' | 'aborted'): void {
     this.state = state;
-    this.snapshots.length = 0;
-    this.fixedLsn = undefined;
-    this.latestPin = FOREVER;
+    this.snapshots.clear();
     if (this.serializable && state === 'aborted') this.engine.serializable.aborted(this.serializable);
     if (this.number >= 0) {
       this.engine.locks.unregister(this);

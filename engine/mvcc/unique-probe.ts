@@ -1,14 +1,18 @@
 /** Who has a unique key now: looked for in the own writes, the overlay, the state, and among the dead whose killer may abort. */
-import type { RowId, StorageId } from '../ids.js';
+import type { CommandId, RowId, StorageId } from '../ids.js';
+import { NO_XID } from '../ids.js';
 import { compareBytes, prefixSuccessor, readUint48 } from '../keycode.js';
 import type { Chunk, Entry } from '../kv/key-value-store.js';
-import type { Pending } from '../pending.js';
+import { EXCLUSIVE, LockClass } from '../locks/modes.js';
+import { Pending } from '../pending.js';
+import { hashKey } from './key-hash.js';
 import type { Engine } from './engine.js';
 import { Flag, killerOf, storagePrefix } from './row-format.js';
 import { ALL_COMMANDS } from './staging.js';
 import type { EngineTransaction } from './transaction.js';
 import { FOREVER, NEVER } from './version-store.js';
 import type { OwnVersions, VersionStore } from './version-store.js';
+import type { StorageWrites } from './write-set.js';
 import type { IndexWrite } from './write.js';
 
 /** Entries with one key that are looked at, at most: more would be entries of rows that are all gone. */
@@ -118,4 +122,47 @@ class UniqueProbe {
     }
     return undefined;
   }
+}
+
+/** See Transaction.probeUnique. */
+export function probeUnique(engine: Engine, transaction: EngineTransaction, index: StorageId, key: Uint8Array, except?: RowId): 'free' | { rowId: RowId } | Pending {
+  if (transaction.xid === NO_XID) transaction.assignXid();
+  // Nobody else can see a temporary index, or one that this transaction made.
+  const { ceilings } = engine;
+  if (engine.isTemporary(index)) return findLive(engine, transaction, index, key, except) ?? 'free';
+  if (transaction.created.includes(index)) return ceilings.isBeyond(index, key) ? 'free' : (findLive(engine, transaction, index, key, except) ?? 'free');
+  const owner = transaction.lockOwner();
+  const tagA = index * 8 + LockClass.uniqueKey;
+  const tagB = hashKey(key);
+  const held = engine.locks.acquire(owner, tagA, tagB, EXCLUSIVE, true);
+  if (held instanceof Pending) return held;
+  if (ceilings.isBeyond(index, key)) return 'free';
+  const found = findLive(engine, transaction, index, key, except);
+  if (!found) return 'free';
+  // Only who inserted the key keeps it locked: whoever waits for a rival, or failed, must not block it.
+  if (!wroteKey(transaction, index, key)) engine.locks.release(owner, tagA, tagB);
+  return found;
+}
+
+function wroteKey(transaction: EngineTransaction, index: StorageId, key: Uint8Array): boolean {
+  const own = transaction.writes.findKey(index, key);
+  if (!own?.hasEntries) return false;
+  const values: IndexWrite[] = [];
+  own.entries.collect(key, prefixSuccessor(key), false, Infinity, [], values);
+  return values.some((write) => write.payload !== undefined);
+}
+
+/** The row that has a unique key of which this transaction wrote an entry, as its command sees it: then nobody else can have it. */
+export function lookupOwn(own: StorageWrites, key: Uint8Array, command: CommandId): RowId | 0 | -1 {
+  const found: IndexWrite[] = [];
+  own.entries.collect(key, prefixSuccessor(key), false, Infinity, [], found);
+  let rowId: RowId | 0 = 0;
+  for (const newest of found) {
+    let write: IndexWrite | undefined = newest;
+    while (write && write.command >= command) write = write.older;
+    // What was there before the command is in the state.
+    if (!write || (write.payload && rowId !== 0)) return -1;
+    if (write.payload) rowId = write.rowId;
+  }
+  return rowId;
 }
