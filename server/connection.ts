@@ -500,7 +500,7 @@ export class Connection {
       session.reject(error);
       this.#ready();
     } else {
-      void session.extended(() => {
+      void session.extended.step(() => {
         throw error;
       });
     }
@@ -518,22 +518,22 @@ export class Connection {
     const session = this.#session!;
     switch (message.type) {
       case 'query':
-        if (this.#replication) return this.#readyAfter(replicationCommand(message.text, session, this.server.backups, this.server) ?? session.simpleQuery(message.text));
-        return this.#readyAfter(session.simpleQuery(message.text));
+        if (this.#replication) return this.#readyAfter(replicationCommand(message.text, session, this.server.backups, this.server) ?? session.simple.run(message.text));
+        return this.#readyAfter(session.simple.run(message.text));
       case 'parse':
-        return this.#answer(session.extended(() => session.parse(message.name, message.text, message.parameterTypes)), backend.parseComplete);
+        return this.#answer(session.extended.step(() => session.extended.parse(message.name, message.text, message.parameterTypes)), backend.parseComplete);
       case 'bind':
         return this.#answer(
-          session.extended(() => session.bind(message.portal, message.statement, message.parameterFormats, message.parameters, message.resultFormats)), backend.bindComplete);
+          session.extended.step(() => session.extended.bind(message.portal, message.statement, message.parameterFormats, message.parameters, message.resultFormats)), backend.bindComplete);
       case 'describe':
-        return this.#answer(session.extended(() => this.#describe(message.what, message.name)), nothing);
+        return this.#answer(session.extended.step(() => this.#describe(message.what, message.name)), nothing);
       case 'execute':
-        return this.#answer(session.extended(() => session.execute(message.portal, message.maxRows)), nothing);
+        return this.#answer(session.extended.step(() => session.extended.execute(message.portal, message.maxRows)), nothing);
       case 'close':
         return this.#answer(
-          session.extended(() => (message.what === 'statement' ? session.closeStatement(message.name) : session.closePortal(message.name))), backend.closeComplete);
+          session.extended.step(() => (message.what === 'statement' ? session.extended.closeStatement(message.name) : session.closePortal(message.name))), backend.closeComplete);
       case 'sync':
-        return this.#readyAfter(session.sync());
+        return this.#readyAfter(session.extended.sync());
       case 'flush':
         this.#flush();
         return undefined;
@@ -559,12 +559,12 @@ export class Connection {
     const session = this.#session!;
     const writer = this.#writer;
     if (what === 'statement') {
-      const { parameterTypes, columns } = session.describeStatement(name);
+      const { parameterTypes, columns } = session.extended.describeStatement(name);
       backend.parameterDescription(writer, parameterTypes);
       if (columns) session.sink.rowDescription(columns, []);
       else backend.noData(writer);
     } else {
-      const { columns, formats } = session.describePortal(name);
+      const { columns, formats } = session.extended.describePortal(name);
       if (columns) session.sink.rowDescription(columns, formats);
       else backend.noData(writer);
     }

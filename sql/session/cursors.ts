@@ -35,7 +35,7 @@ export function declareCursor(session: Session, node: DeclareCursorStmt, outer: 
     rowsSent: 0, finished: false, cursor: { scroll, hold, binary: (options & OPTION.BINARY) !== 0, text: outer.text }, buffer: scroll || hold ? [] : null, position: 0,
     createdAt: session.context.statementTimestamp,
   };
-  session.startQueryPortal(portal);
+  session.runner.startQuery(portal);
   session.portals.set(name, portal);
   if (hold) session.beforeCommit.set(`cursor ${name}`, () => materialize(session, portal));
   return tagged('DECLARE CURSOR');

@@ -106,7 +106,7 @@ export class SimulatedConnection {
     if (!this.process.alive) throw new ConnectionLost();
     const lost = this.process.whenLost();
     try {
-      const running = this.session.simpleQuery(text);
+      const running = this.session.simple.run(text);
       if (running) await Promise.race([running, lost.promise]);
       // An answer leaves the server only while it lives.
       if (!this.process.alive) throw new ConnectionLost();
