@@ -349,17 +349,17 @@ export class FileLogStore implements LogStore {
   async trim(term: number, upTo: Lsn): Promise<void> {
     if (term !== this.term) return;
     const { files } = this.runtime;
-    let removed = false;
     while (this.segments.length > 1 && this.segments[1]!.firstLsn <= upTo) {
-      const segment = this.segments.shift()!;
-      removed = true;
+      const { path } = this.segments[0]!;
       if (this.spares.length < SPARES) {
         const spare = this.path(`spare-${++this.spareCounter}`);
-        files.rename(segment.path, spare);
+        files.rename(path, spare);
         this.spares.push(spare);
-      } else files.remove(segment.path);
+      } else files.remove(path);
+      // One after the other, and none is forgotten whose removal failed: a hole would look like lost log.
+      this.segments.shift();
+      if (this.syncs) files.syncDirectory(this.directory);
     }
-    if (removed && this.syncs) files.syncDirectory(this.directory);
   }
 
   stats(): LogStoreStats {

@@ -25,6 +25,8 @@ export class FaultyFiles implements FileSystem {
   free = Infinity;
   /** When set, the next sync fails with EIO. */
   failNextSync = false;
+  /** When set, the next renaming or removal of a file fails with EIO. */
+  failNextRemoval = false;
 
   private change(action: NameChange): void {
     action(this.names);
@@ -61,11 +63,20 @@ export class FaultyFiles implements FileSystem {
   mkdir(): void {}
 
   remove(path: string): void {
-    if (this.names.has(path)) this.change((names) => names.delete(path));
+    if (!this.names.has(path)) return;
+    this.failRemoval();
+    this.change((names) => names.delete(path));
+  }
+
+  private failRemoval(): void {
+    if (!this.failNextRemoval) return;
+    this.failNextRemoval = false;
+    throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });
   }
 
   rename(from: string, to: string): void {
     const file = this.file(from);
+    this.failRemoval();
     this.change((names) => {
       names.delete(from);
       names.set(to, file);

@@ -101,6 +101,24 @@ describe('the local log', () => {
     expect((await writer.append(10)).kind).toBe('appended');
   });
 
+  it('leaves no hole where a segment could not be let go, nor where the power goes meanwhile', async () => {
+    const files = new FaultyFiles();
+    let writer = await openLog(files);
+    const positions: Lsn[] = [];
+    for (let i = 0; i < 60; i++) {
+      positions.push(writer.lsn);
+      await writer.append(300_000);
+    }
+    files.failNextRemoval = true;
+    await expect(writer.store.trim(1, positions[20]!)).rejects.toThrow('EIO');
+    await writer.store.trim(1, positions[40]!);
+    expect(await read(writer, positions[40]!)).toBe(20);
+    writer = await openLog(files);
+    expect(await read(writer, positions[40]!)).toBe(20);
+    files.powerCut(seededRandom(7));
+    expect(await read(await openLog(files), positions[40]!)).toBe(20);
+  });
+
   it('cuts a torn tail and overwrites it', async () => {
     for (let seed = 1; seed <= 15; seed++) {
       const random = seededRandom(seed);
