@@ -5,7 +5,7 @@
  */
 import type { DatabaseError } from './errors.js';
 import type { CommandId, Lsn, RowId, StorageId, SubId, Xid } from './ids.js';
-import type { StateMark } from './mvcc/applier.js';
+import type { StateMark } from './mvcc/state-mark.js';
 import type { Pending } from './pending.js';
 import type { Runtime } from './runtime.js';
 import type { Findings } from './verify/findings.js';

@@ -1,6 +1,6 @@
 /** What a backup says about itself: written last, so a backup that has one is complete. */
 import type { Lsn, StorageId, Xid } from '../ids.js';
-import type { StateMark } from '../mvcc/applier.js';
+import type { StateMark } from '../mvcc/state-mark.js';
 import { StorageInfo } from '../mvcc/storage-info.js';
 import { manifestName, provenName } from './layout.js';
 import type { Lineage } from './lineage.js';

@@ -9,7 +9,7 @@ import type { Lsn, StorageId, Xid } from '../ids.js';
 import type { KeyValueStore } from '../kv/key-value-store.js';
 import { BATCH_HEADER, RecordKind, RecordReader, Section, batchHash } from '../log/batch.js';
 import { Applier } from '../mvcc/applier.js';
-import type { StorageSum } from '../mvcc/applier.js';
+import type { StorageSum } from '../mvcc/state-mark.js';
 import { formatLsn } from './layout.js';
 import type { ChainBatch } from './log-chain.js';
 import type { StoredMark } from './manifest.js';

@@ -13,7 +13,7 @@ import type { LogRange } from '../log/segment-reader.js';
 import { compiledModule } from '../runtime-node.js';
 import type { Runtime, Thread } from '../runtime.js';
 import type { Hold, Storage } from '../storage.js';
-import type { StateMark } from '../mvcc/applier.js';
+import type { StateMark } from '../mvcc/state-mark.js';
 import { lineageOf } from './lineage.js';
 import type { Lineage } from './lineage.js';
 import type { FromScanner, ScanWorkerData, ToScanner } from './scan-protocol.js';

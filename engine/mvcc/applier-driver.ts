@@ -1,6 +1,6 @@
 /** How the engine hands durable batches to the applier, wherever it runs. */
 import type { Lsn, StorageId, Xid } from '../ids.js';
-import type { StateMark, StateSums } from './applier.js';
+import type { StateMark, StateSums } from './state-mark.js';
 
 export interface ApplierDriver {
   /** LSN of the last record that this thread's reads of the key-value store see applied. */

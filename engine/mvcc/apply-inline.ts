@@ -4,7 +4,7 @@ import type { KeyValueStore } from '../kv/key-value-store.js';
 import { BATCH_HEADER } from '../log/batch.js';
 import type { Clock } from '../runtime.js';
 import { Applier } from './applier.js';
-import type { StateMark, StateSums } from './applier.js';
+import type { StateMark, StateSums } from './state-mark.js';
 import { SUMS_EVERY_BYTES, SUMS_EVERY_MS } from './applier-driver.js';
 import type { ApplierDriver } from './applier-driver.js';
 import { Collector } from './collector.js';

@@ -1,6 +1,6 @@
 /** Messages between the engine's thread and the applier's. */
 import type { Lsn, StorageId, Xid } from '../ids.js';
-import type { StagedPart, StateMark, StateSums } from './applier.js';
+import type { StagedPart, StateMark, StateSums } from './state-mark.js';
 import type { RingMemory } from './ring.js';
 
 export interface ApplyWorkerData {

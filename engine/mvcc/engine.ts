@@ -16,7 +16,7 @@ import { StateWalk } from '../verify/state-walk.js';
 import type { StatePin, WalkHooks, WalkTotals } from '../verify/state-walk.js';
 import { SerializableTransactions } from '../serializable/serializable.js';
 import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, Maintenance, PreparedRow, PreparedTransaction, Snapshot, StateReader, Storage, Transaction, TransactionOptions } from '../storage.js';
-import type { StateSums } from './applier.js';
+import type { StateSums } from './state-mark.js';
 import type { ApplierDriver } from './applier-driver.js';
 import { BulkLoad } from './bulk-load.js';
 import { ChangeWatches } from './change-watch.js';

@@ -13,7 +13,7 @@ import type { CommandId, Lsn, RowId, StorageId, SubId, Xid } from '../ids.js';
 import { IndexOp, Op, RecordKind, RecordReader, Section } from '../log/batch.js';
 import type { BatchBuilder, IndexVisitor, RowVisitor } from '../log/batch.js';
 import type { Message, PreparedRow, PreparedTransaction } from '../storage.js';
-import type { StagedPart } from './applier.js';
+import type { StagedPart } from './state-mark.js';
 import { readPredicates, writePredicates, type PredicateReads } from '../serializable/predicate-codec.js';
 import { writeDrops, writeLocks, writeParts, writeXids } from './commit-encoder.js';
 import type { HeldLock } from './commit-encoder.js';

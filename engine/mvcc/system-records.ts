@@ -2,7 +2,7 @@
 import type { Lsn, StorageId, Xid } from '../ids.js';
 import { RecordKind, Section } from '../log/batch.js';
 import type { GroupCommit } from '../log/group-commit.js';
-import type { StateSums } from './applier.js';
+import type { StateSums } from './state-mark.js';
 import { writeDrops } from './commit-encoder.js';
 
 const SUMS_PER_RECORD = 4096;
