@@ -215,3 +215,8 @@ export function lowerThreadPriority(nice: number): void {
     // It runs as the others do.
   }
 }
+
+/** Threads that can run at once. */
+export function coreCount(): number {
+  return os.availableParallelism();
+}

@@ -19,6 +19,7 @@ class Turns {
   private scheduled = false;
   private sharedTurns = 0;
   private answers: (() => void)[] = [];
+  answered = 0;
 
   turn(): Promise<void> {
     return new Promise((resolve) => {
@@ -30,6 +31,7 @@ class Turns {
   /** `answer`: called once, ahead of the next slice. */
   answering(answer: () => void): void {
     this.sharedTurns = SHARED_TURNS;
+    this.answered++;
     this.answers.push(answer);
     this.schedule();
   }
@@ -85,6 +87,11 @@ export class Slice {
     await turn();
     this.end = this.nowMs() + sliceMs();
   }
+}
+
+/** Requests answered so far by this thread: whoever looks twice knows how busy it is. */
+export function answersGiven(): number {
+  return turns.answered;
 }
 
 /** How long work may go on now before it asks for a turn. */

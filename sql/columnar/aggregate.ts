@@ -24,6 +24,8 @@ import { PipelineRun } from './pipeline-run.js';
 import { ResultSource, lazyColumn, type NumberColumn, type PlaceColumn } from './result-source.js';
 import type { Source } from './source.js';
 import { StageBuilder, require as requireOf, type AggStage, type Stage } from './stage.js';
+import { threadedGroups } from './threaded-groups.js';
+import type { ThreadedSink } from './thread-run.js';
 import { intValue, joinHalves, type Value } from './value.js';
 import { NotColumnar } from './segment.js';
 
@@ -112,7 +114,7 @@ interface GroupColumn { readonly value: Value; readonly key: number; /** Upper h
 const NO_COLUMN: GroupColumn = { value: intValue('0', null, 0, 0, 0), key: -1, high: -1, places: false, nulls: -1, datum: -1 };
 
 /** Groups that are found by their number alone: no hashing. */
-interface Direct { readonly slots: Int32Array; readonly parts: readonly { readonly min: number; readonly span: number; readonly max: number }[] }
+interface Direct { slots: Int32Array; readonly parts: readonly { readonly min: number; readonly span: number; readonly max: number }[] }
 
 class AggregateSink implements Sink {
   readonly table: GroupTable;
@@ -132,6 +134,32 @@ class AggregateSink implements Sink {
   }
 
   emit(kernel: Kernel, lowering: Lowering): void {
+    const counting = this.write(kernel, lowering, (aggregate, group, arrays) => aggregate.step(kernel, lowering, group, arrays));
+    if (counting) kernel.line(`${counting}++;`);
+  }
+
+  /** Other threads may have tables of their own, unless a group or an aggregate keeps more than numbers. */
+  threaded(): ThreadedSink {
+    const { direct } = this;
+    return threadedGroups({
+      table: this.table, aggregates: this.aggregates, run: this.run, fewGroups: this.node.cost.rows, slots: direct && { get: () => direct.slots, set: (slots) => void (direct.slots = slots) },
+      merge: (kernel, lowering, part) => {
+        const counting = this.write(kernel, lowering, (aggregate, group, arrays) => aggregate.merge!(kernel, group, arrays, part));
+        if (counting) kernel.line(`${counting} += ${part(this.rows)};`);
+      },
+      groupValue: (expr, part) => {
+        const { value: { kind, scale, min, max, type, padded }, key, high, places, nulls } = this.groups![this.node.groups.indexOf(expr)]!;
+        const code = part(key);
+        return {
+          kind, scale, min, max, type, code, isNull: nulls < 0 ? null : `${part(nulls)} === 1`, ...(padded ? { padded } : {}),
+          ...(places ? { place: code } : {}), ...(high < 0 ? {} : { halves: { low: code, high: part(high) } }),
+        };
+      },
+    });
+  }
+
+  /** Writes the finding of a row's group and `step` for each aggregate; answers the cell that counts the group's rows, if one is asked for. */
+  private write(kernel: Kernel, lowering: Lowering, step: (aggregate: KernelAggregate, group: string, arrays: GroupArrays) => void): string | null {
     const { table, node } = this;
     const name = kernel.outside(table, 't');
     const used = new Map<number, string>();
@@ -164,8 +192,8 @@ class AggregateSink implements Sink {
     };
     const group = alone ? '0' : this.findGroup(kernel, lowering, data, name, reload);
     // The steps name their arrays while they are written; the reloading before them must know all.
-    for (const aggregate of this.aggregates) aggregate.step(kernel, lowering, group, arrays);
-    if (counting) kernel.line(`${arrays.cell(this.rows, group)}++;`);
+    for (const aggregate of this.aggregates) step(aggregate, group, arrays);
+    return counting ? arrays.cell(this.rows, group) : null;
   }
 
   private findGroup(kernel: Kernel, lowering: Lowering, data: (column: number) => string, name: string, reload: string[]): string {

@@ -10,7 +10,7 @@ import { checkInt8 } from '../functions/kernel-helpers.js';
 import type { Datum } from '../types/datum.js';
 import { coefficient, Numeric } from '../types/numeric.js';
 import { compareText } from '../types/utf8.js';
-import { PairSet, WidePairSet, type GroupTable } from './group-table.js';
+import { PairSet, WidePairSet, type GroupTable, type PairState } from './group-table.js';
 import type { NumberColumn } from './result-source.js';
 import type { Kernel } from './kernel.js';
 import type { Lowering } from './lower-expression.js';
@@ -22,6 +22,10 @@ import { EXACT, anyOf, type Value, type ValueKind } from './value.js';
 export interface KernelAggregate {
   /** Writes how a row advances group number `group`. */
   step(kernel: Kernel, lowering: Lowering, group: string, arrays: GroupArrays): void;
+  /** Writes how a group of another thread's table goes into group number `group`; `part` is source of that thread's number. Absent where only rows can. */
+  merge?(kernel: Kernel, group: string, arrays: GroupArrays, part: (column: number) => string): void;
+  /** What it fills beside the group table, for other threads to have their own; null where they cannot. */
+  readonly pairs?: { readonly value: unknown; readonly wide: boolean; adopt(state: PairState): void };
   result(group: number, state: ExecState): Datum;
   /** All results as numbers, where they are that. */
   column?(count: number): NumberColumn | null;
@@ -87,6 +91,10 @@ function counting(agg: Aggref, table: GroupTable, shared: SharedColumns): Kernel
       if (everyRow) arrays.countRows();
       else guarded(agg, kernel, lowering, isNull, () => kernel.line(`${arrays.cell(column, group)}++;`));
     },
+    merge(kernel, group, arrays, part) {
+      if (everyRow) arrays.countRows();
+      else kernel.line(`${arrays.cell(column, group)} += ${part(column)};`);
+    },
     result: (group) => (table.columns[column]!.data as Float64Array)[group]!,
     column: (count) => integers(table.columns[column]!.data as Float64Array, null, count),
   };
@@ -98,10 +106,14 @@ function nullTest(value: Value): string | null {
 
 function countDistinct(agg: Aggref, table: GroupTable, run: PipelineRun): KernelAggregate {
   const column = numbers(table);
-  const pairs = new PairSet();
-  const wide = new WidePairSet();
+  const pairs = new PairSet(run.arrays);
+  const wide = new WidePairSet(run.arrays);
   let halved: boolean | null = null;
   return {
+    get pairs() {
+      const set = halved ? wide : pairs;
+      return { value: set.add, wide: halved === true, adopt: (state: PairState) => set.adopt(state) };
+    },
     step(kernel, lowering, group, arrays) {
       const plain = lowering.value(agg.args[0]!.expr);
       halved ??= plain.halves !== undefined;
@@ -154,6 +166,10 @@ class Adaptive implements KernelAggregate {
     return new Stepped(agg, scope);
   }
 
+  get merge(): KernelAggregate['merge'] {
+    return this.chosen?.merge;
+  }
+
   result(group: number, state: ExecState): Datum {
     return this.chosen!.result(group, state);
   }
@@ -172,23 +188,33 @@ function exactSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable, value: Va
   const shown = value.shownScale === undefined ? -1 : numbers(table);
   const magnitude = Math.max(Math.abs(value.min), Math.abs(value.max));
   const carries = magnitude * Math.min(MAX_ROWS, maxRows) > EXACT;
+  const add = (kernel: Kernel, group: string, arrays: GroupArrays, code: string): void => {
+    const sum = arrays.cell(low, group);
+    if (!carries) kernel.line(`${sum} += ${code};`);
+    else {
+      const next = kernel.name('s');
+      kernel.line(`const ${next} = ${sum} + ${code};`);
+      kernel.line(`if (${next} > ${EXACT / 4} || ${next} < ${-EXACT / 4}) { const c = Math.trunc(${next} / ${CARRY}); ${arrays.cell(high, group)} += c; ${sum} = ${next} - c * ${CARRY}; } else ${sum} = ${next};`);
+    }
+  };
   return {
     step(kernel, lowering, group, arrays) {
       const found = lowering.value(agg.args[0]!.expr);
       // Written for other rows than the first time: the bounds do not hold for them.
       if ((everyRow && found.isNull !== null) || Math.max(Math.abs(found.min), Math.abs(found.max)) > magnitude || (!carries && lowering.maxRows > maxRows)) throw new NotColumnar();
       guarded(agg, kernel, lowering, found.isNull, () => {
-        const sum = arrays.cell(low, group);
         if (everyRow) arrays.countRows();
         else kernel.line(`${arrays.cell(counts, group)}++;`);
         if (shown >= 0) kernel.line(`if (${found.shownScale ?? String(found.scale)} > ${arrays.cell(shown, group)}) ${arrays.cell(shown, group)} = ${found.shownScale ?? String(found.scale)};`);
-        if (!carries) kernel.line(`${sum} += ${found.code};`);
-        else {
-          const next = kernel.name('s');
-          kernel.line(`const ${next} = ${sum} + ${found.code};`);
-          kernel.line(`if (${next} > ${EXACT / 4} || ${next} < ${-EXACT / 4}) { const c = Math.trunc(${next} / ${CARRY}); ${arrays.cell(high, group)} += c; ${sum} = ${next} - c * ${CARRY}; } else ${sum} = ${next};`);
-        }
+        add(kernel, group, arrays, found.code);
       });
+    },
+    merge(kernel, group, arrays, part) {
+      if (everyRow) arrays.countRows();
+      else kernel.line(`${arrays.cell(counts, group)} += ${part(counts)};`);
+      if (shown >= 0) kernel.line(`if (${part(shown)} > ${arrays.cell(shown, group)}) ${arrays.cell(shown, group)} = ${part(shown)};`);
+      kernel.line(`${arrays.cell(high, group)} += ${part(high)};`);
+      add(kernel, group, arrays, part(low));
     },
     result(group) {
       const at = (column: number): number => (table.columns[column]!.data as Float64Array)[group]!;
@@ -213,6 +239,10 @@ function exactSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable, value: Va
 /** Integers of 64 bits by halves: each part carries into the one above before it could lose digits. */
 function wideSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable): KernelAggregate {
   const [low, high, top, counts] = [numbers(table), numbers(table), numbers(table), numbers(table)];
+  const carry = (kernel: Kernel, a: string, b: string, c: string): void => {
+    kernel.line(`if (${a} > ${EXACT / 4}) { const c = Math.floor(${a} / ${CARRY}); ${b} += c; ${a} -= c * ${CARRY}; }`);
+    kernel.line(`if (${b} > ${EXACT / 4} || ${b} < ${-EXACT / 4}) { const c = Math.trunc(${b} / ${CARRY}); ${c} += c; ${b} -= c * ${CARRY}; }`);
+  };
   return {
     step(kernel, lowering, group, arrays) {
       const found = lowering.value(agg.args[0]!.expr);
@@ -221,9 +251,13 @@ function wideSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable): KernelAgg
       guarded(agg, kernel, lowering, found.isNull, () => {
         const [a, b, c] = [low, high, top].map((column) => arrays.cell(column, group)) as [string, string, string];
         kernel.line(`${arrays.cell(counts, group)}++; ${a} += ${halves.low} >>> 0; ${b} += ${halves.high};`);
-        kernel.line(`if (${a} > ${EXACT / 4}) { const c = Math.floor(${a} / ${CARRY}); ${b} += c; ${a} -= c * ${CARRY}; }`);
-        kernel.line(`if (${b} > ${EXACT / 4} || ${b} < ${-EXACT / 4}) { const c = Math.trunc(${b} / ${CARRY}); ${c} += c; ${b} -= c * ${CARRY}; }`);
+        carry(kernel, a, b, c);
       });
+    },
+    merge(kernel, group, arrays, part) {
+      const [a, b, c] = [low, high, top].map((column) => arrays.cell(column, group)) as [string, string, string];
+      kernel.line(`${arrays.cell(counts, group)} += ${part(counts)}; ${a} += ${part(low)}; ${b} += ${part(high)}; ${c} += ${part(top)};`);
+      carry(kernel, a, b, c);
     },
     result(group) {
       const at = (column: number): number => (table.columns[column]!.data as Float64Array)[group]!;
@@ -279,18 +313,20 @@ function floatSum(agg: Aggref, name: 'sum' | 'avg', table: GroupTable): KernelAg
 function extreme(agg: Aggref, name: 'min' | 'max', table: GroupTable, value: Value, datum: (number: number) => Datum): KernelAggregate {
   const best = numbers(table);
   const seen = table.addColumn('bool');
+  const consider = (kernel: Kernel, group: string, arrays: GroupArrays, code: string): void => {
+    const current = arrays.cell(best, group);
+    const x = kernel.name('x');
+    kernel.line(`const ${x} = ${code};`);
+    // NaN is greater than every number.
+    const nan = value.kind !== 'float' ? '' : name === 'max' ? ` || ${x} !== ${x}` : ` || ${current} !== ${current}`;
+    kernel.line(`if (${arrays.cell(seen, group)} === 0 || ${x} ${name === 'min' ? '<' : '>'} ${current}${nan}) { ${current} = ${x}; ${arrays.cell(seen, group)} = 1; }`);
+  };
   return {
     step(kernel, lowering, group, arrays) {
       const found = lowering.value(agg.args[0]!.expr);
-      guarded(agg, kernel, lowering, found.isNull, () => {
-        const current = arrays.cell(best, group);
-        const x = kernel.name('x');
-        kernel.line(`const ${x} = ${found.code};`);
-        // NaN is greater than every number.
-        const nan = value.kind !== 'float' ? '' : name === 'max' ? ` || ${x} !== ${x}` : ` || ${current} !== ${current}`;
-        kernel.line(`if (${arrays.cell(seen, group)} === 0 || ${x} ${name === 'min' ? '<' : '>'} ${current}${nan}) { ${current} = ${x}; ${arrays.cell(seen, group)} = 1; }`);
-      });
+      guarded(agg, kernel, lowering, found.isNull, () => consider(kernel, group, arrays, found.code));
     },
+    merge: (kernel, group, arrays, part) => kernel.block(`if (${part(seen)} === 1)`, () => consider(kernel, group, arrays, part(best))),
     result: (group) => ((table.columns[seen]!.data as Uint8Array)[group] === 0 ? null : datum((table.columns[best]!.data as Float64Array)[group]!)),
     column(count) {
       if (value.kind !== 'int' && value.kind !== 'decimal') return null;

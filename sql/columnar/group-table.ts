@@ -11,11 +11,14 @@ export class GroupTable {
   capacity = 1024;
   mask = 4095;
   /** 1 + the group. */
-  slots: Int32Array = new Int32Array(4096);
-  readonly hashes: { data: Int32Array } = { data: new Int32Array(1024) };
+  slots: Int32Array;
+  readonly hashes: { data: Int32Array };
   readonly columns: GrowableColumn[] = [];
 
-  constructor(private readonly lease: ArrayLease) {}
+  constructor(private readonly lease: ArrayLease) {
+    this.slots = lease.int32(this.mask + 1);
+    this.hashes = { data: lease.int32(this.capacity) };
+  }
 
   /** Makes room for groups that are expected; before the first of them. */
   reserve(groups: number): void {
@@ -76,12 +79,37 @@ export class GroupTable {
   }
 }
 
+/** What a set of pairs stands on. */
+export interface PairState { readonly arrays: readonly (Int32Array | Float64Array)[]; readonly size: number }
+
+const FIRST_PAIRS = 1024;
+
 /** Pairs of (group, key), for DISTINCT. */
 export class PairSet {
   private size = 0;
-  private mask = 1023;
-  private groups = new Int32Array(1024).fill(-1);
-  private keys = new Float64Array(1024);
+  private mask = FIRST_PAIRS - 1;
+  private groups: Int32Array;
+  private keys: Float64Array;
+
+  constructor(private readonly lease: ArrayLease) {
+    this.groups = lease.dirtyInt32(FIRST_PAIRS).fill(-1);
+    this.keys = lease.dirtyFloat64(FIRST_PAIRS);
+  }
+
+  get bytes(): number {
+    return this.groups.byteLength + this.keys.byteLength;
+  }
+
+  get state(): PairState {
+    return { arrays: [this.groups, this.keys], size: this.size };
+  }
+
+  /** The set, empty so far, becomes one that another thread filled. */
+  adopt({ arrays, size }: PairState): void {
+    [this.groups, this.keys] = arrays as [Int32Array, Float64Array];
+    this.size = size;
+    this.mask = this.groups.length - 1;
+  }
 
   /** Whether the pair is new. */
   readonly add = (group: number, key: number): boolean => {
@@ -103,8 +131,8 @@ export class PairSet {
   private rehash(): void {
     const { groups, keys } = this;
     this.mask = (this.mask + 1) * 4 - 1;
-    this.groups = new Int32Array(this.mask + 1).fill(-1);
-    this.keys = new Float64Array(this.mask + 1);
+    this.groups = this.lease.dirtyInt32(this.mask + 1).fill(-1);
+    this.keys = this.lease.dirtyFloat64(this.mask + 1);
     for (let i = 0; i < groups.length; i++) {
       if (groups[i] === -1) continue;
       let at = this.place(groups[i]!, keys[i]!);
@@ -118,10 +146,31 @@ export class PairSet {
 /** The same with keys of 64 bits in two halves. */
 export class WidePairSet {
   private size = 0;
-  private mask = 1023;
-  private groups = new Int32Array(1024).fill(-1);
-  private highs = new Int32Array(1024);
-  private lows = new Int32Array(1024);
+  private mask = FIRST_PAIRS - 1;
+  private groups: Int32Array;
+  private highs: Int32Array;
+  private lows: Int32Array;
+
+  constructor(private readonly lease: ArrayLease) {
+    this.groups = lease.dirtyInt32(FIRST_PAIRS).fill(-1);
+    this.highs = lease.dirtyInt32(FIRST_PAIRS);
+    this.lows = lease.dirtyInt32(FIRST_PAIRS);
+  }
+
+  get bytes(): number {
+    return this.groups.byteLength * 3;
+  }
+
+  get state(): PairState {
+    return { arrays: [this.groups, this.highs, this.lows], size: this.size };
+  }
+
+  /** The set, empty so far, becomes one that another thread filled. */
+  adopt({ arrays, size }: PairState): void {
+    [this.groups, this.highs, this.lows] = arrays as [Int32Array, Int32Array, Int32Array];
+    this.size = size;
+    this.mask = this.groups.length - 1;
+  }
 
   /** Whether the pair is new. */
   readonly add = (group: number, high: number, low: number): boolean => {
@@ -144,9 +193,9 @@ export class WidePairSet {
   private rehash(): void {
     const { groups, highs, lows } = this;
     this.mask = (this.mask + 1) * 4 - 1;
-    this.groups = new Int32Array(this.mask + 1).fill(-1);
-    this.highs = new Int32Array(this.mask + 1);
-    this.lows = new Int32Array(this.mask + 1);
+    this.groups = this.lease.dirtyInt32(this.mask + 1).fill(-1);
+    this.highs = this.lease.dirtyInt32(this.mask + 1);
+    this.lows = this.lease.dirtyInt32(this.mask + 1);
     for (let i = 0; i < groups.length; i++) {
       if (groups[i] === -1) continue;
       let at = this.place(groups[i]!, highs[i]!, lows[i]!);

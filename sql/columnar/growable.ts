@@ -9,7 +9,7 @@ export class GrowableColumn {
   nulls: Uint8Array | null = null;
 
   /** `counts`: cells are added to before they are written, so they begin at zero. */
-  constructor(private readonly lease: ArrayLease, readonly kind: ValueKind, nullable: boolean, capacity: number, private readonly narrow = false, private readonly counts = true) {
+  constructor(private readonly lease: ArrayLease, readonly kind: ValueKind, nullable: boolean, capacity: number, readonly narrow = false, private readonly counts = true) {
     this.data = this.allocate(capacity);
     if (nullable && kind !== 'any') this.nulls = lease.uint8(capacity);
   }
@@ -24,6 +24,12 @@ export class GrowableColumn {
       nulls.set(this.nulls);
       this.nulls = nulls;
     }
+  }
+
+  /** New arrays, what was in the old ones forgotten. */
+  empty(capacity: number): void {
+    this.data = this.allocate(capacity);
+    if (this.nulls) this.nulls = this.lease.uint8(capacity);
   }
 
   private allocate(capacity: number): GrowableData {

@@ -15,6 +15,11 @@ class SharedTexts {
 const MAX_SHARED_TEXTS = 4096;
 const shared = new WeakMap<object, SharedTexts>();
 
+/** In memory that threads share. */
+function unnumbered(texts: number): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(texts * 4)).fill(-1);
+}
+
 function sharedTexts(plan: object): SharedTexts {
   let found = shared.get(plan);
   if (!found || found.texts.length > MAX_SHARED_TEXTS) shared.set(plan, (found = new SharedTexts()));
@@ -51,7 +56,7 @@ export class Interner {
   refs(dictionary: Dictionary): Int32Array {
     if (dictionary.length <= MAX_SHARED_TEXTS) {
       let refs = this.sharedRefs.get(dictionary);
-      if (!refs) this.sharedRefs.set(dictionary, (refs = new Int32Array(dictionary.length).fill(-1)));
+      if (!refs) this.sharedRefs.set(dictionary, (refs = unnumbered(dictionary.length)));
       return refs;
     }
     return this.place(dictionary).refs;
@@ -85,7 +90,7 @@ export class Interner {
   private place(dictionary: Dictionary): { readonly first: number; readonly refs: Int32Array } {
     let found = this.placed.get(dictionary);
     if (!found) {
-      this.placed.set(dictionary, (found = { first: this.places, refs: new Int32Array(dictionary.length).fill(-1) }));
+      this.placed.set(dictionary, (found = { first: this.places, refs: unnumbered(dictionary.length) }));
       if (dictionary.length > 0) {
         this.starts.push(this.places);
         this.dictionaries.push(dictionary);

@@ -10,6 +10,7 @@ import type { PipelineRun } from './pipeline-run.js';
 import { NotColumnar } from './segment.js';
 import type { JoinStage, Stage } from './stage.js';
 import { appendRow, ColumnTable } from './table.js';
+import { threadedInPlace, threadedRows } from './threaded-rows.js';
 import { numbered } from './value.js';
 
 /** Runs a stage in a pipeline of its own. */
@@ -30,6 +31,7 @@ export function* computeOuter(stage: JoinStage, run: PipelineRun, execute: Execu
       if (table.columns.length === 0) columns.forEach((value) => table.addColumn(value));
       appendRow(kernel, table, columns.map((value, c) => (table.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)));
     },
+    threaded: () => threadedRows(table),
     drain() {
       if (table.bytes > memory) throw new NotColumnar();
     },
@@ -81,6 +83,7 @@ export function* buildInner(stage: JoinStage, filters: readonly KeyFilter[], run
         ...keys,
       ]);
     },
+    threaded: () => (table.set ? threadedInPlace(table.set.least === null) : threadedRows(table.rows)),
     drain() {
       if (table.rows.bytes > memory) throw new NotColumnar();
     },

@@ -13,6 +13,8 @@ export class Kernel {
   private readonly known = new Map<unknown, string>();
   private readonly scopes: Map<string, string>[] = [new Map()];
   private readonly arrays = new Map<string, string>();
+  /** What it reads of a view. */
+  readonly reads: { readonly what: ViewArray; readonly column: number }[] = [];
   private counter = 0;
 
   name(prefix: string): string {
@@ -54,12 +56,13 @@ export class Kernel {
   }
 
   /** Name of an array of the running view. */
-  viewArray(what: 'data' | 'halves' | 'nulls' | 'refs' | 'dictionaries' | 'lifted' | 'places', column: number): string {
+  viewArray(what: ViewArray, column: number): string {
     const key = `${what}${column}`;
     let name = this.arrays.get(key);
     if (name === undefined) {
       this.arrays.set(key, (name = this.name(what[0]!)));
       this.preamble.push(`const ${name} = V.${what}[${column}]${what === 'places' ? ' | 0' : ''};`);
+      this.reads.push({ what, column });
     }
     return name;
   }
@@ -107,24 +110,33 @@ export class Kernel {
     this.line('}');
   }
 
-  /**
-   * The whole as a function (K values from outside, V view of the source, from, to). Kernels over arrays of
-   * other types are functions of their own, because V8 keeps one version per function, slower for each type it meets.
-   */
+  /** The whole as a function (K values from outside, V view of the source, from, to). */
   compile(view: KernelView): KernelFunction {
+    return compileKernel(this.source(view));
+  }
+
+  /**
+   * Its text for views like this one. Kernels over arrays of other types are functions of their own, because V8 keeps one
+   * version per function, slower for each type it meets.
+   */
+  source(view: KernelView): string {
     const lines = this.lines.map((line) => (typeof line === 'string' ? line : line(view)));
     const types = [...this.values, ...view.data, ...view.lifted].map(arrayType).join('');
-    const source = `// ${types}\n${this.preamble.join('\n')}\n${lines.join('\n')}\n${this.postamble.join('\n')}`;
-    let compiled = compiledKernels.get(source);
-    if (compiled) compiledKernels.delete(source);
-    else {
-      if (compiledKernels.size >= MAX_KERNELS) compiledKernels.delete(compiledKernels.keys().next().value!);
-      // eslint-disable-next-line @typescript-eslint/no-implied-eval
-      compiled = new Function('K', 'V', 'from', 'to', `'use strict';\n${source}\n//# sourceURL=kernel-${++kernelsMade}`) as KernelFunction;
-    }
-    compiledKernels.set(source, compiled);
-    return compiled;
+    return `// ${types}\n${this.preamble.join('\n')}\n${lines.join('\n')}\n${this.postamble.join('\n')}`;
   }
+}
+
+/** The function of a kernel's source, one per thread and source. */
+export function compileKernel(source: string): KernelFunction {
+  let compiled = compiledKernels.get(source);
+  if (compiled) compiledKernels.delete(source);
+  else {
+    if (compiledKernels.size >= MAX_KERNELS) compiledKernels.delete(compiledKernels.keys().next().value!);
+    // eslint-disable-next-line @typescript-eslint/no-implied-eval
+    compiled = new Function('K', 'V', 'from', 'to', `'use strict';\n${source}\n//# sourceURL=kernel-${++kernelsMade}`) as KernelFunction;
+  }
+  compiledKernels.set(source, compiled);
+  return compiled;
 }
 
 function arrayType(value: unknown): string {
@@ -135,6 +147,8 @@ function arrayType(value: unknown): string {
   if (value instanceof BigInt64Array) return 'q';
   return typeof value === 'number' ? 'n' : 'o';
 }
+
+export type ViewArray = 'data' | 'halves' | 'nulls' | 'refs' | 'dictionaries' | 'lifted' | 'places';
 
 /** What a kernel reads of its source: per column data, nulls and dictionary codes to texts, and tables. */
 export interface KernelView {

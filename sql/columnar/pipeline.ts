@@ -27,6 +27,7 @@ import { Source } from './source.js';
 import type { BottomStage, JoinStage, Stage } from './stage.js';
 import { tableSource } from './result-source.js';
 import { readTable } from './table.js';
+import { runOnThreads, type ThreadedSink } from './thread-run.js';
 import { changed, intValue, type Value } from './value.js';
 
 /** Takes the rows of a pipeline. `emit` writes into the kernel what happens with a row; it may be called for several kernels. */
@@ -34,6 +35,8 @@ export interface Sink {
   emit(kernel: Kernel, lowering: Lowering): void;
   /** After each slice of the source: may give rows out. */
   drain?(): void | Generator<Pending, void>;
+  /** Once a kernel is written: how other threads can run it. Absent or null where they cannot. */
+  threaded?(): ThreadedSink | null;
 }
 
 interface PipelineOptions {
@@ -81,7 +84,8 @@ export class Pipeline {
     this.above = origins.flatMap(({ filter, origin }) => (origin ? [] : [filter]));
     const kernel = new Kernel();
     this.write(kernel, source);
-    yield* this.loop(kernel, source.kernelViews.map((view, v) => ({ view, first: source.views[v]!.first ?? 0, rows: source.views[v]!.rows })));
+    const threaded = this.sink.threaded?.();
+    if (!threaded || !(yield* runOnThreads({ run: this.run, kernel, source, threaded, counters: this.counters.values(), node: bottom.node }))) yield* this.loop(kernel, source.kernelViews.map((view, v) => ({ view, first: source.views[v]!.first ?? 0, rows: source.views[v]!.rows })));
     // Tails may have tails of their own: those of joins above, met by rows that a tail sends up.
     for (let tail = this.tails.shift(); tail; tail = this.tails.shift()) yield* this.runTail(tail, source);
     this.report(this.now() - start);

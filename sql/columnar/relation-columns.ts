@@ -18,7 +18,8 @@ import { TIME_SLICE } from '../executor/interrupts.js';
 import { columnClass, type ColumnClass } from './column-class.js';
 import type { BuildAnswer, RowColumn } from './build-protocol.js';
 import { BuildThread } from './build-thread.js';
-import { ABSENT, CHANGED, ColumnBuilder, LIVE, NotColumnar, SEGMENT_ROWS, Segment, unpackColumn, type ColumnVector } from './segment.js';
+import { KernelThreads } from './kernel-threads.js';
+import { ABSENT, CHANGED, ColumnBuilder, LIVE, NotColumnar, SEGMENT_ROWS, Segment, shared, sharedColumn, unpackColumn, type ColumnVector } from './segment.js';
 
 /** Kilobytes of segments kept where the setting is not known. */
 const DEFAULT_KILOBYTES = 1 << 20;
@@ -62,10 +63,13 @@ export class ColumnStore {
   private readonly warming = new Set<StorageId>();
   /** Builds segments beside the sessions; null where the state is only here. */
   readonly thread: BuildThread | null;
+  /** Runs kernels beside the sessions; null where threads have no place (the simulation). */
+  readonly kernels: KernelThreads | null;
 
   constructor(private readonly storage: Storage) {
     const reader = storage.stateReader;
     this.thread = reader ? new BuildThread(reader) : null;
+    this.kernels = reader ? new KernelThreads(reader.runtime) : null;
   }
 
   /** Whether the relation's columns can serve this execution at all. */
@@ -125,6 +129,7 @@ export class ColumnStore {
 
   close(): void {
     this.thread?.end();
+    this.kernels?.end();
   }
 
   tick(): number {
@@ -359,7 +364,7 @@ class ViewBuilder {
       for (let c = 0; c < attnums.length; c++) if (!builders[c]!.abandoned) this.set(builders[c]!, slot, tuple, attnums[c]!);
     });
     attnums.forEach((attnum, c) => {
-      if (!builders[c]!.abandoned) segment.columns.set(attnum, builders[c]!.finish(segment.slots, true));
+      if (!builders[c]!.abandoned) segment.columns.set(attnum, sharedColumn(builders[c]!.finish(segment.slots, true)));
     });
   }
 
@@ -428,7 +433,7 @@ class ViewBuilder {
       const mark = marks[slot]!;
       if (mark === LIVE) continue;
       if (mark === CHANGED) changed.push(from + slot);
-      if (slot < segment.slots && skip === null) skip = marks.slice(0, segment.slots);
+      if (slot < segment.slots && skip === null) skip = shared(marks.subarray(0, segment.slots));
     }
     return (segment.summary = { at: lsn, skip, changed, first });
   }

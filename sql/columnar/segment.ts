@@ -167,10 +167,15 @@ function narrowest(data: Int32Array | Float64Array | Uint8Array, min: number, ma
 }
 
 /** In memory that threads share, so that handing it over copies nothing. */
-function shared<T extends ColumnData>(data: T): T {
+export function shared<T extends ColumnData>(data: T): T {
   const copy = new (data.constructor as new (buffer: SharedArrayBuffer) => T)(new SharedArrayBuffer(data.byteLength));
   copy.set(data as never);
   return copy;
+}
+
+/** The column with its numbers in shared memory. */
+export function sharedColumn(column: ColumnVector): ColumnVector {
+  return { ...column, data: shared(column.data), nulls: column.nulls && shared(column.nulls) };
 }
 
 export function packColumn(attnum: number, { class: of, data, nulls, min, max, dictionary, bytes }: ColumnVector): PackedColumn {

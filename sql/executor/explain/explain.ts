@@ -85,6 +85,7 @@ function detailLines(details: ReadonlyMap<string, string | number> | undefined, 
   if (parts !== undefined) lines.push(`Batches: ${parts}  Memory Usage: ${details.get('Peak Memory Usage')}kB`);
   const columns = details.get('Columns');
   if (columns !== undefined) lines.push(`Columns: ${columns}`);
+  for (const name of ['Workers Planned', 'Workers Launched']) if (details.has(name)) lines.push(`${name}: ${details.get(name)}`);
   const removed = Number(details.get('Rows Removed by Filter') ?? 0);
   if (removed > 0) lines.push(`Rows Removed by Filter: ${Math.round(removed / loops)}`);
   return lines;

@@ -1,0 +1,85 @@
+/**
+ * What a thread that runs kernels is told, and what it answers. A kernel travels as its source and a description of its
+ * values from outside; typed arrays are in shared memory (small ones are copied), functions go by name. What a
+ * kernel fills (a table of groups, rows, a set of pairs) is made anew by each thread and handed back as its arrays.
+ */
+import type { ValueKind } from './value.js';
+
+export type Numbers = Int32Array | Float64Array | Uint8Array | Uint16Array | Uint32Array | BigInt64Array;
+
+/** One of a kernel's values from outside. */
+export type Argument =
+  | { readonly kind: 'plain'; readonly value: number | string | boolean | bigint | null | undefined }
+  | { readonly kind: 'array'; readonly array: Numbers }
+  | { readonly kind: 'function'; readonly name: string }
+  /** One of the task's own, by its position among them. */
+  | { readonly kind: 'own'; readonly own: number };
+
+export interface GroupColumn { readonly kind: ValueKind; readonly narrow: boolean }
+export interface RowColumn { readonly kind: ValueKind; readonly narrow: boolean; readonly nullable: boolean }
+
+/** What each thread has for itself while it runs a task. */
+export type OwnSpec =
+  | { readonly kind: 'groups'; readonly columns: readonly GroupColumn[]; readonly capacity: number; /** Groups that are there from the start. */ readonly count: number }
+  | { readonly kind: 'rows'; readonly columns: readonly RowColumn[]; readonly capacity: number }
+  /** Zeros at first. */
+  | { readonly kind: 'cells'; readonly of: 'int32' | 'float64'; readonly length: number }
+  | { readonly kind: 'pairs'; readonly wide: boolean };
+
+export interface ColumnArrays { readonly data: Numbers; readonly nulls: Uint8Array | null }
+
+/** What a thread's own things are at the end. */
+export type OwnResult =
+  | { readonly kind: 'groups'; readonly count: number; readonly capacity: number; readonly mask: number; readonly slots: Int32Array; readonly hashes: Int32Array; readonly columns: readonly ColumnArrays[] }
+  /** `runs`: in threes, a morsel's number, its first row and the one behind its last. */
+  | { readonly kind: 'rows'; readonly count: number; readonly columns: readonly ColumnArrays[]; readonly runs: readonly number[] }
+  | { readonly kind: 'cells'; readonly array: Int32Array | Float64Array }
+  | { readonly kind: 'pairs'; readonly arrays: readonly (Int32Array | Float64Array)[]; readonly size: number };
+
+/** A view as KernelView has it, with only what the kernel reads. */
+export interface TaskView {
+  readonly source: number;
+  readonly base: number;
+  readonly data: readonly (Numbers | null)[];
+  readonly halves: readonly (Numbers | null)[];
+  readonly nulls: readonly (Numbers | null)[];
+  readonly refs: readonly (Numbers | null)[];
+  readonly lifted: readonly (Numbers | null)[];
+  readonly places: readonly number[];
+  /** Only their lengths. */
+  readonly dictionaries: readonly ({ readonly length: number } | null)[];
+  readonly skip: Numbers | null;
+}
+
+export interface KernelTask {
+  readonly kind: 'run';
+  readonly id: number;
+  readonly sources: readonly string[];
+  readonly views: readonly TaskView[];
+  readonly values: readonly Argument[];
+  readonly own: readonly OwnSpec[];
+  /** In threes: a view, its first row and the one behind its last. Threads take them in order. */
+  readonly morsels: Int32Array;
+  /** Shared by the task's threads: the next morsel, and whether to stop. */
+  readonly control: Int32Array;
+  /** Bytes that the thread's own things may take. */
+  readonly memory: number;
+}
+
+export const CONTROL_NEXT = 0;
+export const CONTROL_STOP = 1;
+export const CONTROL_LENGTH = 2;
+
+/** The arrays of these tasks' results are no longer read. */
+export interface ReleaseTask { readonly kind: 'release'; readonly id: number }
+
+export type KernelRequest = KernelTask | ReleaseTask;
+
+export interface KernelAnswer {
+  readonly id: number;
+  /** null: it failed, or was stopped. */
+  readonly own: readonly OwnResult[] | null;
+  /** The data do not fit, or not the memory: the row operators take over. */
+  readonly refused: boolean;
+  readonly error: { readonly sqlstate: string; readonly message: string } | null;
+}

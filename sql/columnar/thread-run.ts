@@ -1,0 +1,190 @@
+/**
+ * A pipeline's kernel on threads of its own (kernel-threads.ts), where everything it reads and fills can be there. The source
+ * is cut in morsels which the threads take one after the other; what each of them filled is put together here.
+ *
+ * A kernel stays on the session's thread where its source is short, where it calls functions that live here (the row
+ * executor's closures, numbering of texts), or where nothing may wait.
+ */
+import { Pending } from '../../engine/pending.js';
+import { coreCount } from '../../engine/runtime-node.js';
+import { helperName } from './kernel-functions.js';
+import { kernelMemory } from './kernel-memory.js';
+import type { Kernel, KernelView } from './kernel.js';
+import { CONTROL_LENGTH, type Argument, type Numbers, type OwnResult, type OwnSpec, type TaskView } from './kernel-protocol.js';
+import type { RunningTask } from './kernel-threads.js';
+import type { PipelineRun } from './pipeline-run.js';
+import { columnStore } from './relation-columns.js';
+import { NotColumnar } from './segment.js';
+import type { Source } from './source.js';
+
+/** What a kernel fills and each thread has for itself: as it stands among the kernel's values, and as a thread makes it. */
+export interface Own { readonly value: unknown; readonly spec: OwnSpec }
+
+/** A sink whose rows may be taken by other threads. */
+export interface ThreadedSink {
+  readonly own: readonly Own[];
+  /** Whether what several threads filled can be put together. */
+  readonly many: boolean;
+  /** Takes over what the threads filled: by thread, in the order of `own`. */
+  combine(results: readonly (readonly OwnResult[])[]): void | Generator<Pending, void>;
+}
+
+/** Rows of the source from which on handing it over pays. */
+const MIN_ROWS = 65536;
+const MORSEL_ROWS = 32768;
+/** Larger arrays are not copied with the message. */
+const COPIED_BYTES = 4096;
+
+interface ThreadRun {
+  readonly run: PipelineRun;
+  readonly kernel: Kernel;
+  readonly source: Source;
+  readonly threaded: ThreadedSink;
+  /** Counts of rows, added up. */
+  readonly counters: Iterable<Float64Array>;
+  /** The plan node whose rows are the source. */
+  readonly node: object;
+}
+
+/** Runs the kernel over the source. False: it has to run here. */
+export function* runOnThreads(input: ThreadRun): Generator<Pending, boolean> {
+  const { run, source, node, threaded } = input;
+  const { state } = run;
+  const { kernels } = columnStore(state.context.storage);
+  const planned = kernels ? plannedThreads(input) : 0;
+  if (kernels === null || planned === 0) return false;
+  const counters = [...input.counters].map((counter): Own => ({ value: counter, spec: { kind: 'cells', of: 'float64', length: counter.length } }));
+  const own = [...threaded.own, ...counters];
+  const described = describe(input, own);
+  if (!described) return false;
+  const details = state.instrument?.(node).details;
+  const morsels = morselsOf(source);
+  // One core is the sessions' own while they have other work.
+  const free = kernels.sessionsAreBusy ? Math.max(1, coreCount() - 1) : planned;
+  const wanted = Math.min(threaded.many ? planned : 1, free, morsels.length / 3);
+  const control = new Int32Array(new SharedArrayBuffer(CONTROL_LENGTH * 4));
+  const task = kernels.start({ ...described, own: own.map(({ spec }) => spec), morsels, control, memory: kernelMemory(state) / wanted }, wanted, threadLimit(state.context.settings.get('max_parallel_workers')));
+  details?.set('Workers Planned', planned);
+  details?.set('Workers Launched', task.threads);
+  yield* finished(task, run);
+  if (task.refused) throw new NotColumnar();
+  if (task.error) throw task.error;
+  const { length } = threaded.own;
+  for (const results of task.results) counters.forEach(({ value }, c) => addTo(value as Float64Array, results[length + c]!));
+  const combining = threaded.combine(task.results);
+  if (combining) yield* combining;
+  return true;
+}
+
+/** Waits for the task; a statement that ends meanwhile stops it, and keeps its arrays until it has stopped. */
+function* finished(task: RunningTask, { arrays }: PipelineRun): Generator<Pending, void> {
+  const release = arrays.hold();
+  arrays.whenOver(() => task.release());
+  void task.until.then(release);
+  const waiting = new Pending(task.until, 'IPC', 'ExecuteGather');
+  try {
+    while (!task.finished) yield waiting;
+  } finally {
+    if (!task.finished) task.stop();
+  }
+}
+
+function addTo(counter: Float64Array, result: OwnResult): void {
+  if (result.kind === 'cells') for (let n = 0; n < counter.length; n++) counter[n] = counter[n]! + result.array[n]!;
+}
+
+function threadLimit(setting: string | undefined): number {
+  return Math.min(coreCount(), Number(setting ?? 0));
+}
+
+/** 0: none. */
+function plannedThreads({ run: { state }, source }: ThreadRun): number {
+  if (!state.canWait || source.rows < MIN_ROWS) return 0;
+  const { settings } = state.context;
+  return Math.min(Number(settings.get('max_parallel_workers_per_gather') ?? 0), threadLimit(settings.get('max_parallel_workers')));
+}
+
+function morselsOf(source: Source): Int32Array {
+  const found: number[] = [];
+  source.views.forEach(({ first = 0, rows }, v) => {
+    for (let from = first; from < rows; from += MORSEL_ROWS) found.push(v, from, Math.min(rows, from + MORSEL_ROWS));
+  });
+  const morsels = new Int32Array(new SharedArrayBuffer(found.length * 4));
+  morsels.set(found);
+  return morsels;
+}
+
+/** The kernel as another thread makes it; null when it cannot. */
+function describe({ kernel, source }: ThreadRun, own: readonly Own[]): { values: Argument[]; views: TaskView[]; sources: string[] } | null {
+  const ownAt = new Map(own.map(({ value }, n) => [value, n]));
+  const values: Argument[] = [];
+  for (const value of kernel.values) {
+    const argument = argumentOf(value, ownAt);
+    if (!argument) return null;
+    values.push(argument);
+  }
+  const sources: string[] = [];
+  const views: TaskView[] = [];
+  for (const view of source.kernelViews) {
+    const described = viewOf(kernel, view);
+    if (!described) return null;
+    const text = kernel.source(view);
+    let at = sources.indexOf(text);
+    if (at < 0) at = sources.push(text) - 1;
+    views.push({ ...described, source: at });
+  }
+  return { values, views, sources };
+}
+
+function argumentOf(value: unknown, ownAt: ReadonlyMap<unknown, number>): Argument | null {
+  const own = ownAt.get(value);
+  if (own !== undefined) return { kind: 'own', own };
+  if (value === null) return { kind: 'plain', value };
+  switch (typeof value) {
+    case 'number': case 'string': case 'boolean': case 'bigint': case 'undefined':
+      return { kind: 'plain', value };
+    case 'function': {
+      const name = helperName(value);
+      return name === undefined ? null : { kind: 'function', name };
+    }
+    default:
+      return isNumbers(value) ? { kind: 'array', array: inSharedMemory(value) } : null;
+  }
+}
+
+function viewOf(kernel: Kernel, view: KernelView): Omit<TaskView, 'source'> | null {
+  const lists = { data: [] as (Numbers | null)[], halves: [] as (Numbers | null)[], nulls: [] as (Numbers | null)[], refs: [] as (Numbers | null)[], lifted: [] as (Numbers | null)[] };
+  const places: number[] = [];
+  const dictionaries: ({ readonly length: number } | null)[] = [];
+  for (const { what, column } of kernel.reads) {
+    if (what === 'places') places[column] = view.places[column]!;
+    else if (what === 'dictionaries') {
+      const found = view.dictionaries[column];
+      dictionaries[column] = found ? { length: found.length } : null;
+    } else {
+      const found = view[what][column] ?? null;
+      if (found !== null && !isNumbers(found)) return null;
+      lists[what][column] = found && inSharedMemory(found);
+    }
+  }
+  return { ...lists, places, dictionaries, base: view.base, skip: view.skip && inSharedMemory(view.skip) };
+}
+
+function isNumbers(value: unknown): value is Numbers {
+  return ArrayBuffer.isView(value) && !(value instanceof DataView);
+}
+
+/** Copies of arrays that are not shared and do not change: tables of results, rows of the moment. */
+const copies = new WeakMap<Numbers, Numbers>();
+
+/** The array, or what stands for it in a message. Kernels only read it where it is not shared. */
+function inSharedMemory(array: Numbers): Numbers {
+  if (array.buffer instanceof SharedArrayBuffer || array.byteLength <= COPIED_BYTES) return array;
+  let copy = copies.get(array);
+  if (!copy) {
+    copy = new (array.constructor as new (buffer: SharedArrayBuffer) => Numbers)(new SharedArrayBuffer(array.byteLength));
+    copy.set(array as never);
+    copies.set(array, copy);
+  }
+  return copy;
+}
