@@ -14,6 +14,7 @@ import type { Datum } from '../types/datum.js';
 import { Numeric } from '../types/numeric.js';
 import type { ArrayLease } from './array-lease.js';
 import { kernelAggregate, supportsAggregate, type GroupArrays, type KernelAggregate } from './aggregates.js';
+import { derivedStage } from './derived-stages.js';
 import { GroupTable } from './group-table.js';
 import { kernelMemory } from './kernel-memory.js';
 import type { KeyFilter } from './key-filter.js';
@@ -21,7 +22,7 @@ import type { Kernel } from './kernel.js';
 import type { Lowering } from './lower-expression.js';
 import { Pipeline, type Sink } from './pipeline.js';
 import { PipelineRun } from './pipeline-run.js';
-import { ResultSource, lazyColumn, type NumberColumn, type PlaceColumn } from './result-source.js';
+import { ResultSource, lazyColumn, type NumberColumn, type PlaceColumn, type ResultColumn } from './result-source.js';
 import type { Source } from './source.js';
 import { StageBuilder, require as requireOf, type AggStage, type Stage } from './stage.js';
 import { threadedGroups } from './threaded-groups.js';
@@ -30,7 +31,7 @@ import { intValue, joinHalves, type Value } from './value.js';
 import { NotColumnar } from './segment.js';
 
 /** How a group becomes an output row. */
-type OutputColumn = { readonly group: number } | { readonly agg: number };
+export type OutputColumn = { readonly group: number } | { readonly agg: number };
 
 export interface AggregatePlan {
   readonly node: AggNode;
@@ -57,8 +58,8 @@ export function planAggregate(node: AggNode, compiler: PlanCompiler): AggregateP
   }
   const scope = compiler.scope(child.output);
   if (!node.aggs.every((agg) => supportsAggregate(agg, scope))) return null;
-  const builder = new StageBuilder(compiler, aggregateStage);
-  const exprs = inputs(node);
+  const builder = new StageBuilder(compiler, derivedStage);
+  const exprs = aggregateInputs(node);
   if (!builder.supported(exprs, compiler.layout(child.output))) return null;
   const stage = builder.build(child);
   if (builder.scans === 0) return null;
@@ -97,14 +98,14 @@ export function aggregateStage(node: AggNode, above: StageBuilder): AggStage | n
 
 function* fill(plan: AggregatePlan, run: PipelineRun, filters: readonly KeyFilter[] = []): Generator<Pending, AggregateSink> {
   const { node, stage } = plan;
-  yield* run.evaluateConstants(inputs(node), [stage.layout]);
+  yield* run.evaluateConstants(aggregateInputs(node), [stage.layout]);
   const sink = new AggregateSink(node, plan.dependent, run, run.compiler.scope(stage.layout.output));
   yield* new Pipeline(run, stage, sink, { filters }).execute();
   return sink;
 }
 
 /** What is computed per row. */
-function inputs(node: AggNode): Expr[] {
+export function aggregateInputs(node: AggNode): Expr[] {
   return [...node.groups, ...node.aggs.flatMap((agg) => [...agg.args.map((arg) => arg.expr), ...(agg.filter ? [agg.filter] : [])])];
 }
 
@@ -116,7 +117,7 @@ const NO_COLUMN: GroupColumn = { value: intValue('0', null, 0, 0, 0), key: -1, h
 /** Groups that are found by their number alone: no hashing. */
 interface Direct { slots: Int32Array; readonly parts: readonly { readonly min: number; readonly span: number; readonly max: number }[] }
 
-class AggregateSink implements Sink {
+export class AggregateSink implements Sink {
   readonly table: GroupTable;
   readonly aggregates: readonly KernelAggregate[];
   private groups: GroupColumn[] | null = null;
@@ -124,11 +125,11 @@ class AggregateSink implements Sink {
   private rows = -1;
   private readonly memory: number;
 
-  constructor(private readonly node: AggNode, private readonly dependent: readonly boolean[], private readonly run: PipelineRun, scope: ReturnType<PlanCompiler['scope']>) {
+  constructor(private readonly node: AggNode, private readonly dependent: readonly boolean[], private readonly run: PipelineRun, scope: ReturnType<PlanCompiler['scope']>, /** Beside the node's own. */ more: (table: GroupTable) => readonly KernelAggregate[] = () => []) {
     this.table = new GroupTable(run.arrays);
     this.memory = kernelMemory(run.state);
     const shared = { rows: () => (this.rows >= 0 ? this.rows : (this.rows = this.table.addColumn('float'))) };
-    this.aggregates = node.aggs.map((agg) => kernelAggregate(agg, this.table, run, scope, shared));
+    this.aggregates = [...node.aggs.map((agg) => kernelAggregate(agg, this.table, run, scope, shared)), ...more(this.table)];
     // Without groups there is one, even over no rows.
     if (node.groups.length === 0) this.table.add(0, 0);
   }
@@ -315,12 +316,16 @@ class AggregateSink implements Sink {
 
   /** The groups as what a kernel reads: numbers where results are, functions where they are computed when asked for. */
   asSource(columns: readonly OutputColumn[], types: readonly number[]): Source {
+    return new ResultSource(this.results(columns, types), this.table.count, this.run.interner);
+  }
+
+  results(columns: readonly OutputColumn[], types: readonly number[]): ResultColumn[] {
     const { table, run } = this;
-    return new ResultSource(columns.map((column, c) => {
+    return columns.map((column, c) => {
       const found = 'group' in column ? this.groupColumn(column.group) : this.aggregates[column.agg]!.column?.(table.count) ?? null;
       const datum = 'group' in column ? (group: number) => this.groupValue(column.group, group) : (group: number) => this.aggregates[column.agg]!.result(group, run.state);
       return found ? { ...found, type: types[c]! } : lazyColumn(datum, types[c]!);
-    }), table.count, run.interner);
+    });
   }
 
   private groupColumn(k: number): NumberColumn | PlaceColumn | null {

@@ -32,7 +32,7 @@ export function worthFiltering({ node, inner }: JoinStage): boolean {
 
 function workOf(stage: Stage): number {
   switch (stage.kind) {
-    case 'rows': return 0;
+    case 'rows': case 'made': return 0;
     case 'scan': return stage.node.cost.rows;
     case 'agg': return stage.node.child.cost.rows;
     case 'join': return workOf(stage.outer);

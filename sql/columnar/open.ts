@@ -10,7 +10,7 @@ import type { ExecState } from '../executor/exec-state.js';
 import { GeneratorOperator, pull } from '../executor/operators/operator.js';
 import type { PlanNode } from '../planner/plan-node.js';
 import { planAggregate, runAggregate } from './aggregate.js';
-import { planRows, runRows } from './rows.js';
+import { planRows, runRows, type RowsPlan } from './rows.js';
 import { planSort, runSort } from './sorted-rows.js';
 import { NotColumnar } from './segment.js';
 
@@ -31,7 +31,8 @@ function columnar(node: PlanNode, compiler: PlanCompiler): Running | null {
   if (node.kind === 'Agg') {
     // Groups that HAVING filters are read like a relation: the others never become rows.
     const filtered = node.filter.length > 0 ? planRows(node, compiler) : null;
-    if (filtered) return (c, state) => runRows(filtered, c, state);
+    if (filtered) return fromRows(filtered);
+    if (node.groupingSets) return fromRows(planRows(node, compiler));
     const plan = planAggregate(node, compiler);
     return plan && ((c, state) => runAggregate(plan, c, state));
   }
@@ -39,8 +40,13 @@ function columnar(node: PlanNode, compiler: PlanCompiler): Running | null {
     const sorted = planSort(node, compiler);
     return sorted && ((c, state) => runSort(sorted, c, state));
   }
-  if (node.kind !== 'HashJoin' && node.kind !== 'Project' && node.kind !== 'Filter' && (node.kind !== 'SeqScan' || node.filter.length === 0)) return null;
-  const plan = planRows(node, compiler);
+  // UNION ALL alone gains nothing: its branches are asked one by one.
+  return KERNELS.has(node.kind) || (node.kind === 'SeqScan' && node.filter.length > 0) ? fromRows(planRows(node, compiler)) : null;
+}
+
+const KERNELS: ReadonlySet<PlanNode['kind']> = new Set(['HashJoin', 'Project', 'Filter', 'WindowAgg', 'SetOp', 'Unique']);
+
+function fromRows(plan: RowsPlan | null): Running | null {
   return plan && ((c, state) => runRows(plan, c, state));
 }
 

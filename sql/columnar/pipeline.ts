@@ -160,7 +160,7 @@ export class Pipeline {
   private multiplier(stage: Stage): number {
     if (this.isBottom(stage)) return 1;
     switch (stage.kind) {
-      case 'scan': case 'rows': case 'agg': return 1;
+      case 'scan': case 'rows': case 'agg': case 'made': return 1;
       case 'join': {
         const { joinType } = stage.node;
         if (joinType === 'right' || joinType === 'full') return Infinity;
@@ -192,6 +192,9 @@ export class Pipeline {
         yield* run.evaluateConstants(stage.node.filter, [stage.layout]);
         return;
       case 'rows':
+        return;
+      case 'made':
+        yield* run.evaluateConstants(stage.filter, [stage.layout]);
         return;
       case 'project':
         yield* this.prepare(stage.child);
@@ -251,6 +254,11 @@ export class Pipeline {
     const { state, interner } = run;
     const needed = [...stage.needed];
     if (stage.kind === 'agg') return yield* stage.source(run, needed, filters);
+    if (stage.kind === 'made') {
+      const source = yield* stage.source(run, needed);
+      state.instrument?.(stage.node).details.set('Columns', 'kernels');
+      return source;
+    }
     const types = needed.map((index) => stage.layout.output[index]!.type);
     if (stage.kind === 'scan') {
       const relation = state.catalog.relation(stage.node.relation)!;
@@ -292,7 +300,7 @@ export class Pipeline {
     if (isBottom(stage)) {
       const rows = lowering.over(columns(stage), later(stage));
       const first = this.filtered(rows, kernel, true);
-      if (stage.kind !== 'rows') filter(stage.node.filter, first, kernel);
+      if (stage.kind !== 'rows') filter(stage.kind === 'made' ? stage.filter : stage.node.filter, first, kernel);
       this.count(stage, kernel);
       consume(this.filtered(rows, kernel, false));
       return;
@@ -473,7 +481,7 @@ export class Pipeline {
 const CHECKS_PER_SLICE = 64;
 
 function isBottom(stage: Stage): stage is BottomStage {
-  return stage.kind === 'scan' || stage.kind === 'rows' || stage.kind === 'agg';
+  return stage.kind === 'scan' || stage.kind === 'rows' || stage.kind === 'agg' || stage.kind === 'made';
 }
 
 function sourceColumns(stage: Stage, source: Source, kernel: Kernel): Resolve {

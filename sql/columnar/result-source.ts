@@ -4,7 +4,7 @@ import { Numeric } from '../types/numeric.js';
 import type { Interner } from './interner.js';
 import type { Kernel } from './kernel.js';
 import { Source } from './source.js';
-import type { ColumnTable } from './table.js';
+import type { ColumnTable, TableColumn } from './table.js';
 import { anyValue, type Value } from './value.js';
 
 /** Results as numbers: the first `count` of `data` count. Refs are numbers of the execution's texts. */
@@ -22,7 +22,7 @@ interface AnyColumn { readonly kind: 'datums'; readonly data: readonly Datum[] }
 /** Texts by their places (interner.ts). */
 export interface PlaceColumn { readonly kind: 'places'; readonly data: Int32Array; readonly nulls: Uint8Array | null; readonly padded?: boolean }
 
-type ResultColumn = (NumberColumn | LazyColumn | AnyColumn | PlaceColumn) & { readonly type: number };
+export type ResultColumn = (NumberColumn | LazyColumn | AnyColumn | PlaceColumn) & { readonly type: number };
 
 export function lazyColumn(datum: (group: number) => Datum, type: number): ResultColumn {
   return { kind: 'lazy', datum, type };
@@ -42,20 +42,7 @@ export class ResultSource extends Source {
   }
 
   protected override datumAt(column: number, row: number): Datum {
-    const found = this.columns[column]!;
-    if (found.kind === 'lazy') return found.datum(row);
-    if (found.kind === 'datums') return found.data[row]!;
-    const { data, nulls } = found;
-    if (nulls && nulls[row] === 1) return null;
-    const value = data[row]!;
-    switch (found.kind) {
-      case 'places': return this.interner.textAt(value);
-      case 'ref': return this.interner.texts[value]!;
-      case 'bool': return value === 1;
-      case 'decimal': return Numeric.of(value + 0, found.scale);
-      case 'float': return value;
-      default: return value + 0;
-    }
+    return resultDatum(this.columns[column]!, row, this.interner);
   }
 
   override value(kernel: Kernel, column: number): Value {
@@ -92,12 +79,31 @@ export class ResultSource extends Source {
   }
 }
 
+/** One result as a datum. */
+export function resultDatum(found: ResultColumn, row: number, interner: Interner): Datum {
+  if (found.kind === 'lazy') return found.datum(row);
+  if (found.kind === 'datums') return found.data[row]!;
+  const { data, nulls } = found;
+  if (nulls && nulls[row] === 1) return null;
+  const value = data[row]!;
+  switch (found.kind) {
+    case 'places': return interner.textAt(value);
+    case 'ref': return interner.texts[value]!;
+    case 'bool': return value === 1;
+    case 'decimal': return Numeric.of(value + 0, found.scale);
+    case 'float': return value;
+    default: return value + 0;
+  }
+}
+
 /** A table's columns, in the given order. */
 export function tableSource(table: ColumnTable, positions: readonly number[], interner: Interner): Source {
-  return new ResultSource(positions.map((position): ResultColumn => {
-    const { shape, data, places } = table.columns[position]!;
-    if (shape.kind === 'any') return { kind: 'datums', data: data.data as Datum[], type: shape.type };
-    if (places) return { kind: 'places', data: data.data as Int32Array, nulls: data.nulls, type: shape.type, ...(shape.padded ? { padded: true } : {}) };
-    return { ...shape, data: data.data as Float64Array, nulls: data.nulls };
-  }), table.count, interner);
+  return new ResultSource(positions.map((position) => tableColumn(table.columns[position]!)), table.count, interner);
+}
+
+/** A table's column as results. */
+export function tableColumn({ shape, data, places }: TableColumn): ResultColumn {
+  if (shape.kind === 'any') return { kind: 'datums', data: data.data as Datum[], type: shape.type };
+  if (places) return { kind: 'places', data: data.data as Int32Array, nulls: data.nulls, type: shape.type, ...(shape.padded ? { padded: true } : {}) };
+  return { ...shape, data: data.data as Float64Array, nulls: data.nulls };
 }

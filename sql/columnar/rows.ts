@@ -7,7 +7,7 @@ import { anyVector } from '../executor/vectors.js';
 import type { PlanNode } from '../planner/plan-node.js';
 import type { Datum } from '../types/datum.js';
 import { Numeric } from '../types/numeric.js';
-import { aggregateStage } from './aggregate.js';
+import { derivedStage } from './derived-stages.js';
 import type { Interner } from './interner.js';
 import { kernelMemory } from './kernel-memory.js';
 import { Pipeline, type Sink } from './pipeline.js';
@@ -20,7 +20,7 @@ export interface RowsPlan { readonly node: PlanNode; readonly stage: Stage }
 
 /** The node as kernels, null when it has to run on rows. */
 export function planRows(node: PlanNode, compiler: PlanCompiler): RowsPlan | null {
-  const builder = new StageBuilder(compiler, aggregateStage);
+  const builder = new StageBuilder(compiler, derivedStage);
   const stage = builder.kernels(node);
   if (!stage || builder.scans === 0) return null;
   requireOf(stage, node.output);
@@ -85,7 +85,7 @@ export function converter({ shape, places }: TableColumn, interner: Interner): (
 
 function addsRows(stage: Stage): boolean {
   switch (stage.kind) {
-    case 'scan': case 'rows': case 'agg': return false;
+    case 'scan': case 'rows': case 'agg': case 'made': return false;
     case 'join': return stage.node.joinType === 'right' || stage.node.joinType === 'full' || addsRows(stage.outer);
     default: return addsRows(stage.child);
   }

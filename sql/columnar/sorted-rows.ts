@@ -12,7 +12,7 @@ import { TIME_SLICE } from '../executor/interrupts.js';
 import { anyVector } from '../executor/vectors.js';
 import type { SortNode } from '../planner/plan-node.js';
 import type { Datum } from '../types/datum.js';
-import { aggregateStage } from './aggregate.js';
+import { derivedStage } from './derived-stages.js';
 import { Pipeline, type Sink } from './pipeline.js';
 import { PipelineRun } from './pipeline-run.js';
 import { kernelMemory } from './kernel-memory.js';
@@ -34,7 +34,7 @@ const SPARE_ROWS = 1024;
 /** The sort as kernels, null when it has to run on rows. */
 export function planSort(node: SortNode, compiler: PlanCompiler): SortPlan | null {
   if (node.child.cost.rows < MIN_ROWS) return null;
-  const builder = new StageBuilder(compiler, aggregateStage);
+  const builder = new StageBuilder(compiler, derivedStage);
   const stage = builder.kernels(node.child);
   if (!stage || builder.scans === 0) return null;
   const keys = node.keys.map((key) => key.expr);

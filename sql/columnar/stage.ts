@@ -9,7 +9,7 @@ import { childrenOf } from '../analyzer/tree-walk.js';
 import type { Open, PlanCompiler } from '../executor/compile-plan.js';
 import { mayWait } from '../executor/expressions/waiting.js';
 import { OutputLayout } from '../executor/layout.js';
-import type { AggNode, FilterNode, HashJoinNode, PlanNode, ProjectNode, SeqScanNode, SubqueryScanNode } from '../planner/plan-node.js';
+import type { AggNode, AppendNode, FilterNode, HashJoinNode, PlanNode, ProjectNode, SeqScanNode, SetOpNode, SubqueryScanNode, UniqueNode, WindowAggNode } from '../planner/plan-node.js';
 import { columnClass } from './column-class.js';
 import type { KeyFilter } from './key-filter.js';
 import { memberOf } from './member-set.js';
@@ -29,8 +29,18 @@ export interface RenameStage extends StageBase { readonly kind: 'rename'; readon
 export interface JoinStage extends StageBase { readonly kind: 'join'; readonly node: HashJoinNode; readonly outer: Stage; readonly inner: Stage }
 /** The groups of an aggregation below: filled by a pipeline of its own, then read like a relation. */
 export interface AggStage extends StageBase { readonly kind: 'agg'; readonly node: AggNode; readonly source: (run: PipelineRun, needed: readonly number[], filters: readonly { readonly index: number; readonly filter: KeyFilter }[]) => Generator<Pending, Source> }
+/** Rows that pipelines of their own make, which are then read like a relation: windows, distinct and appended rows, set operations, grouping sets. */
+export interface MadeStage extends StageBase {
+  readonly kind: 'made';
+  readonly node: AppendNode | SetOpNode | UniqueNode | WindowAggNode | AggNode;
+  /** Tested on the rows that were made. */
+  readonly filter: readonly Expr[];
+  /** Told once which positions of the output are read. */
+  readonly requires: (wanted: ReadonlySet<number>) => void;
+  readonly source: (run: PipelineRun, needed: readonly number[]) => Generator<Pending, Source>;
+}
 /** Stages without a child: what a kernel loops over. */
-export type BottomStage = ScanStage | RowsStage | AggStage;
+export type BottomStage = ScanStage | RowsStage | AggStage | MadeStage;
 export type Stage = BottomStage | ProjectStage | FilterStage | RenameStage | JoinStage;
 
 /** Rows from which on columns are worth their making. */
@@ -40,7 +50,7 @@ export class StageBuilder {
   /** Relations worth it that are read by columns; small ones beside them are read so too. */
   scans = 0;
 
-  constructor(readonly compiler: PlanCompiler, /** Makes an aggregation a stage (aggregate.ts). */ private readonly aggregate: (node: AggNode, builder: StageBuilder) => AggStage | null) {}
+  constructor(readonly compiler: PlanCompiler, /** Makes a node whose rows pipelines of its own compute a stage (derived-stages.ts). */ private readonly derived: (node: PlanNode, builder: StageBuilder) => AggStage | MadeStage | null) {}
 
   build(node: PlanNode): Stage {
     return this.kernels(node) ?? { kind: 'rows', node, open: this.compiler.open(node), ...this.shared(node) };
@@ -66,8 +76,6 @@ export class StageBuilder {
       case 'SubqueryScan':
         if (!this.supported(node.filter, this.compiler.layout(node.output)) || node.columns.includes(-1)) return null;
         return { kind: 'rename', node, child: this.build(node.child), ...this.shared(node) };
-      case 'Agg':
-        return this.aggregate(node, this);
       case 'HashJoin': {
         const outer = this.compiler.layout(node.outer.output);
         const inner = this.compiler.layout(node.inner.output);
@@ -76,7 +84,7 @@ export class StageBuilder {
         return { kind: 'join', node, outer: this.build(node.outer), inner: this.build(node.inner), ...this.shared(node) };
       }
       default:
-        return null;
+        return this.derived(node, this);
     }
   }
 
@@ -177,7 +185,7 @@ export function require(stage: Stage, exprs: readonly Expr[]): void {
   requireColumns(stage, wanted);
 }
 
-function requireColumns(stage: Stage, wanted: ReadonlySet<number>): void {
+export function requireColumns(stage: Stage, wanted: ReadonlySet<number>): void {
   for (const index of wanted) stage.needed.add(index);
   const all = [...stage.needed];
   switch (stage.kind) {
@@ -185,6 +193,10 @@ function requireColumns(stage: Stage, wanted: ReadonlySet<number>): void {
       for (const expr of stage.node.filter) leaves(expr, [stage.layout], (_layout, index) => stage.needed.add(index));
       return;
     case 'rows':
+      return;
+    case 'made':
+      for (const expr of stage.filter) leaves(expr, [stage.layout], (_layout, index) => stage.needed.add(index));
+      stage.requires(stage.needed);
       return;
     case 'project':
       require(stage.child, all.map((index) => stage.node.output[index]!));

@@ -17,8 +17,9 @@ export function planWindows(query: Query, paths: readonly Path[], same: SameValu
   let path: Path | null = null;
   for (const window of ordered) {
     const keys = keysOf(window);
-    const input: Path = path ?? paths.find((candidate) => candidate.required === 0 && keys.length > 0 && satisfies(candidate.order, keys, same)) ?? cheapest(paths)!;
-    const child: PlanNode = keys.length === 0 || satisfies(input.order, keys, same) ? input.node : sortNode(input.node, keys, null, planner);
+    const sorted = (candidate: Path): PlanNode => (keys.length === 0 || satisfies(candidate.order, keys, same) ? candidate.node : sortNode(candidate.node, keys, null, planner));
+    const input: Path = path ?? paths.filter((candidate) => candidate.required === 0).reduce((best, candidate) => (sorted(candidate).cost.total < sorted(best).cost.total ? candidate : best), cheapest(paths)!);
+    const child = sorted(input);
     const own = functions.filter((func) => func.winref === window.winref);
     const output: Expr[] = [...child.output, ...own];
     const { cost } = child;
