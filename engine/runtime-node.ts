@@ -198,11 +198,16 @@ export function workerContext<Data, In, Out>(): WorkerContext<Data, In, Out> {
   };
 }
 
-/** URL of the compiled `path` (from the project's root), whether the asking module runs compiled or from source (tests). */
+/** URL of the project's root (ends with /), from that of a module which runs from source (tests), compiled, or bundled (deploy/bundle.js). */
+export function projectRoot(from: string): string {
+  const dist = from.lastIndexOf('/dist/');
+  if (dist >= 0) return from.slice(0, dist + 1);
+  return from.slice(0, Math.max(from.lastIndexOf('/engine/'), from.lastIndexOf('/sql/'), from.lastIndexOf('/server/')) + 1);
+}
+
+/** URL of the module `path` (compiled, from the project's root) for a thread or process of its own; bundled where the asking module is. */
 export function compiledModule(path: string, from: string): URL {
-  const marker = Math.max(from.lastIndexOf('/engine/'), from.lastIndexOf('/sql/'));
-  const root = from.slice(0, marker).replace(/\/dist$/, '');
-  return new URL(`${root}/dist/${path}`);
+  return new URL(`${projectRoot(from)}dist/${from.includes('/dist/bundle/') ? 'bundle/' : ''}${path}`);
 }
 
 /** Has the calling thread give way to others (Linux; elsewhere nothing happens): for threads whose work can wait. `nice`: 1 to 19. */

@@ -9,6 +9,7 @@ import type { BackupService } from '../engine/backup/service.js';
 import { DatabaseError } from '../engine/errors.js';
 import type { Lsn } from '../engine/ids.js';
 import type { Runtime } from '../engine/runtime.js';
+import { compiledModule } from '../engine/runtime-node.js';
 import type { BackupPlan, FromJob, ToJob } from './backup-job.js';
 
 export interface ScheduleStatus {
@@ -62,7 +63,7 @@ export class BackupSchedule {
   }
 
   private start(): void {
-    const child = fork(fileURLToPath(new URL('backup-job.js', import.meta.url)), [], { serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    const child = fork(fileURLToPath(compiledModule('server/backup-job.js', import.meta.url)), [], { serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     this.child = child;
     child.on('message', (message) => void this.receive(child, message as FromJob));
     child.on('exit', (code) => {

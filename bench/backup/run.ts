@@ -14,6 +14,7 @@ import { oxbow } from '../../test/backup/oxbow.js';
 import { postgres16Tools } from '../../test/clients/postgres-16-tools.js';
 import { ask } from '../../test/harness/ask.js';
 import { runCommand } from '../../test/harness/command.js';
+import { mainEntry } from '../../test/harness/entry.js';
 import { heading, initialise, LAST_CORE, note, percentile, pgbench, whole, withServers } from '../oltp/servers.js';
 
 const { values } = parseArgs({
@@ -108,12 +109,11 @@ async function latencies(port: number, script: string, rate: number): Promise<nu
 function backups(url: string, args: readonly string[]): { stop(): Promise<number> } {
   let going = true;
   let taken = 0;
-  const entry = join(process.cwd(), 'dist/server/cli/main.js');
   const loop = (async () => {
     while (going) {
       const to = join(work, 'running');
       rmSync(to, { recursive: true, force: true });
-      const child = spawn(process.execPath, [entry, 'backup', '--url', url, '--to', to, ...args], { stdio: 'ignore' });
+      const child = spawn(process.execPath, [mainEntry, 'backup', '--url', url, '--to', to, ...args], { stdio: 'ignore' });
       const stopper = setInterval(() => void (!going && child.kill()), 20);
       const code = await new Promise((resolve) => child.once('exit', resolve));
       clearInterval(stopper);

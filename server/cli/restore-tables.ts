@@ -11,6 +11,7 @@ import pg from 'pg';
 import type { RecoveryTarget } from '../../engine/backup/recovery-target.js';
 import { restore } from '../../engine/backup/restore.js';
 import { DatabaseError } from '../../engine/errors.js';
+import { compiledModule } from '../../engine/runtime-node.js';
 import type { ProgressBar } from './progress.js';
 import { copyBetween } from './table-copy.js';
 import { describeTable, qualified } from './table-definition.js';
@@ -109,7 +110,7 @@ export function parseName(text: string): TableName {
 }
 
 async function serveScratch(directory: string): Promise<{ port: number; stop(): Promise<void> }> {
-  const entry = fileURLToPath(new URL('main.js', import.meta.url));
+  const entry = fileURLToPath(compiledModule('server/cli/main.js', import.meta.url));
   const child = spawn(process.execPath, [entry, 'serve', '--data', directory, '--host', '127.0.0.1', '--port', '0', '--ops-port', '0', '--log-level', 'error', '--archive-timeout', '10s'], {
     stdio: ['ignore', 'pipe', 'inherit'],
     // The restored copy must not archive, listen elsewhere or ask for passwords as the server here does.

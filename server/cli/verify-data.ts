@@ -6,6 +6,7 @@
  */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { compiledModule } from '../../engine/runtime-node.js';
 import type { VerifyMessage } from './verify-child.js';
 
 const COULD_NOT = 2;
@@ -28,7 +29,7 @@ function conclude(findings: number, summary: string): number {
 }
 
 function verifyOffline(directory: string): Promise<number> {
-  const child = fork(fileURLToPath(new URL('verify-child.js', import.meta.url)), [directory], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const child = fork(fileURLToPath(compiledModule('server/cli/verify-child.js', import.meta.url)), [directory], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   let reading = 'the directory';
   let outcome: number | undefined;
   child.on('message', (message: VerifyMessage) => {

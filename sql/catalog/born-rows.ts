@@ -3,7 +3,7 @@
  * form), as datums. Shared by all databases and never changed: what differs from them stands in
  * the engine as overrides (layers.ts).
  */
-import { createRequire } from 'node:module';
+import { loadFacts } from '../types/facts.js';
 import type { ArrayValue, Datum } from '../types/datum.js';
 
 export type Row = readonly Datum[];
@@ -24,9 +24,7 @@ export interface BornTable {
   readonly rows: readonly Row[];
 }
 
-const require = createRequire(import.meta.url);
-const inDist = /[\\/]dist[\\/]sql[\\/]catalog[\\/]/.test(import.meta.url);
-const dataPath = inDist ? '../../../sql/catalog/data/' : './data/';
+const DATA = 'sql/catalog/data/';
 
 interface TableFile { oid: number; schema: string; name: string; columns: [string, string][]; rows: unknown[][] }
 interface ListFile { columns: string[]; rows: unknown[][] }
@@ -60,7 +58,7 @@ const SHARED = new Set([
 ]);
 
 function load(name: string): BornTable {
-  const file = require(`${dataPath}${name}.json`) as TableFile;
+  const file = loadFacts<TableFile>(`${DATA}${name}.json`);
   const columns = file.columns.map(([column, type]) => ({ name: column, type }));
   const position = Object.fromEntries(columns.map((column, i) => [column.name, i]));
   const converted = columns.map((column, i) => [i, column.type] as const).filter(([, type]) => type.startsWith('_') || type.endsWith('vector') || type === 'pg_node_tree');
@@ -114,7 +112,7 @@ let views: Map<number, string> | undefined;
 /** SELECT text of a system view by its OID. */
 export function systemViewText(oid: number): string | undefined {
   if (!views) {
-    const file = require(`${dataPath}system-views.json`) as ListFile;
+    const file = loadFacts<ListFile>(`${DATA}system-views.json`);
     views = new Map(file.rows.map((row) => [row[0] as number, row[3] as string]));
   }
   return views.get(oid);
@@ -122,5 +120,5 @@ export function systemViewText(oid: number): string | undefined {
 
 /** Facts that are no table: settings, keywords, errcodes, timezone-names, timezone-abbrevs. */
 export function factList(name: 'settings' | 'keywords' | 'errcodes' | 'timezone-names' | 'timezone-abbrevs'): { columns: readonly string[]; rows: readonly (readonly unknown[])[] } {
-  return require(`${dataPath}${name}.json`) as ListFile;
+  return loadFacts<ListFile>(`${DATA}${name}.json`);
 }

@@ -1,10 +1,12 @@
-/** Data files of the source tree, found from the sources and from dist alike. */
+/** Data files of the source tree, found from wherever the code runs. */
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { projectRoot } from '../../engine/runtime-node.js';
 
 const require = createRequire(import.meta.url);
-const inDist = import.meta.url.includes('/dist/sql/types/');
+const root = fileURLToPath(projectRoot(import.meta.url));
 
 /** Parses `path` (from the project's root), a JSON file. Read once by Node's module cache. */
 export function loadFacts<T>(path: string): T {
-  return require(`${inDist ? '../../../' : '../../'}${path}`) as T;
+  return require(`${root}${path}`) as T;
 }

@@ -1,8 +1,7 @@
 /** Runs the `oxbow` command as a user does. */
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { mainEntry } from '../harness/entry.js';
 
-const entry = fileURLToPath(new URL('../../dist/server/cli/main.js', import.meta.url)).replace('/dist/dist/', '/dist/');
 
 export interface CommandResult {
   readonly code: number | null;
@@ -19,7 +18,7 @@ export interface CommandOptions {
 
 export function runOxbow(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [entry, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env } });
+    const child = spawn(process.execPath, [mainEntry, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env } });
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));

@@ -9,16 +9,16 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
 import { oxbow } from '../backup/oxbow.js';
 import { ask } from '../harness/ask.js';
+import { mainEntry } from '../harness/entry.js';
 import { startTestServer } from '../harness/server.js';
 import type { TestServer } from '../harness/server.js';
 
 const runbook = readFileSync(fileURLToPath(new URL('../../deploy/runbook.md', import.meta.url)), 'utf8');
-const entry = fileURLToPath(new URL('../../dist/server/cli/main.js', import.meta.url)).replace('/dist/dist/', '/dist/');
 const scratch = mkdtempSync(join(tmpdir(), 'oxbow-runbook-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 mkdirSync(join(scratch, 'bin'));
-writeFileSync(join(scratch, 'bin', 'oxbow'), `#!/bin/sh\nexec "${process.execPath}" "${entry}" "$@"\n`);
+writeFileSync(join(scratch, 'bin', 'oxbow'), `#!/bin/sh\nexec "${process.execPath}" "${mainEntry}" "$@"\n`);
 chmodSync(join(scratch, 'bin', 'oxbow'), 0o755);
 
 /** The commands below a heading. */

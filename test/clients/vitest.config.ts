@@ -1,7 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
-/** `npm run test:clients`: software that nobody here wrote (psql, pgbench, drivers) against the server. */
+/** `npm run test:clients`: software that nobody here wrote (psql, pgbench, drivers) against the server as users run it: bundled. */
+process.env.OXBOW_BUNDLE = '1';
+
 export default defineConfig({
   test: {
     root: fileURLToPath(new URL('../../', import.meta.url)),

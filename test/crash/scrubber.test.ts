@@ -2,17 +2,16 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterAll, expect, it } from 'vitest';
 import { readUint48 } from '../../engine/keycode.js';
 import type { Chunk } from '../../engine/kv/key-value-store.js';
 import { LmdbKeyValueStore } from '../../engine/kv/lmdb.js';
 import { runCommand } from '../harness/command.js';
+import { mainEntry } from '../harness/entry.js';
 import { startTestServer } from '../harness/server.js';
 import type { TestServer } from '../harness/server.js';
 
-const main = fileURLToPath(new URL('../../dist/server/cli/main.js', import.meta.url)).replace('/dist/dist/', '/dist/');
 const directory = mkdtempSync(join(tmpdir(), 'oxbow-scrub-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -41,7 +40,7 @@ async function start(args: string[] = []): Promise<{ server: TestServer; ops: st
   return { server, ops: `http://127.0.0.1:${port}` };
 }
 
-const verify = (ops: string): ReturnType<typeof runCommand> => runCommand(process.execPath, [main, 'verify', '--url', ops]);
+const verify = (ops: string): ReturnType<typeof runCommand> => runCommand(process.execPath, [mainEntry, 'verify', '--url', ops]);
 const metric = async (ops: string, name: string): Promise<number> => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(await (await fetch(`${ops}/metrics`)).text())?.[1]);
 
 it('checks beside writers, after a crash by itself, and keeps damage from being served', async () => {

@@ -2,7 +2,6 @@
 import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -16,15 +15,15 @@ import { checkOffline } from '../../engine/verify/offline.js';
 import { Cluster } from '../../sql/session/cluster.js';
 import { checkRelations, describeFinding, storageNames } from '../../sql/verify/database-check.js';
 import { runCommand } from '../harness/command.js';
+import { mainEntry } from '../harness/entry.js';
 import { startTestServer } from '../harness/server.js';
 
-const main = fileURLToPath(new URL('../../dist/server/cli/main.js', import.meta.url)).replace('/dist/dist/', '/dist/');
 const work = mkdtempSync(join(tmpdir(), 'oxbow-verify-'));
 const whole = join(work, 'whole');
 let storage = { table: 0, byValue: 0, large: 0, unique: 0 };
 
 const verify = async (directory: string): Promise<{ code: number | null; lines: string[] }> => {
-  const { code, stdout, stderr } = await runCommand(process.execPath, [main, 'verify', '--data', directory]);
+  const { code, stdout, stderr } = await runCommand(process.execPath, [mainEntry, 'verify', '--data', directory]);
   return { code, lines: [...stdout.trim().split('\n'), ...(stderr ? [`stderr: ${stderr}`] : [])] };
 };
 

@@ -1,7 +1,7 @@
 /** Runs `bystander-child.ts` and asks it what it measured. */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { compiledEntry } from './entry.js';
 
 export interface Latencies { readonly reads: number; readonly p50: number; readonly p99: number; readonly max: number }
 
@@ -11,7 +11,7 @@ export interface Bystander {
   stop(): void;
 }
 
-const entry = fileURLToPath(new URL('../../dist/test/harness/bystander-child.js', import.meta.url)).replace('/dist/dist/', '/dist/');
+const entry = compiledEntry('test/harness/bystander-child.js');
 
 /** Starts point reads by `text` with one parameter from 1 to `max`. */
 export async function startBystander(port: number, text: string, max: number): Promise<Bystander> {

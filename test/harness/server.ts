@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { compiledEntry, mainEntry } from './entry.js';
 
 export interface TestServer {
   readonly port: number;
@@ -30,12 +30,11 @@ export interface TestServerOptions {
   readonly keep?: boolean;
 }
 
-const faultyEntry = fileURLToPath(new URL('../../dist/test/crash/faulty-server.js', import.meta.url)).replace('/dist/dist/', '/dist/');
-const entry = fileURLToPath(new URL('../../dist/server/cli/main.js', import.meta.url)).replace('/dist/dist/', '/dist/');
+const faultyEntry = compiledEntry('test/crash/faulty-server.js');
 
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'oxbow-test-'));
-  const child = spawn(process.execPath, [...(options.faulty ? [faultyEntry] : [entry, 'serve']), '--data', directory, '--port', '0', '--ops-port', '0', '--log-format', 'json', ...(options.args ?? [])], {
+  const child = spawn(process.execPath, [...(options.faulty ? [faultyEntry] : [mainEntry, 'serve']), '--data', directory, '--port', '0', '--ops-port', '0', '--log-format', 'json', ...(options.args ?? [])], {
     stdio: ['ignore', 'pipe', 'pipe', ...(options.faulty ? ['ipc' as const] : [])], env: { ...process.env, ...options.env },
   });
   let logged = '';
