@@ -12,12 +12,13 @@ import { rowsToBatch } from '../executor/vectors.js';
 import type { AggNode, SortKey } from '../planner/plan-node.js';
 import type { Datum } from '../types/datum.js';
 import { Numeric } from '../types/numeric.js';
-import type { ArrayLease } from './array-lease.js';
+import { ArrayLease } from './array-lease.js';
 import { kernelAggregate, supportsAggregate, type GroupArrays, type KernelAggregate } from './aggregates.js';
 import { derivedStage } from './derived-stages.js';
 import { GroupTable } from './group-table.js';
 import { kernelMemory } from './kernel-memory.js';
 import type { KeyFilter } from './key-filter.js';
+import { divided, emitPart, repeatable, WHOLE, type KeyPart } from './key-parts.js';
 import type { Kernel } from './kernel.js';
 import type { Lowering } from './lower-expression.js';
 import { Pipeline, type Sink } from './pipeline.js';
@@ -28,7 +29,7 @@ import { StageBuilder, require as requireOf, type AggStage, type Stage } from '.
 import { threadedGroups } from './threaded-groups.js';
 import type { ThreadedSink } from './thread-run.js';
 import { intValue, joinHalves, type Value } from './value.js';
-import { NotColumnar } from './segment.js';
+import { NotColumnar, TooMuch } from './segment.js';
 
 /** How a group becomes an output row. */
 export type OutputColumn = { readonly group: number } | { readonly agg: number };
@@ -90,17 +91,24 @@ export function aggregateStage(node: AggNode, above: StageBuilder): AggStage | n
         const column = plan.columns[index]!;
         return 'group' in column ? [{ ...filter, expr: node.groups[column.group]! }] : [];
       });
-      const sink = yield* fill(plan, run, ofGroups);
+      const sink = yield* fill(plan, run, WHOLE, ofGroups);
+      if (!sink) throw new NotColumnar();
       return sink.asSource(needed.map((index) => plan.columns[index]!), needed.map((index) => node.output[index]!.type));
     },
   };
 }
 
-function* fill(plan: AggregatePlan, run: PipelineRun, filters: readonly KeyFilter[] = []): Generator<Pending, AggregateSink> {
+/** The groups of a part of the keys; null when they take more memory than there is. */
+function* fill(plan: AggregatePlan, run: PipelineRun, part: KeyPart, filters: readonly KeyFilter[] = []): Generator<Pending, AggregateSink | null> {
   const { node, stage } = plan;
   yield* run.evaluateConstants(aggregateInputs(node), [stage.layout]);
-  const sink = new AggregateSink(node, plan.dependent, run, run.compiler.scope(stage.layout.output));
-  yield* new Pipeline(run, stage, sink, { filters }).execute();
+  const sink = new AggregateSink(node, plan.dependent, run, run.compiler.scope(stage.layout.output), part);
+  try {
+    yield* new Pipeline(run, stage, sink, { filters }).execute();
+  } catch (error) {
+    if (!(error instanceof TooMuch) || error.sink !== sink) throw error;
+    return null;
+  }
   return sink;
 }
 
@@ -125,7 +133,7 @@ export class AggregateSink implements Sink {
   private rows = -1;
   private readonly memory: number;
 
-  constructor(private readonly node: AggNode, private readonly dependent: readonly boolean[], private readonly run: PipelineRun, scope: ReturnType<PlanCompiler['scope']>, /** Beside the node's own. */ more: (table: GroupTable) => readonly KernelAggregate[] = () => []) {
+  constructor(private readonly node: AggNode, private readonly dependent: readonly boolean[], private readonly run: PipelineRun, scope: ReturnType<PlanCompiler['scope']>, private readonly part: KeyPart, /** Beside the node's own. */ more: (table: GroupTable) => readonly KernelAggregate[] = () => []) {
     this.table = new GroupTable(run.arrays);
     this.memory = kernelMemory(run.state);
     const shared = { rows: () => (this.rows >= 0 ? this.rows : (this.rows = this.table.addColumn('float'))) };
@@ -205,6 +213,7 @@ export class AggregateSink implements Sink {
     const boxed = values.map((value, k) => value !== null && (this.groups ? this.groups[k]!.datum >= 0 : !run.isGroupKey(value) && !value.halves));
     const keys = values.map((value, k) => (value && boxed[k]! ? run.boxedKey(value, lowering, kernel) : value));
     if (this.groups && values.some((value, k) => value && !boxed[k]! && (this.groups![k]!.high >= 0 ? !value.halves : !run.isGroupKey(value)))) throw new NotColumnar();
+    emitPart(kernel, keys.filter((key) => key !== null), this.part);
     // Groups are made by later kernels too, whose values must fit the same columns.
     this.groups ??= values.map((value, k) => {
       const key = keys[k];
@@ -311,7 +320,7 @@ export class AggregateSink implements Sink {
   }
 
   drain(): void {
-    if (this.table.bytes > this.memory) throw new NotColumnar();
+    if (this.table.bytes > this.memory) throw new TooMuch(this);
   }
 
   /** The groups as what a kernel reads: numbers where results are, functions where they are computed when asked for. */
@@ -394,25 +403,50 @@ export function* runAggregate(plan: AggregatePlan, compiler: PlanCompiler, state
     yield rowsToBatch([columns.map(() => counted)], columns.length);
     return;
   }
-  const run = new PipelineRun(compiler, state);
-  const batches: Batch[] = [];
-  try {
-    yield* groupsOf(plan, run, batches);
-  } finally {
-    run.arrays.release();
-  }
-  for (const batch of batches) {
-    const kept = having ? yield* having.apply(batch, state) : batch;
-    if (kept) yield kept;
+  const whole = new PipelineRun(compiler, state);
+  const parts = [WHOLE];
+  let passes = 0;
+  for (let part = parts.shift(); part; part = parts.shift()) {
+    const run = whole.withArrays(new ArrayLease());
+    try {
+      const sink = yield* fill(plan, run, part);
+      if (!sink) {
+        const smaller = divided(part);
+        if (!smaller || !divisible(plan, compiler)) throw new NotColumnar();
+        parts.unshift(...smaller);
+        continue;
+      }
+      passes++;
+      for (const batch of yield* groupsOf(plan, sink, run)) {
+        const kept = having ? yield* having.apply(batch, state) : batch;
+        if (kept) yield kept;
+      }
+      if (state.instrument && part.of > 1) {
+        const { details } = state.instrument(plan.node);
+        details.set('HashAgg Batches', passes);
+        details.set('Peak Memory Usage', Math.max(Number(details.get('Peak Memory Usage') ?? 0), Math.ceil(sink.table.bytes / 1024)));
+        details.set('Disk Usage', 0);
+      }
+    } finally {
+      run.arrays.release();
+    }
   }
 }
 
-/** All results before the first is given out: one that does not fit must not come after rows. */
-function* groupsOf(plan: AggregatePlan, run: PipelineRun, batches: Batch[]): Generator<Pending, void> {
+/** Whether the groups may be given out part by part: in any order, and each part for certain once the first one is out. */
+function divisible({ node, order, stage }: AggregatePlan, compiler: PlanCompiler): boolean {
+  const floats = node.aggs.some((agg) => agg.args.some((arg) => arg.expr.type === FLOAT4 || arg.expr.type === FLOAT8));
+  return order === null && !floats && node.groups.length > 0 && repeatable(stage.node, compiler);
+}
+
+const FLOAT4 = 700;
+const FLOAT8 = 701;
+
+/** All results of a part before the first is given out: one that does not fit must not come after rows. */
+function* groupsOf(plan: AggregatePlan, sink: AggregateSink, { compiler, state }: PipelineRun): Generator<Pending, Batch[]> {
   const { columns, order } = plan;
-  const { compiler, state } = run;
-  const sink = yield* fill(plan, run);
   const { count } = sink.table;
+  const batches: Batch[] = [];
   const permutation = order && sortedOrder(count, keyComparer(order.keys, compiler)(order.groups.map((k) => Array.from({ length: count }, (_, group) => sink.groupValue(k, group)))));
   for (let from = 0; from < count; from += MAX_BATCH_ROWS) {
     const rows: Datum[][] = [];
@@ -423,6 +457,7 @@ function* groupsOf(plan: AggregatePlan, run: PipelineRun, batches: Batch[]): Gen
     batches.push(rowsToBatch(rows, columns.length));
     if (state.shouldYield()) yield TIME_SLICE;
   }
+  return batches;
 }
 
 /** count(*) of a relation, from the engine's own count where that is exact for the snapshot. */

@@ -8,6 +8,7 @@ import { tableColumn } from './result-source.js';
 import { NotColumnar } from './segment.js';
 import { requireColumns, type MadeStage, type Stage, type StageBuilder } from './stage.js';
 import { appendRow, ColumnTable } from './table.js';
+import { threadedRows } from './threaded-rows.js';
 import { unionSource, type ResultPart } from './union-source.js';
 
 export function appendStage(node: AppendNode, builder: StageBuilder): MadeStage | null {
@@ -40,6 +41,7 @@ export function* computeRows(run: PipelineRun, stage: Stage, needed: readonly nu
       ready = true;
       appendRow(kernel, table, values.map((value, c) => (table.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)));
     },
+    threaded: () => threadedRows(table),
     drain() {
       if (table.bytes > memory) throw new NotColumnar();
     },

@@ -10,6 +10,7 @@ import type { PipelineRun } from './pipeline-run.js';
 import type { ResultColumn } from './result-source.js';
 import { NotColumnar } from './segment.js';
 import { kernelMemory } from './kernel-memory.js';
+import { WHOLE } from './key-parts.js';
 import { require as requireOf, type MadeStage, type Stage, type StageBuilder } from './stage.js';
 import { unionSource, type NullColumn, type ResultPart } from './union-source.js';
 
@@ -58,7 +59,7 @@ function* fillSets(node: AggNode, stage: Stage, run: PipelineRun): Generator<Pen
   const memory = kernelMemory(run.state);
   const sets = node.groupingSets!.map((members): FilledSet => {
     const own: AggNode = { ...node, groups: members.map((member) => node.groups[member]!), groupingSets: null, filter: [] };
-    return { members, sink: new AggregateSink(own, members.map(() => false), run, scope) };
+    return { members, sink: new AggregateSink(own, members.map(() => false), run, scope, WHOLE) };
   });
   const sink: Sink = {
     emit(kernel, lowering) {

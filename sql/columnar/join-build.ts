@@ -4,10 +4,11 @@ import { besideKeys, isPlainNumber, joinsByNumber } from './join-keys.js';
 import { JoinTable } from './join-table.js';
 import { kernelMemory } from './kernel-memory.js';
 import { keyFilter, type KeyFilter } from './key-filter.js';
+import { emitPart, type KeyPart } from './key-parts.js';
 import { addToSet, fitsSet, keySet } from './key-set.js';
 import type { Sink } from './pipeline.js';
 import type { PipelineRun } from './pipeline-run.js';
-import { NotColumnar } from './segment.js';
+import { NotColumnar, TooMuch } from './segment.js';
 import type { JoinStage, Stage } from './stage.js';
 import { appendRow, ColumnTable } from './table.js';
 import { threadedInPlace, threadedRows } from './threaded-rows.js';
@@ -19,8 +20,8 @@ export type Execute = (stage: Stage, sink: Sink, filters: readonly KeyFilter[]) 
 /** Rows computed ahead, and where each of the stage's columns stands. */
 export interface ComputedRows { readonly table: ColumnTable; readonly positions: ReadonlyMap<number, number> }
 
-/** The outer side as rows, and what its keys say about the inner side. */
-export function* computeOuter(stage: JoinStage, run: PipelineRun, execute: Execute): Generator<Pending, { outer: ComputedRows; filters: KeyFilter[] }> {
+/** The outer side as rows, and what its keys say about the inner side. Null when it takes too much memory. */
+export function* computeOuter(stage: JoinStage, run: PipelineRun, execute: Execute): Generator<Pending, { outer: ComputedRows; filters: KeyFilter[] } | null> {
   const { outer, node } = stage;
   const table = new ColumnTable(run.arrays, node.outer.cost.rows);
   const wanted = [...outer.needed];
@@ -33,10 +34,15 @@ export function* computeOuter(stage: JoinStage, run: PipelineRun, execute: Execu
     },
     threaded: () => threadedRows(table),
     drain() {
-      if (table.bytes > memory) throw new NotColumnar();
+      if (table.bytes > memory) throw new TooMuch(sink);
     },
   };
-  yield* execute(outer, sink, []);
+  try {
+    yield* execute(outer, sink, []);
+  } catch (error) {
+    if (!(error instanceof TooMuch) || error.sink !== sink) throw error;
+    return null;
+  }
   const filters = node.keys.flatMap((key) => {
     const position = wanted.indexOf(outer.layout.indexOf(key.outer));
     const made = position < 0 ? null : keyFilter(key.inner, table.columns[position]!, table.count, run.arrays);
@@ -45,11 +51,10 @@ export function* computeOuter(stage: JoinStage, run: PipelineRun, execute: Execu
   return { outer: { table, positions: new Map(wanted.map((index, position) => [index, position])) }, filters };
 }
 
-/** The inner side: its rows by key, or only its keys where that is all the join asks. */
-export function* buildInner(stage: JoinStage, filters: readonly KeyFilter[], run: PipelineRun, execute: Execute): Generator<Pending, JoinTable> {
+/** The inner side: its rows by key, or only its keys where that is all the join asks. Null when it takes more than `memory`. */
+export function* buildInner(stage: JoinStage, filters: readonly KeyFilter[], run: PipelineRun, execute: Execute, part: KeyPart, memory: number): Generator<Pending, JoinTable | null> {
   const table = new JoinTable(run.arrays, stage.node.inner.cost.rows);
   const wanted = [...stage.inner.needed];
-  const memory = kernelMemory(run.state);
   let ready = false;
   const { joinType } = stage.node;
   const partial = joinType === 'semi' || joinType === 'anti';
@@ -60,6 +65,7 @@ export function* buildInner(stage: JoinStage, filters: readonly KeyFilter[], run
       const plain = stage.node.keys.map((key) => lowering.value(key.inner));
       const boxed = plain.map((value, k) => (ready ? table.keys[k]!.boxed : !joinsByNumber(value) || !run.isKey(value)));
       const keys = plain.map((value, k) => (boxed[k]! ? run.boxedKey(value, lowering, kernel) : numbered(value)));
+      emitPart(kernel, keys, part);
       const fresh = !ready;
       ready = true;
       if (presence && (fresh || table.set)) {
@@ -85,10 +91,15 @@ export function* buildInner(stage: JoinStage, filters: readonly KeyFilter[], run
     },
     threaded: () => (table.set ? threadedInPlace(table.set.least === null) : threadedRows(table.rows)),
     drain() {
-      if (table.rows.bytes > memory) throw new NotColumnar();
+      if (table.rows.bytes > memory) throw new TooMuch(sink);
     },
   };
-  yield* execute(stage.inner, sink, filters);
+  try {
+    yield* execute(stage.inner, sink, filters);
+  } catch (error) {
+    if (!(error instanceof TooMuch) || error.sink !== sink) throw error;
+    return null;
+  }
   if (!table.set) yield* table.finish(run.state, stage.node.outer.cost.rows);
   if (stage.node.joinType === 'right' || stage.node.joinType === 'full') table.matched = run.arrays.uint8(table.rows.count);
   return table;

@@ -14,6 +14,7 @@ import { inSlices } from './sliced.js';
 import { orderOf, type OrderKey } from './sort-order.js';
 import type { Stage } from './stage.js';
 import { appendRow, ColumnTable } from './table.js';
+import { threadedRows } from './threaded-rows.js';
 import { pickResults } from './union-source.js';
 
 /** What a node over sorted rows reads: the sort is taken over where there is one, otherwise the rows come as they are wanted. */
@@ -55,6 +56,7 @@ export class OrderedRows {
         if (table.columns.length === 0) for (const value of values) table.addColumn(value);
         appendRow(kernel, table, values.map((value, c) => (table.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)));
       },
+      threaded: () => threadedRows(table),
       drain() {
         if (table.bytes > memory) throw new NotColumnar();
       },

@@ -31,6 +31,11 @@ export class PipelineRun {
     this.frame = new Frame(state);
   }
 
+  /** The same execution with arrays that are given back sooner. */
+  withArrays(arrays: ArrayLease): PipelineRun {
+    return Object.create(this, { arrays: { value: arrays } }) as PipelineRun;
+  }
+
   /** A number for a key value that is not one itself. */
   readonly keyId = (key: unknown): number => {
     let id = this.keyIds.get(key);

@@ -14,7 +14,8 @@ import type { Datum } from '../types/datum.js';
 import { columnClass } from './column-class.js';
 import type { Interner } from './interner.js';
 import { NUMERIC, besideKeys, isPlainNumber, joinsByNumber, scaledKey } from './join-keys.js';
-import { buildInner, computeOuter, type ComputedRows, type Execute } from './join-build.js';
+import { computeOuter, type ComputedRows, type Execute } from './join-build.js';
+import { JoinParts } from './join-parts.js';
 import type { JoinTable } from './join-table.js';
 import { SELECTIVE, emitKeyFilter, joinFilter, keyFilter, originOf, worthFiltering, worthFilteringGroups, type KeyFilter } from './key-filter.js';
 import { probeSet } from './key-set.js';
@@ -66,9 +67,12 @@ export class Pipeline {
   private readonly computed = new Map<Stage, ComputedRows>();
   private readonly isBottom = (stage: Stage): boolean => isBottom(stage) || this.computed.has(stage);
 
-  private readonly nested: Execute = (stage, sink, filters) => new Pipeline(this.run, stage, sink, { filters }).execute();
+  private readonly nestedIn = (run: PipelineRun): Execute => (stage, sink, filters) => new Pipeline(run, stage, sink, { filters }).execute();
+  private readonly parts: JoinParts;
 
-  constructor(private readonly run: PipelineRun, private readonly stage: Stage, private readonly sink: Sink, private readonly options: PipelineOptions = {}) {}
+  constructor(private readonly run: PipelineRun, private readonly stage: Stage, private readonly sink: Sink, private readonly options: PipelineOptions = {}) {
+    this.parts = new JoinParts(run, stage, this.nestedIn);
+  }
 
   /** Runs to the end. Throws NotColumnar, before the sink has had any row, when the data do not fit. */
   *execute(): Generator<Pending, void> {
@@ -79,16 +83,27 @@ export class Pipeline {
     const origins = filters.map((filter) => ({ filter, origin: originOf(this.stage, filter.expr, this.isBottom) }));
     const below = [...origins.flatMap(({ filter, origin }) => (origin ? [{ filter, index: origin.index }] : [])), ...this.groupFilters(bottom)];
     const source = yield* this.source(bottom, below);
-    this.below = bottom.kind === 'agg' && !this.computed.has(bottom) ? [] : below.map(({ filter, index }) => ({ ...filter, expr: bottom.layout.output[index]! }));
-    this.below = [...this.below, ...this.joinFilters(bottom, source)].sort((a, b) => a.density - b.density);
+    const atSource = bottom.kind === 'agg' && !this.computed.has(bottom) ? [] : below.map(({ filter, index }) => ({ ...filter, expr: bottom.layout.output[index]! }));
     this.above = origins.flatMap(({ filter, origin }) => (origin ? [] : [filter]));
+    for (let more = true; more; ) {
+      this.below = [...atSource, ...this.joinFilters(bottom, source)].sort((a, b) => a.density - b.density);
+      yield* this.pass(source, bottom);
+      const next = yield* this.parts.next();
+      if (next) this.tables.set(next.stage, next.table);
+      more = next !== null;
+    }
+    this.report(this.now() - start);
+  }
+
+  /** The whole source through one kernel. */
+  private *pass(source: Source, bottom: Stage): Generator<Pending, void> {
     const kernel = new Kernel();
     this.write(kernel, source);
-    const threaded = this.sink.threaded?.();
-    if (!threaded || !(yield* runOnThreads({ run: this.run, kernel, source, threaded, counters: this.counters.values(), node: bottom.node }))) yield* this.loop(kernel, source.kernelViews.map((view, v) => ({ view, first: source.views[v]!.first ?? 0, rows: source.views[v]!.rows })));
+    // What threads fill takes the place of what is there: not of an earlier part's.
+    const threaded = this.parts.active ? null : this.sink.threaded?.();
+    if (!threaded || !(yield* runOnThreads({ run: this.run, kernel, source, sink: this.sink, threaded, counters: this.counters.values(), node: bottom.node }))) yield* this.loop(kernel, source.kernelViews.map((view, v) => ({ view, first: source.views[v]!.first ?? 0, rows: source.views[v]!.rows })));
     // Tails may have tails of their own: those of joins above, met by rows that a tail sends up.
     for (let tail = this.tails.shift(); tail; tail = this.tails.shift()) yield* this.runTail(tail, source);
-    this.report(this.now() - start);
   }
 
   // ---- figures for EXPLAIN ANALYZE
@@ -163,7 +178,8 @@ export class Pipeline {
       case 'scan': case 'rows': case 'agg': case 'made': return 1;
       case 'join': {
         const { joinType } = stage.node;
-        if (joinType === 'right' || joinType === 'full') return Infinity;
+        // The next part's keys may be otherwise.
+        if (joinType === 'right' || joinType === 'full' || this.parts.isDivided(stage)) return Infinity;
         const table = this.tables.get(stage)!;
         const own = joinType === 'semi' || joinType === 'anti' || table.unique ? 1 : Math.max(1, table.rows.count);
         return own * this.multiplier(stage.outer);
@@ -212,12 +228,14 @@ export class Pipeline {
         const { node } = stage;
         yield* run.evaluateConstants([...node.keys.flatMap((key) => [key.outer, key.inner]), ...node.joinQuals, ...node.filter], [stage.outer.layout, stage.inner.layout]);
         if (worthFiltering(stage)) {
-          const { outer, filters } = yield* computeOuter(stage, run, this.nested);
-          this.computed.set(stage.outer, outer);
-          this.tables.set(stage, yield* buildInner(stage, filters, run, this.nested));
-          return;
+          const computed = yield* computeOuter(stage, run, this.nestedIn(run));
+          if (computed) {
+            this.computed.set(stage.outer, computed.outer);
+            this.tables.set(stage, yield* this.parts.build(stage, computed.filters));
+            return;
+          }
         }
-        this.tables.set(stage, yield* buildInner(stage, [], run, this.nested));
+        this.tables.set(stage, yield* this.parts.build(stage, []));
         yield* this.prepare(stage.outer);
         return;
       }
@@ -228,7 +246,7 @@ export class Pipeline {
   private groupFilters(bottom: Stage): { filter: KeyFilter; index: number }[] {
     const made: { filter: KeyFilter; index: number }[] = [];
     for (let at = this.stage; !this.isBottom(at); at = at.kind === 'join' ? at.outer : (at as Exclude<Stage, BottomStage | JoinStage>).child) {
-      if (at.kind !== 'join') continue;
+      if (at.kind !== 'join' || this.parts.isDivided(at)) continue;
       const { rows, keys, set } = this.tables.get(at)!;
       if (set || !worthFilteringGroups(at, rows.count, bottom)) continue;
       at.node.keys.forEach((key, k) => {
@@ -375,6 +393,7 @@ export class Pipeline {
       if (!joinsByNumber(value) || !this.run.isKey(value)) throw new NotColumnar();
       return value;
     });
+    this.parts.emit(stage, kernel, keys);
     if (table.set) {
       const condition = besideKeys(stage, this.run.state.catalog);
       const beside = condition && { value: rows.value(condition.outer), operator: condition.operator };

@@ -55,6 +55,13 @@ export class Segment {
 /** A value that has no place in the column's class (an int8 beyond 2^53, an infinite date, NaN as numeric). */
 export class NotColumnar extends Error {}
 
+/** What a sink keeps takes more memory than there is. */
+export class TooMuch extends NotColumnar {
+  constructor(readonly sink: object) {
+    super();
+  }
+}
+
 /** Fills one column. Slots may be set in any order, each once. */
 export class ColumnBuilder {
   private data: Int32Array | Float64Array | Uint8Array;

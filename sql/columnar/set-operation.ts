@@ -7,6 +7,7 @@ import { AggregateSink } from './aggregate.js';
 import type { KernelAggregate } from './aggregates.js';
 import { computeRows } from './append.js';
 import type { GroupTable } from './group-table.js';
+import { WHOLE } from './key-parts.js';
 import { Pipeline } from './pipeline.js';
 import type { PipelineRun } from './pipeline-run.js';
 import { ResultSource, type ResultColumn } from './result-source.js';
@@ -56,7 +57,7 @@ function* countedGroups(node: SetOpNode, left: Stage, right: Stage, run: Pipelin
   };
   const counts = { left: -1, right: -1 };
   const agg: AggNode = { kind: 'Agg', strategy: 'hashed', child: node.left, groups: node.output, groupingSets: null, groupRefs: [], aggs: [], filter: [], output: node.output, cost: node.cost };
-  const sink = new AggregateSink(agg, columns.map(() => false), run, run.compiler.scope(output), (table) => [countSides(table, side, counts)]);
+  const sink = new AggregateSink(agg, columns.map(() => false), run, run.compiler.scope(output), WHOLE, (table) => [countSides(table, side, counts)]);
   yield* new Pipeline(run, both, sink, { ownFigures: true }).execute();
   return { sink, ...counts };
 }

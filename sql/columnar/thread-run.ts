@@ -14,7 +14,7 @@ import { CONTROL_LENGTH, type Argument, type Numbers, type OwnResult, type OwnSp
 import type { RunningTask } from './kernel-threads.js';
 import type { PipelineRun } from './pipeline-run.js';
 import { columnStore } from './relation-columns.js';
-import { NotColumnar } from './segment.js';
+import { TooMuch } from './segment.js';
 import type { Source } from './source.js';
 
 /** What a kernel fills and each thread has for itself: as it stands among the kernel's values, and as a thread makes it. */
@@ -39,6 +39,7 @@ interface ThreadRun {
   readonly run: PipelineRun;
   readonly kernel: Kernel;
   readonly source: Source;
+  readonly sink: object;
   readonly threaded: ThreadedSink;
   /** Counts of rows, added up. */
   readonly counters: Iterable<Float64Array>;
@@ -67,7 +68,8 @@ export function* runOnThreads(input: ThreadRun): Generator<Pending, boolean> {
   details?.set('Workers Planned', planned);
   details?.set('Workers Launched', task.threads);
   yield* finished(task, run);
-  if (task.refused) throw new NotColumnar();
+  // Kernels on threads refuse for the memory's sake only.
+  if (task.refused) throw new TooMuch(input.sink);
   if (task.error) throw task.error;
   const { length } = threaded.own;
   for (const results of task.results) counters.forEach(({ value }, c) => addTo(value as Float64Array, results[length + c]!));
