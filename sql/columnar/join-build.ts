@@ -67,12 +67,12 @@ export function* buildInner(stage: JoinStage, filters: readonly KeyFilter[], run
       const keys = plain.map((value, k) => (boxed[k]! ? run.boxedKey(value, lowering, kernel) : numbered(value)));
       emitPart(kernel, keys, part);
       const fresh = !ready;
-      ready = true;
       if (presence && (fresh || table.set)) {
         const beside = condition && lowering.value(condition.inner);
         const fits = !boxed.includes(true) && (beside === null || isPlainNumber(beside));
         if (fresh && fits) table.set = keySet(keys, lowering.sourceRows, beside, run.arrays);
         if (table.set) {
+          ready = true;
           if (!fits || !fitsSet(table.set, keys, beside)) throw new NotColumnar();
           if (fresh) keys.forEach((key, k) => table.addKey(key, boxed[k]!));
           addToSet(kernel, table.set, keys, beside);
@@ -80,6 +80,7 @@ export function* buildInner(stage: JoinStage, filters: readonly KeyFilter[], run
         }
       }
       const columns = wanted.map((index) => lowering.value(stage.inner.layout.output[index]!));
+      ready = true;
       if (fresh) {
         wanted.forEach((index, c) => table.columns.set(index, table.rows.addColumn(columns[c]!)));
         keys.forEach((key, k) => table.addKey(key, boxed[k]!));

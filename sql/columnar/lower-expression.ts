@@ -382,7 +382,7 @@ export class Lowering {
       const { column } = leaf.value.column;
       const shape = resultShape(expr.type);
       const lifted = source.liftText(kernel, column, {
-        evaluate, pattern: this.patternOf(expr, leaf.expr),
+        expr, evaluate, pattern: this.patternOf(expr, leaf.expr),
         make: (results) => keepableTable(results, shape), unmake: (results) => keptTable(results, interner),
         keyOf: (nullable) => liftKey(expr, this.input.constants, nullable, this.input.state.catalog),
       });

@@ -24,7 +24,7 @@ import { Lowering, type Later, type Resolve } from './lower-expression.js';
 import type { PipelineRun } from './pipeline-run.js';
 import { columnStore } from './relation-columns.js';
 import { NotColumnar } from './segment.js';
-import { Source } from './source.js';
+import { Source, TextsToLift } from './source.js';
 import type { BottomStage, JoinStage, Stage } from './stage.js';
 import { tableSource } from './result-source.js';
 import { readTable } from './table.js';
@@ -97,8 +97,7 @@ export class Pipeline {
 
   /** The whole source through one kernel. */
   private *pass(source: Source, bottom: Stage): Generator<Pending, void> {
-    const kernel = new Kernel();
-    this.write(kernel, source);
+    const kernel = yield* this.written(source);
     // What threads fill takes the place of what is there: not of an earlier part's.
     const threaded = this.parts.active ? null : this.sink.threaded?.();
     if (!threaded || !(yield* runOnThreads({ run: this.run, kernel, source, sink: this.sink, threaded, counters: this.counters.values(), node: bottom.node }))) yield* this.loop(kernel, source.kernelViews.map((view, v) => ({ view, first: source.views[v]!.first ?? 0, rows: source.views[v]!.rows })));
@@ -153,6 +152,20 @@ export class Pipeline {
           yield TIME_SLICE;
           break;
         }
+      }
+    }
+  }
+
+  /** The kernel; what takes long to compute ahead of it takes turns. */
+  private *written(source: Source): Generator<Pending, Kernel> {
+    for (;;) {
+      const kernel = new Kernel();
+      try {
+        this.write(kernel, source);
+        return kernel;
+      } catch (error) {
+        if (!(error instanceof TextsToLift)) throw error;
+        yield* error.compute(this.run.state);
       }
     }
   }

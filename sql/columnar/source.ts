@@ -3,6 +3,10 @@
  * which decide how expressions over them are written.
  */
 import { DatabaseError } from '../../engine/errors.js';
+import type { Pending } from '../../engine/pending.js';
+import type { Expr } from '../analyzer/query-tree.js';
+import type { ExecState } from '../executor/exec-state.js';
+import { TIME_SLICE } from '../executor/interrupts.js';
 import type { Datum } from '../types/datum.js';
 import { Numeric } from '../types/numeric.js';
 import type { ColumnClass } from './column-class.js';
@@ -17,6 +21,7 @@ import { anyValue, boolValue, intValue, type Deferred, type Value } from './valu
 
 /** How an expression over one text is computed for all texts of a dictionary. */
 export interface TextLift {
+  readonly expr: Expr;
   readonly evaluate: (text: string | null) => Datum;
   /** Results in a form that outlives the execution, and from there to the table that a kernel reads. */
   readonly make: (results: readonly Datum[]) => Results;
@@ -226,27 +231,60 @@ export class Source {
     return kernel.viewArray(what, column);
   }
 
+  /** By expression: its results for the texts of large dictionaries; null where a text gives an error, which only rows may raise. */
+  private readonly liftedTexts = new Map<Expr, Map<Dictionary, Results> | null>();
+
+  private *liftInTurns(dictionaries: readonly Dictionary[], nullable: boolean, { expr, evaluate, make, pattern, keyOf }: TextLift, state: ExecState): Generator<Pending, void> {
+    const done = this.liftedTexts.get(expr) ?? new Map<Dictionary, Results>();
+    this.liftedTexts.set(expr, done);
+    try {
+      for (const dictionary of dictionaries) {
+        let made = pattern && matches(dictionary, pattern, nullable);
+        if (!made) {
+          const results: Datum[] = [];
+          for (let code = 0; code < dictionary.length; code++) {
+            results.push(evaluate(dictionary.get(code)));
+            if (code % TEXTS_PER_STEP === 0 && state.shouldYield()) yield TIME_SLICE;
+          }
+          if (nullable) results.push(evaluate(null));
+          made = make(results);
+        }
+        done.set(dictionary, made);
+        const key = keyOf(nullable);
+        if (key) keepResults(dictionary, key, made);
+        if (state.shouldYield()) yield TIME_SLICE;
+      }
+    } catch (error) {
+      if (!(error instanceof DatabaseError) || error.sqlstate.startsWith('57')) throw error;
+      this.liftedTexts.set(expr, null);
+    }
+  }
+
   /**
    * `evaluate` over each text of a column, NULL included, in tables per view: source of the index
    * and of the table, null when a text gives an error. The tables hold what `make` makes of the results.
    */
-  liftText(kernel: Kernel, column: number, { evaluate, make, unmake, pattern, keyOf }: TextLift): { table: string; index: string; tables: readonly unknown[] } | null {
+  liftText(kernel: Kernel, column: number, lift: TextLift): { table: string; index: string; tables: readonly unknown[] } | null {
+    const { expr, evaluate, make, unmake, pattern, keyOf } = lift;
     const at = this.kernelViews[0]?.lifted.length ?? 0;
     const nullable = this.hasNulls(column);
     let tables;
+    const done = this.liftedTexts.get(expr);
+    if (done === null) return null;
+    const unknown = this.views.map((view) => view.columns[column]!.dictionary!).filter((dictionary) => !done?.has(dictionary) && !(dictionary.length >= MIN_KEPT_TEXTS && keptResults(dictionary, keyOf(nullable))));
+    if (unknown.reduce((sum, dictionary) => sum + dictionary.length, 0) > MOST_AT_ONCE) throw new TextsToLift((state) => this.liftInTurns(unknown, nullable, lift, state));
     try {
       tables = this.views.map((view) => {
         const dictionary = view.columns[column]!.dictionary!;
+        const ready = done?.get(dictionary);
+        if (ready) return unmake(ready);
         const key = dictionary.length < MIN_KEPT_TEXTS ? null : keyOf(nullable);
         const known = key && keptResults(dictionary, key);
         if (known) return unmake(known);
-        const matched = pattern && dictionary.like(pattern);
+        const matched = pattern && matches(dictionary, pattern, nullable);
         if (matched) {
-          // NULL LIKE anything is NULL.
-          const table = nullable ? new Uint8Array(matched.length + 1).fill(2) : matched;
-          if (nullable) table.set(matched);
-          if (key) keepResults(dictionary, key, { texts: null, table, bytes: table.length });
-          return table;
+          if (key) keepResults(dictionary, key, matched);
+          return matched.table;
         }
         const results: Datum[] = [];
         for (let code = 0; code < dictionary.length; code++) results.push(evaluate(dictionary.get(code)));
@@ -269,6 +307,27 @@ export class Source {
     return { table, tables, index: `(${nulls} !== null && ${nulls}[i] === 1 ? ${dictionary}.length : ${data}[i])` };
   }
 }
+
+/** Texts for which a LIKE is true, all at once. */
+function matches(dictionary: Dictionary, pattern: LikePattern, nullable: boolean): Results | null {
+  const matched = dictionary.like(pattern);
+  if (!matched) return null;
+  // NULL LIKE anything is NULL.
+  const table = nullable ? new Uint8Array(matched.length + 1).fill(2) : matched;
+  if (nullable) table.set(matched);
+  return { texts: null, table, bytes: table.length };
+}
+
+/** Thrown while a kernel is written: an expression has to be computed for so many texts first that it takes turns. Then it is written anew. */
+export class TextsToLift extends Error {
+  constructor(readonly compute: (state: ExecState) => Generator<Pending, void>) {
+    super();
+  }
+}
+
+/** Texts for which an expression is computed in one step. */
+const MOST_AT_ONCE = 2048;
+const TEXTS_PER_STEP = 128;
 
 /** An int8 as a datum; of a view in which all are in a double's range, or one in which some are not. */
 function integerAt(data: BigInt64Array | Float64Array, nulls: Uint8Array | null, i: number): Datum {
