@@ -271,7 +271,8 @@ export class Source {
     let tables;
     const done = this.liftedTexts.get(expr);
     if (done === null) return null;
-    const unknown = this.views.map((view) => view.columns[column]!.dictionary!).filter((dictionary) => !done?.has(dictionary) && !(dictionary.length >= MIN_KEPT_TEXTS && keptResults(dictionary, keyOf(nullable))));
+    const kept = keyOf(nullable);
+    const unknown = this.views.map((view) => view.columns[column]!.dictionary!).filter((dictionary) => !done?.has(dictionary) && !(kept && dictionary.length >= MIN_KEPT_TEXTS && keptResults(dictionary, kept)));
     if (unknown.reduce((sum, dictionary) => sum + dictionary.length, 0) > MOST_AT_ONCE) throw new TextsToLift((state) => this.liftInTurns(unknown, nullable, lift, state));
     try {
       tables = this.views.map((view) => {
