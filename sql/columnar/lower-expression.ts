@@ -46,6 +46,8 @@ export interface LoweringInput {
 const DAY_MICROS = 86_400_000_000;
 const DAYS_AS_MICROS = ` * ${DAY_MICROS})`;
 const TURNED: Readonly<Record<string, string>> = { eq: 'eq', ne: 'ne', lt: 'gt', le: 'ge', gt: 'lt', ge: 'le' };
+/** Most texts, by their numbers, for which an expression over what another kernel made is computed in advance. */
+const MAX_KNOWN_TEXTS = 4096;
 /** Most values of an integer for which an expression is computed in advance. */
 const MAX_DOMAIN = 65536;
 
@@ -418,6 +420,8 @@ export class Lowering {
   /** Over a text that another kernel made a number of: computed when a number is first met. */
   private liftedReference(expr: Expr, text: Value, evaluate: (value: Datum) => Datum): Value {
     const { kernel, interner } = this.input;
+    const table = this.referenceTable(expr, text, evaluate);
+    if (table) return table;
     const known: Datum[] = [];
     const whenNull = evaluate(null);
     const find = (id: number): Datum => {
@@ -426,6 +430,25 @@ export class Lowering {
     };
     const call = `${kernel.outside(find, 'f')}(${text.code})`;
     return unboxed(text.isNull ? `(${text.isNull} ? ${kernel.outside(whenNull, 'd')} : ${call})` : call, expr.type, this.input);
+  }
+
+  /** The same for few texts, all in advance. */
+  private referenceTable(expr: Expr, { code, isNull, max }: Value, evaluate: (value: Datum) => Datum): Value | null {
+    const { kernel, interner } = this.input;
+    const shape = resultShape(expr.type);
+    if (!(max < MAX_KNOWN_TEXTS) || max >= interner.texts.length || shape.kind === 'any' || shape.kind === 'float') return null;
+    const results: Datum[] = [];
+    try {
+      for (let id = 0; id <= max; id++) results.push(evaluate(interner.texts[id]!));
+      results.push(evaluate(null));
+    } catch (error) {
+      // Only rows may raise it.
+      if (error instanceof DatabaseError) return null;
+      throw error;
+    }
+    const values = tableOf(results, shape, interner);
+    const index = isNull === null ? code : `(${isNull} ? ${results.length - 1} : ${code})`;
+    return narrowed(fromTable(`${kernel.outside(values, 't')}[${index}]`, shape, expr.type), shape, [values]);
   }
 
   // ---- row by row

@@ -14,5 +14,7 @@ export type FaultCommand =
   | { readonly slowSyncMs: number }
   /** The state is not synced any more, so the log is not trimmed. */
   | { readonly keepLog: boolean }
+  /** The threads that run kernels of queries end, in whatever they are doing. */
+  | { readonly endKernelThreads: true }
   | { readonly at: FaultPoint; readonly count: number; readonly action: 'kill' | 'EIO' | 'ENOSPC' }
   | { readonly at: null };

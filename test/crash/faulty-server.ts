@@ -6,6 +6,7 @@
  *     { full: true }                        the disk is full: files cannot grow, nothing is free
  *     { slowSyncMs: n }                     each sync of the log takes so much longer
  *     { keepLog: true }                     checkpoints do nothing, and no log is trimmed
+ *     { endKernelThreads: true }            threads that run kernels of queries end
  *     { at: point, count: n, action }       at the n-th passage of the point: kill | EIO | ENOSPC
  *
  * The points are what the engine asks of its Runtime, so the engine has no test code in it.
@@ -115,6 +116,9 @@ const ASKED: Readonly<Record<string, FaultPoint>> = { sync: 'checkpoint', collec
 const ANSWERED: Readonly<Record<string, FaultPoint>> = { synced: 'checkpoint done', collected: 'vacuum done', applied: 'applied', swept: 'undo done' };
 const kindOf = (message: unknown): string => String((message as { kind?: unknown }).kind);
 
+/** Threads that were told to run something. */
+const kernelThreads = new Set<Thread>();
+
 function faultyThread(inner: Thread): Thread {
   let answer: (message: unknown) => void = () => undefined;
   return {
@@ -125,6 +129,7 @@ function faultyThread(inner: Thread): Thread {
       }
       const point = ASKED[kindOf(message)];
       if (point) pass(point);
+      if (kindOf(message) === 'run') kernelThreads.add(inner);
       inner.post(message);
     },
     onMessage: (listener) => inner.onMessage(answer = (message) => {
@@ -144,6 +149,7 @@ process.on('message', (command: FaultCommand) => {
   if ('full' in command) ({ full } = command);
   else if ('slowSyncMs' in command) ({ slowSyncMs } = command);
   else if ('keepLog' in command) ({ keepLog } = command);
+  else if ('endKernelThreads' in command) for (const thread of kernelThreads) void thread.terminate();
   else armed = command.at === null ? null : { at: command.at, left: command.count, action: command.action };
   process.send!('ok');
 });
