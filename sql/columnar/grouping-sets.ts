@@ -12,6 +12,7 @@ import { NotColumnar } from './segment.js';
 import { kernelMemory } from './kernel-memory.js';
 import { WHOLE } from './key-parts.js';
 import { require as requireOf, type MadeStage, type Stage, type StageBuilder } from './stage.js';
+import { threadedTogether } from './threaded-rows.js';
 import { unionSource, type NullColumn, type ResultPart } from './union-source.js';
 
 type Output = OutputColumn | { readonly grouping: readonly number[] };
@@ -65,6 +66,7 @@ function* fillSets(node: AggNode, stage: Stage, run: PipelineRun): Generator<Pen
     emit(kernel, lowering) {
       for (const set of sets) set.sink.emit(kernel, lowering);
     },
+    threaded: () => threadedTogether(sets.map((set) => set.sink.threaded())),
     drain() {
       if (sets.reduce((sum, set) => sum + set.sink.table.bytes, 0) > memory) throw new NotColumnar();
     },

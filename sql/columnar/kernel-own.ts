@@ -5,40 +5,41 @@
 import type { ArrayLease } from './array-lease.js';
 import { GroupTable, PairSet, WidePairSet } from './group-table.js';
 import { GrowableColumn } from './growable.js';
-import type { ColumnArrays, Numbers, OwnResult, OwnSpec } from './kernel-protocol.js';
+import type { ColumnArrays, Numbers, OwnResult, OwnSpec, TopSpec } from './kernel-protocol.js';
 import { ColumnTable } from './table.js';
 
 /** A thread's own thing: `value` is what the kernel gets. */
 export interface OwnThing {
   readonly value: unknown;
   readonly bytes: number;
+  /** After some rows. */
+  settle?(): void;
   /** A morsel is done. */
-  passed(morsel: number): void;
+  passed?(morsel: number): void;
   result(): OwnResult;
 }
 
-export function makeOwn(spec: OwnSpec, lease: ArrayLease): OwnThing {
+/** `before`: the task's own things so far. */
+export function makeOwn(spec: OwnSpec, lease: ArrayLease, before: readonly OwnThing[]): OwnThing {
   switch (spec.kind) {
     case 'groups': return ownGroups(spec, lease);
-    case 'rows': return ownRows(spec, lease);
+    case 'rows': return ownRows(spec, lease, spec.top && (before[spec.top.cell]!.value as Float64Array));
+    case 'never': return { value: () => false, bytes: 0, result: () => ({ kind: 'never' }) };
     case 'cells': {
       const array = spec.of === 'int32' ? lease.int32(spec.length) : lease.float64(spec.length);
-      return { value: array, bytes: 0, passed: nothing, result: () => ({ kind: 'cells', array }) };
+      if (spec.initial !== 0) array.fill(spec.initial);
+      return { value: array, bytes: 0, result: () => ({ kind: 'cells', array }) };
     }
     case 'pairs': {
       const pairs = spec.wide ? new WidePairSet(lease) : new PairSet(lease);
       return {
-        value: pairs.add, passed: nothing, result: () => ({ kind: 'pairs', ...pairs.state }),
+        value: pairs.add, result: () => ({ kind: 'pairs', ...pairs.state }),
         get bytes() {
           return pairs.bytes;
         },
       };
     }
   }
-}
-
-function nothing(): void {
-  // Only rows have an order.
 }
 
 function arraysOf({ data, nulls }: GrowableColumn): ColumnArrays {
@@ -51,7 +52,7 @@ function ownGroups({ columns, capacity, count }: Extract<OwnSpec, { kind: 'group
   for (let group = 0; group < count; group++) table.add(0, group);
   table.reserve(capacity);
   return {
-    value: table, passed: nothing,
+    value: table,
     get bytes() {
       return table.bytes;
     },
@@ -72,16 +73,24 @@ export function adoptGroups(table: GroupTable, { count, capacity, mask, slots, h
   });
 }
 
-function ownRows({ columns, capacity }: Extract<OwnSpec, { kind: 'rows' }>, lease: ArrayLease): OwnThing {
+function ownRows({ columns, capacity, top }: Extract<OwnSpec, { kind: 'rows' }>, lease: ArrayLease, cell: Float64Array | null): OwnThing {
   const table = new ColumnTable(lease, capacity);
   for (const { kind, narrow, nullable } of columns) {
     table.columns.push({ places: false, nullable, shape: { kind, scale: 0, min: 0, max: 0, type: 0 }, data: new GrowableColumn(lease, kind, nullable, table.capacity, narrow, false) });
   }
   const runs: number[] = [];
   let passed = 0;
+  let limit = top ? top.bound * 2 + SPARE_ROWS : Infinity;
   return {
     value: table,
+    settle() {
+      if (!top || table.count < limit) return;
+      keepTop(table, top, cell!);
+      limit = Math.max(limit, table.count * 2);
+    },
     passed(morsel) {
+      // Of the best rows the order is that of their keys.
+      if (top) return;
       if (table.count > passed) runs.push(morsel, passed, table.count);
       passed = table.count;
     },
@@ -90,6 +99,28 @@ function ownRows({ columns, capacity }: Extract<OwnSpec, { kind: 'rows' }>, leas
     },
     result: () => ({ kind: 'rows', count: table.count, columns: table.columns.map(({ data }) => arraysOf(data)), runs }),
   };
+}
+
+/** Rows kept beyond the bound before the worst of them are dropped. */
+const SPARE_ROWS = 1024;
+
+/** Drops the rows whose first key is beyond the worst that is needed, and tells the kernel of that one. */
+function keepTop(table: ColumnTable, { bound, column, descending, nullsFirst }: TopSpec, cell: Float64Array): void {
+  const { data: found, nulls } = table.columns[column]!.data;
+  const data = found as Float64Array;
+  const keys = new Float64Array(table.count);
+  let known = 0;
+  for (let row = 0; row < table.count; row++) if (!nulls || nulls[row] === 0) keys[known++] = data[row]!;
+  const needed = nullsFirst ? bound - (table.count - known) : bound;
+  if (needed > known) return;
+  const sorted = keys.subarray(0, known).sort();
+  const worst = needed <= 0 ? (descending ? Infinity : -Infinity) : descending ? sorted[known - needed]! : sorted[needed - 1]!;
+  const kept: number[] = [];
+  for (let row = 0; row < table.count; row++) {
+    if (nulls && nulls[row] === 1 ? nullsFirst : descending ? data[row]! >= worst : data[row]! <= worst) kept.push(row);
+  }
+  table.keep(kept);
+  if (needed > 0) cell[0] = worst;
 }
 
 /** The statement's table, empty so far, gets the threads' rows in the order of their morsels. */
@@ -107,7 +138,7 @@ export function adoptRows(table: ColumnTable, results: readonly Extract<OwnResul
     });
     return;
   }
-  const runs = filled.flatMap(({ runs: own, columns }) => Array.from({ length: own.length / 3 }, (_, n) => ({ morsel: own[n * 3]!, from: own[n * 3 + 1]!, to: own[n * 3 + 2]!, columns })));
+  const runs = filled.flatMap(({ runs: own, columns, count }) => (own.length === 0 ? [{ morsel: 0, from: 0, to: count, columns }] : Array.from({ length: own.length / 3 }, (_, n) => ({ morsel: own[n * 3]!, from: own[n * 3 + 1]!, to: own[n * 3 + 2]!, columns }))));
   runs.sort((a, b) => a.morsel - b.morsel);
   table.capacity = table.count;
   table.columns.forEach(({ data: column }, c) => {

@@ -21,10 +21,21 @@ export interface RowColumn { readonly kind: ValueKind; readonly narrow: boolean;
 /** What each thread has for itself while it runs a task. */
 export type OwnSpec =
   | { readonly kind: 'groups'; readonly columns: readonly GroupColumn[]; readonly capacity: number; /** Groups that are there from the start. */ readonly count: number }
-  | { readonly kind: 'rows'; readonly columns: readonly RowColumn[]; readonly capacity: number }
-  /** Zeros at first. */
-  | { readonly kind: 'cells'; readonly of: 'int32' | 'float64'; readonly length: number }
+  | { readonly kind: 'rows'; readonly columns: readonly RowColumn[]; readonly capacity: number; readonly top: TopSpec | null }
+  | { readonly kind: 'cells'; readonly of: 'int32' | 'float64'; readonly length: number; readonly initial: number }
+  /** A function that always says no. */
+  | { readonly kind: 'never' }
   | { readonly kind: 'pairs'; readonly wide: boolean };
+
+/** Of rows only the best by their first key are wanted, and what ties with the worst of them. */
+export interface TopSpec {
+  readonly bound: number;
+  readonly column: number;
+  readonly descending: boolean;
+  readonly nullsFirst: boolean;
+  /** Position among the own things of the cell where the kernel finds the worst key. */
+  readonly cell: number;
+}
 
 export interface ColumnArrays { readonly data: Numbers; readonly nulls: Uint8Array | null }
 
@@ -34,6 +45,7 @@ export type OwnResult =
   /** `runs`: in threes, a morsel's number, its first row and the one behind its last. */
   | { readonly kind: 'rows'; readonly count: number; readonly columns: readonly ColumnArrays[]; readonly runs: readonly number[] }
   | { readonly kind: 'cells'; readonly array: Int32Array | Float64Array }
+  | { readonly kind: 'never' }
   | { readonly kind: 'pairs'; readonly arrays: readonly (Int32Array | Float64Array)[]; readonly size: number };
 
 /** A view as KernelView has it, with only what the kernel reads. */

@@ -58,7 +58,8 @@ context.onMessage((request) => {
 function begin(task: KernelTask): Running {
   const lease = new ArrayLease();
   leases.set(task.id, lease);
-  const own = task.own.map((spec) => makeOwn(spec, lease));
+  const own: OwnThing[] = [];
+  for (const spec of task.own) own.push(makeOwn(spec, lease, own));
   const values = task.values.map((argument) => {
     switch (argument.kind) {
       case 'plain': return argument.value;
@@ -112,10 +113,13 @@ function advance(one: Running): boolean {
     kernels[view.source]!(values, view as unknown as KernelView, one.from, to);
     one.from = to;
     let bytes = 0;
-    for (const thing of one.own) bytes += thing.bytes;
+    for (const thing of one.own) {
+      thing.settle?.();
+      bytes += thing.bytes;
+    }
     if (bytes > task.memory) throw new NotColumnar();
     if (to === last) {
-      for (const thing of one.own) thing.passed(one.morsel);
+      for (const thing of one.own) thing.passed?.(one.morsel);
       one.morsel = -1;
     }
     const after = clock.monotonicMs();

@@ -74,6 +74,9 @@ function countSides(table: GroupTable, side: Expr, counts: { left: number; right
     step(kernel, lowering, group, arrays) {
       kernel.line(`if (${lowering.value(side).code} === 0) ${arrays.cell(counts.left, group)}++; else ${arrays.cell(counts.right, group)}++;`);
     },
+    merge(kernel, group, arrays, part) {
+      for (const column of [counts.left, counts.right]) kernel.line(`${arrays.cell(column, group)} += ${part(column)};`);
+    },
     result: () => null,
   };
 }

@@ -14,6 +14,8 @@ export interface Threshold {
   ties(kernel: Kernel, first: Value): string;
   /** The worst key, as it stands in its column; never NULL. */
   set(value: number, convert: (value: number) => Datum): void;
+  /** Where the kernel finds the worst key, if it is a number. */
+  readonly cell?: Float64Array;
 }
 
 const TEXT = 25;
@@ -30,6 +32,7 @@ export function thresholdFor(first: Value, keys: readonly SortKey[], interner: I
   if (isNumber(first)) {
     const cell = new Float64Array([descending ? -Infinity : Infinity]);
     return {
+      cell,
       test(kernel, value) {
         if (!isNumber(value)) throw new NotColumnar();
         const worst = `${kernel.outside(cell, 'e')}[0]`;

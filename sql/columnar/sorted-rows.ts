@@ -22,6 +22,7 @@ import { thresholdFor, type Threshold } from './sort-threshold.js';
 import { StageBuilder, require as requireOf, type Stage } from './stage.js';
 import { appendRow, ColumnTable, pickDatums } from './table.js';
 import { NotColumnar } from './segment.js';
+import { threadedRows, threadedTop } from './threaded-rows.js';
 import { intValue } from './value.js';
 
 export interface SortPlan extends RowsPlan { readonly node: SortNode; readonly stage: Stage }
@@ -105,6 +106,11 @@ function* sorted({ node, stage }: SortPlan, run: PipelineRun): Generator<Batch |
         });
       } else if (late.some((one, c) => (one === undefined) !== (later[c] === undefined))) throw new NotColumnar();
       appendRow(kernel, table, [...values, ...keyValues].map((value, c) => (table.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)));
+    },
+    threaded() {
+      if (bound === null) return threadedRows(table);
+      const [{ descending, nullsFirst }] = keys as [(typeof keys)[number]];
+      return threshold?.cell ? threadedTop(table, { bound, column: node.output.length, descending, nullsFirst }, threshold.cell, afterWorst) : null;
     },
     *drain() {
       if (table.bytes > memory) throw new NotColumnar();

@@ -54,7 +54,7 @@ export function* runOnThreads(input: ThreadRun): Generator<Pending, boolean> {
   const { kernels } = columnStore(state.context.storage);
   const planned = kernels ? plannedThreads(input) : 0;
   if (kernels === null || planned === 0) return false;
-  const counters = [...input.counters].map((counter): Own => ({ value: counter, spec: { kind: 'cells', of: 'float64', length: counter.length } }));
+  const counters = [...input.counters].map((counter): Own => ({ value: counter, spec: { kind: 'cells', of: 'float64', length: counter.length, initial: 0 } }));
   const own = [...threaded.own, ...counters];
   const described = describe(input, own);
   if (!described) return false;
