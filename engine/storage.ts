@@ -144,6 +144,8 @@ export interface Storage {
   /** Watches which rows of a storage commits change (engine/mvcc/change-watch.ts); the same watch for all who ask. */
   watchChanges(storage: StorageId): ChangeWatch;
   unwatchChanges(storage: StorageId): void;
+  /** Tells of the keys of an index whose entries commits put or delete after `since`. */
+  watchEntries(index: StorageId, listener: EntryListener): { readonly since: Lsn; stop(): void };
   listLocks(): LockListing[];
   /** Process ids that `processId` waits for (pg_blocking_pids). */
   blockingProcesses(processId: number): number[];
@@ -227,6 +229,14 @@ export interface ChangeWatch {
   /** From now on `marks[row id % 65536]` is set to 1 when a commit changes the row. */
   addMarks(block: number, marks: Uint8Array): void;
   removeMarks(block: number, marks: Uint8Array): void;
+}
+
+/** Who hears of changed entries of an index. It is told when a commit takes its place in the order: no snapshot that sees the change is older. */
+export interface EntryListener {
+  /** The key is valid during the call. */
+  changed(key: Uint8Array): void;
+  /** A commit changed entries without listing them, or the index is gone: no more is told. */
+  lost(): void;
 }
 
 export interface CommitNotice {

@@ -1,10 +1,10 @@
 /**
  * Which rows commits changed since somebody began to watch a storage: what caches of rows by row id
- * (column segments) leave out and read from the row store instead. A storage that nobody watches
- * costs one check a commit.
+ * (column segments) leave out and read from the row store instead; and which entries of an index, for
+ * what knows entries by key (engine/learned). A storage that nobody watches costs one check a commit.
  */
 import type { Lsn, StorageId } from '../ids.js';
-import type { ChangeWatch } from '../storage.js';
+import type { ChangeWatch, EntryListener } from '../storage.js';
 import { WATCH_BLOCK_ROWS } from '../storage.js';
 import { WriteBatch } from './write-batch.js';
 import type { Change } from './write-batch.js';
@@ -42,6 +42,7 @@ class Watch implements ChangeWatch {
 
 export class ChangeWatches {
   private readonly watches = new Map<StorageId, Watch>();
+  private readonly listeners = new Map<StorageId, Set<EntryListener>>();
 
   /** Starts watching, or finds the watch. `assigned`: everything up to it counts as changed before. */
   watch(storage: StorageId, assigned: Lsn): ChangeWatch {
@@ -54,8 +55,32 @@ export class ChangeWatches {
     this.watches.delete(storage);
   }
 
+  /** Tells of the entries that commits from now on put or delete. Returns how to stop. */
+  listen(index: StorageId, listener: EntryListener): () => void {
+    let listening = this.listeners.get(index);
+    if (!listening) this.listeners.set(index, (listening = new Set()));
+    listening.add(listener);
+    return () => {
+      if (listening.delete(listener) && listening.size === 0) this.listeners.delete(index);
+    };
+  }
+
+  /** The storage is gone. */
+  forget(storage: StorageId): void {
+    this.unwatch(storage);
+    this.lose(storage);
+  }
+
+  private lose(index: StorageId): void {
+    const listening = this.listeners.get(index);
+    if (!listening) return;
+    this.listeners.delete(index);
+    for (const listener of listening) listener.lost();
+  }
+
   /** A commit's listed writes. */
   note(lsn: Lsn, writes: readonly Change[]): void {
+    if (this.listeners.size > 0) this.tell(writes);
     if (this.watches.size === 0) return;
     let storage = -1;
     let watch: Watch | undefined;
@@ -74,10 +99,23 @@ export class ChangeWatches {
     }
   }
 
+  private tell(writes: readonly Change[]): void {
+    for (const write of writes) {
+      if (write.isRow) continue;
+      const listening = this.listeners.get(write instanceof WriteBatch ? write.storage : write.index);
+      if (!listening) continue;
+      for (const listener of listening) {
+        if (write instanceof WriteBatch) write.forEachEntry((key) => listener.changed(key));
+        else listener.changed(write.key);
+      }
+    }
+  }
+
   /** A commit changed rows of `storages` that it does not list (written ahead). */
   noteUnlisted(lsn: Lsn, storages: Iterable<StorageId>): void {
-    if (this.watches.size === 0) return;
+    if (this.watches.size === 0 && this.listeners.size === 0) return;
     for (const storage of storages) {
+      this.lose(storage);
       const watch = this.watches.get(storage);
       if (watch) watch.unlistedAt = lsn;
     }

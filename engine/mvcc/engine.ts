@@ -15,7 +15,7 @@ import type { Findings } from '../verify/findings.js';
 import { StateWalk } from '../verify/state-walk.js';
 import type { StatePin, WalkHooks, WalkTotals } from '../verify/state-walk.js';
 import { SerializableTransactions } from '../serializable/serializable.js';
-import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, LockListing, Maintenance, PreparedRow, PreparedTransaction, Snapshot, StateReader, Storage, Transaction, TransactionOptions } from '../storage.js';
+import type { ChangeWatch, CommitNotice, EngineSession, EngineStats, EntryListener, LockListing, Maintenance, PreparedRow, PreparedTransaction, Snapshot, StateReader, Storage, Transaction, TransactionOptions } from '../storage.js';
 import type { StateSums } from './state-mark.js';
 import type { ApplierDriver } from './applier-driver.js';
 import { BulkLoad } from './bulk-load.js';
@@ -260,6 +260,10 @@ export class Engine implements Storage {
     this.watches.unwatch(storage);
   }
 
+  watchEntries(index: StorageId, listener: EntryListener): { readonly since: Lsn; stop(): void } {
+    return { since: this.log.assigned, stop: this.watches.listen(index, listener) };
+  }
+
   // ---- commit
 
   applyTemporary(writes: readonly Write[]): void {
@@ -335,7 +339,7 @@ export class Engine implements Storage {
 
   /** What is kept of a storage that is dropped. */
   forget(storage: StorageId): void {
-    this.watches.unwatch(storage);
+    this.watches.forget(storage);
     this.rowCounters.delete(storage);
     this.sequences.forget(storage);
     this.ceilings.forget(storage);
