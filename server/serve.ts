@@ -10,6 +10,7 @@ import { BackupService } from '../engine/backup/service.js';
 import type { Storage } from '../engine/storage.js';
 import { nodeRuntime } from '../engine/runtime-node.js';
 import { openEngine } from '../engine/open.js';
+import { learnedStore } from '../engine/learned/learned-store.js';
 import type { Runtime } from '../engine/runtime.js';
 import { BackupSchedule } from './backup-schedule.js';
 import { columnStore } from '../sql/columnar/relation-columns.js';
@@ -155,6 +156,7 @@ export async function startServer(config: Config, log: Logger, environment: Read
       await archiver?.stop(config.shutdownGraceMs);
       await backups.close();
       columnStore(storage).close();
+      learnedStore(storage, runtime.clock).close();
       await storage.close();
       ops?.close();
       log.info('stopped');

@@ -6,6 +6,8 @@
  *     int64    8 bytes, signed: a number while it is below 2^53, a bigint beyond; the two ends of the type are -Infinity and Infinity
  *     float64  8 bytes: the double, NaN above all
  */
+import { KeyWriter } from '../keycode.js';
+
 export type KeyClass = 'int32' | 'int64' | 'float64';
 export type KeyValue = number | bigint;
 
@@ -58,6 +60,24 @@ export function keyValue(of: KeyClass, key: Uint8Array): KeyValue | null {
   if (of === 'int32') return highHalf(key, 1);
   if (of === 'int64') return int64Value(highHalf(key, 1), lowHalf(key, 5));
   return floatAt(key, 1);
+}
+
+const writer = new KeyWriter();
+
+/** The key of a value. */
+export function keyBytes(of: KeyClass, value: KeyValue): Uint8Array {
+  writer.reset().notNull();
+  if (of === 'int32') writer.int32(value as number);
+  else if (of === 'int64') writer.int64(int64Of(value));
+  else writer.float64(value as number);
+  return writer.copy();
+}
+
+/** As the tree orders them: NaN above all. */
+export function compareKeys(a: KeyValue, b: KeyValue): number {
+  if (a < b) return -1;
+  if (a > b) return 1;
+  return a === b ? 0 : Number(a !== a) - Number(b !== b);
 }
 
 /** Whether the bytes are a key of the class at all. */

@@ -35,7 +35,7 @@ function makeTable(changes: CatalogTransaction): { relation: Relation; catalog: 
   const key = (attnum: number, typeOid: number, descending: boolean): Index['keyColumns'][number] => ({ attnum, expressionText: null, typeOid, collation: 0, opclass: 0, descending, nullsFirst: descending });
   const index = (oid: number, keyColumns: Index['keyColumns'], unique: boolean, includeColumns: number[]): Index => ({
     oid, name: `i${oid}`, namespace: 2200, storage: changes.transaction.createStorage(), tableOid: 90000, accessMethod: 403, unique, primary: false, exclusion: false, nullsNotDistinct: false,
-    immediate: true, valid: true, ready: true, keyColumns, includeColumns, predicateText: null,
+    immediate: true, valid: true, ready: true, keyColumns, includeColumns, predicateText: null, options: [],
   });
   const relation = {
     oid: 90000, relname: 't', relnamespace: 2200, relkind: 'r', storage: changes.transaction.createStorage(),

@@ -1,10 +1,11 @@
 /**
  * The rows that PostgreSQL 16 is born with, from data/*.json (see test/harness/extract-facts.ts for their
- * form), as datums. Shared by all databases and never changed: what differs from them stands in
+ * form), as datums, and behind them a few of Oxbow's own (own-rows.ts). Shared by all databases and never changed: what differs from them stands in
  * the engine as overrides (layers.ts).
  */
 import { loadFacts } from '../types/facts.js';
 import type { ArrayValue, Datum } from '../types/datum.js';
+import { ownRows } from './own-rows.js';
 
 export type Row = readonly Datum[];
 
@@ -63,7 +64,8 @@ function load(name: string): BornTable {
   const position = Object.fromEntries(columns.map((column, i) => [column.name, i]));
   const converted = columns.map((column, i) => [i, column.type] as const).filter(([, type]) => type.startsWith('_') || type.endsWith('vector') || type === 'pg_node_tree');
   for (const row of file.rows) for (const [i, type] of converted) row[i] = fromJson(type, row[i]);
-  return { def: { oid: file.oid, schema: file.schema, name, columns, position, shared: SHARED.has(name) }, rows: file.rows as Row[] };
+  const rows = file.rows as Row[];
+  return { def: { oid: file.oid, schema: file.schema, name, columns, position, shared: SHARED.has(name) }, rows: [...rows, ...ownRows(name, rows)] };
 }
 
 const byName = new Map<string, BornTable>();

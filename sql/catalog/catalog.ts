@@ -192,6 +192,8 @@ export interface Index {
   readonly includeColumns: readonly number[];
   /** SQL text of the partial index predicate. */
   readonly predicateText: string | null;
+  /** WITH (...), as pg_class.reloptions has them. */
+  readonly options: readonly string[];
 }
 
 export interface Constraint {

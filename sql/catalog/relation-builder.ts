@@ -10,7 +10,7 @@ export const FIRST_NORMAL_OID = 16384;
 
 interface ClassRow {
   oid: Oid; relname: string; relnamespace: Oid; reltype: Oid; relowner: Oid; relam: Oid; relfilenode: number; relpages: number; reltuples: number;
-  relpersistence: 'p' | 'u' | 't'; relkind: Relation['relkind']; relacl: string[] | null;
+  relpersistence: 'p' | 'u' | 't'; relkind: Relation['relkind']; relacl: string[] | null; reloptions: string[] | null;
 }
 
 interface AttributeRow {
@@ -132,7 +132,7 @@ export function buildIndex(view: CatalogView, row: Row): Index {
     oid: index.indexrelid, name: pgClass.relname, namespace: pgClass.relnamespace, storage: pgClass.relfilenode as StorageId, tableOid: index.indrelid,
     accessMethod: pgClass.relam, unique: index.indisunique, primary: index.indisprimary, exclusion: index.indisexclusion,
     nullsNotDistinct: index.indnullsnotdistinct, immediate: index.indimmediate, valid: index.indisvalid, ready: index.indisready,
-    keyColumns, includeColumns: index.indkey.slice(index.indnkeyatts), predicateText: index.indpred,
+    keyColumns, includeColumns: index.indkey.slice(index.indnkeyatts), predicateText: index.indpred, options: (pgClass.reloptions as readonly string[] | null) ?? [],
   };
 }
 

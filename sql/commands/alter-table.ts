@@ -8,6 +8,7 @@ import { arrayOf } from '../catalog/born-rows.js';
 import type { Attribute, Oid, Relation } from '../catalog/catalog.js';
 import { ClassOid } from '../catalog/class-oids.js';
 import { address, deleteDependenciesOf, dependentsOf } from '../catalog/dependency.js';
+import { checkLearnedOptions, isLearned } from '../learned/learned-options.js';
 import type { Datum } from '../types/datum.js';
 import { parseExpression } from '../parser/parse.js';
 import type { CommandContext } from './command.js';
@@ -492,6 +493,8 @@ function relationOptions(state: AlterState, command: AlterTableCmd): void {
     if (command.subtype === 'AT_ResetRelOptions') options.delete(name);
     else options.set(name, storageOptions([node])[0]!);
   }
+  const index = context.catalog.index(oid);
+  if (index && isLearned(index)) checkLearnedOptions([...options.values()]);
   updateClass(context, oid, { reloptions: options.size > 0 ? arrayOf(25, [...options.values()]) : null });
 }
 

@@ -212,6 +212,7 @@ async function addKeyUsingIndex(context: CommandContext, relation: Relation, nod
   }
   const refuse = (why: string): DatabaseError => new DatabaseError('42809', `"${index.name}" is not a unique index`, { detail: why });
   if (!index.unique) throw refuse('Cannot create a primary key or unique constraint using such an index.');
+  if (index.accessMethod !== BTREE_AM) throw new DatabaseError('42809', `index "${index.name}" is not a btree`);
   if (index.predicateText !== null) throw new DatabaseError('42809', `"${index.name}" is a partial index`, { detail: 'Cannot create a primary key or unique constraint using such an index.' });
   if (index.keyColumns.some((column) => column.attnum === 0)) throw new DatabaseError('42809', `index "${index.name}" contains expressions`, { detail: 'Cannot create a primary key or unique constraint using such an index.' });
   const attnums = index.keyColumns.map((column) => column.attnum);

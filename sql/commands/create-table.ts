@@ -2,9 +2,11 @@
 import type { ColumnDef, Constraint, CreateStmt, DefElem, Node, TableLikeClause } from '@pgsql/types';
 import { DatabaseError, notSupported } from '../../engine/errors.js';
 import { quoteLiteral, quoteQualified } from '../catalog/identifiers.js';
-import type { Oid, Relation } from '../catalog/catalog.js';
+import { HASH_AM, type Oid, type Relation } from '../catalog/catalog.js';
 import { ClassOid } from '../catalog/class-oids.js';
 import { parseExpression } from '../parser/parse.js';
+import { LEARNED_NAME } from '../catalog/own-rows.js';
+import { isLearned } from '../learned/learned-options.js';
 import type { CommandContext } from './command.js';
 import { planColumn, type ColumnPlan, type ConstraintPlan } from './column-definition.js';
 import { addConstraint, current, setDefault, storeDefault } from './constraints.js';
@@ -207,7 +209,7 @@ async function copyIndex(context: CommandContext, oid: Oid, source: Relation, in
   await defineIndex(context, current(context, oid), {
     name: null, constraint: null, deferrable: false, initiallyDeferred: false,
     statement: {
-      accessMethod: index.accessMethod === 405 ? 'hash' : 'btree', unique: index.unique, nulls_not_distinct: index.nullsNotDistinct,
+      accessMethod: index.accessMethod === HASH_AM ? 'hash' : isLearned(index) ? LEARNED_NAME : 'btree', unique: index.unique, nulls_not_distinct: index.nullsNotDistinct,
       indexParams: index.keyColumns.map((column, i): Node => ({
         IndexElem: {
           ...(names[i] !== null ? { name: names[i]! } : { expr: parseExpression(column.expressionText!) }),
@@ -218,6 +220,7 @@ async function copyIndex(context: CommandContext, oid: Oid, source: Relation, in
       })),
       indexIncludingParams: included.map(element),
       whereClause: index.predicateText === null ? undefined : parseExpression(index.predicateText),
+      options: index.options.map((text): Node => ({ DefElem: { defname: text.slice(0, text.indexOf('=')), arg: { String: { sval: text.slice(text.indexOf('=') + 1) } } } })),
     },
   });
 }

@@ -11,6 +11,9 @@ import type { CommandContext } from './command.js';
 import { findCollation } from './column-definition.js';
 import { isImmutable, recordExpressionDependencies } from './expression-references.js';
 import { fillIndex } from './fill-index.js';
+import { LEARNED_AM } from '../catalog/own-rows.js';
+import { learnSoon } from '../learned/learn-soon.js';
+import { checkLearnedOptions, checkLearnedOrdering, checkLearnedShape, checkLearnedType } from '../learned/learned-options.js';
 import { chooseName, nameEnvironment, nameList, reserveRelationName } from './names.js';
 import { addRelation, classEntry, newStorage, updateClass, type NewColumn } from './relation-rows.js';
 
@@ -49,9 +52,12 @@ export async function defineIndex(context: CommandContext, relation: Relation, r
     if (elements.length > 1) throw new DatabaseError('0A000', 'access method "hash" does not support multicolumn indexes');
     if (includes.length > 0) throw new DatabaseError('0A000', 'access method "hash" does not support included columns');
   }
+  if (accessMethod.oid === LEARNED_AM) checkLearnedShape(statement);
   if (elements.length + includes.length > MAX_KEYS) throw new DatabaseError('54011', `cannot use more than ${MAX_KEYS} columns in an index`);
   const keys = elements.map((element) => planKey(context, relation, element, accessMethod.oid, method, request.constraint));
-  if (accessMethod.oid !== BTREE_AM && accessMethod.oid !== HASH_AM) throw notSupported(`access method ${method}`);
+  const options = storageOptions(statement.options);
+  if (accessMethod.oid === LEARNED_AM) checkLearnedOptions(options);
+  else if (accessMethod.oid !== BTREE_AM && accessMethod.oid !== HASH_AM) throw notSupported(`access method ${method}`);
   const included = includes.map((element) => {
     if (element.expr) throw new DatabaseError('0A000', 'expressions are not supported in included columns');
     return columnNumber(relation, element.name!, request.constraint !== null);
@@ -76,7 +82,7 @@ export async function defineIndex(context: CommandContext, relation: Relation, r
   ];
   const oid = addRelation(context, {
     name, namespace: relation.relnamespace, kind: 'i', persistence: relation.relpersistence, owner: relation.relowner, columns,
-    storage: newStorage(context, relation.relpersistence), accessMethod: accessMethod.oid, withRowType: false, options: storageOptions(statement.options),
+    storage: newStorage(context, relation.relpersistence), accessMethod: accessMethod.oid, withRowType: false, options,
   });
   const expressions = keys.filter((key) => key.text !== null).map((key) => key.text!);
   const numbers = [...keys.map((key) => key.attnum), ...included];
@@ -100,6 +106,7 @@ export async function defineIndex(context: CommandContext, relation: Relation, r
   for (const key of keys) if (key.expr) recordExpressionDependencies(context.changes, object, key.expr, relation.oid, 'a');
   if (predicate) recordExpressionDependencies(context.changes, object, predicate.expr, relation.oid, 'a');
   await fillIndex(context, context.catalog.relation(relation.oid)!, context.catalog.index(oid)!);
+  if (accessMethod.oid === LEARNED_AM) learnSoon(context.catalog.index(oid)!, context.catalog, context.transaction, context.eval);
   // Others may be making indexes on the table too: whoever comes second waits for the first to commit, at the very end.
   await context.changes.state('pg_class', () => classEntry(context, relation.oid), { relhasindex: true }, (pending) => context.wait(pending));
   return oid;
@@ -161,6 +168,10 @@ function planKey(context: CommandContext, relation: Relation, element: IndexElem
     collation = findCollation(context, nameList(element.collation as Node[]));
   }
   checkCollation(context, collation);
+  if (accessMethod === LEARNED_AM) {
+    checkLearnedType(context.catalog, type, formatType(context.catalog, type));
+    checkLearnedOrdering(element);
+  }
   const opclass = findOpclass(context, element.opclass as Node[] | undefined, type, accessMethod, methodName);
   const descending = element.ordering === 'SORTBY_DESC';
   const nullsFirst = element.nulls_ordering === 'SORTBY_NULLS_FIRST' || (descending && element.nulls_ordering !== 'SORTBY_NULLS_LAST');

@@ -1,4 +1,5 @@
 /** Catalog functions about names: visibility, comments, users, descriptions of objects, encodings. */
+import { LEARNED_AM } from '../catalog/own-rows.js';
 import { formatType, relationSearchPath, temporaryNamespaceName } from '../analyzer/names.js';
 import { catalogTableName, factList } from '../catalog/born-rows.js';
 import type { Catalog, Oid } from '../catalog/catalog.js';
@@ -167,6 +168,7 @@ export const catalogObjectFunctions: readonly SqlFunction[] = [
 ];
 
 function amProperty(oid: Oid, property: string): boolean | null {
+  if (oid === LEARNED_AM) return ({ can_order: false, can_unique: true, can_multi_col: false, can_exclude: false, can_include: false } as Record<string, boolean>)[property.toLowerCase()] ?? null;
   if (oid !== 403 && oid !== 405) return null;
   const btree = oid === 403;
   const known: Readonly<Record<string, boolean>> = { can_order: btree, can_unique: btree, can_multi_col: btree, can_exclude: true, can_include: btree };
@@ -185,8 +187,8 @@ function columnProperty(catalog: Catalog, oid: Oid, column: number, property: st
     case 'nulls_last': return key && btree ? !key.nullsFirst : key ? false : null;
     case 'orderable': return key !== undefined && btree;
     case 'distance_orderable': return false;
-    case 'returnable': return btree;
-    case 'search_array': case 'search_nulls': return key ? btree : null;
+    case 'returnable': return btree || index.accessMethod === LEARNED_AM;
+    case 'search_array': case 'search_nulls': return key ? btree || index.accessMethod === LEARNED_AM : null;
     default: return null;
   }
 }

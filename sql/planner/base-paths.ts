@@ -5,7 +5,7 @@ import { BTREE_AM } from '../catalog/catalog.js';
 import { indexAccess } from '../access/index-access.js';
 import { rowCompilerOf } from '../executor/row-compiler.js';
 import { BLOCK_SIZE } from './cost-settings.js';
-import { COLUMN_SCAN, fetchCost, KERNEL_SHARE, lookupCost, readsColumns, rowOperatorCost } from './column-costs.js';
+import { COLUMN_SCAN, fetchCost, KERNEL_SHARE, LEARNED_LOOKUP, lookupCost, readsColumns, rowOperatorCost } from './column-costs.js';
 import { exprsCost, makeCost, widthOf } from './cost.js';
 import { equalExpr } from '../analyzer/tree-walk.js';
 import { conjuncts } from './logical.js';
@@ -14,6 +14,8 @@ import type { Clause, JoinProblem, Rel } from './join-problem.js';
 import { addPath, type Path, type SameValue } from './path.js';
 import type { Cost, IndexCondition, ParamBinding, SortKey } from './plan-node.js';
 import type { Planner } from './planner-state.js';
+import { givesColumn } from '../learned/learned-access.js';
+import { isLearned } from '../learned/learned-options.js';
 import { mapDeep } from './query-vars.js';
 import { relationRows, selectivityOf, variableStats } from './selectivity.js';
 
@@ -39,7 +41,7 @@ export function relationPaths(rel: Rel, relation: Relation, output: readonly Var
   seqScan(base);
   tidScan(base);
   for (const index of relation.indexes) {
-    if (!index.valid || index.accessMethod !== BTREE_AM) continue;
+    if (!index.valid || (index.accessMethod !== BTREE_AM && !isLearned(index))) continue;
     const predicate = indexPredicate(index, relation, rel.varno, planner);
     if (!predicateImplied(predicate, quals, planner)) continue;
     indexPaths(base, index, predicate, problem, wanted, same);
@@ -115,6 +117,12 @@ function indexPaths(base: BaseRelation, index: Index, predicate: readonly Expr[]
   const { planner, rel, relation, quals } = base;
   const expressions = indexExpressions(index, relation, rel.varno, planner);
   const own = matchIndex(quals, index, expressions, rel.varno, planner);
+  if (isLearned(index)) {
+    // Its rows come in no order, so conditions are all that it is read for.
+    if (own.conditions.length > 0) addPath(rel.paths, indexPath(base, index, own, predicate, [], false, [], coveredBy(base, index), 0, []));
+    parameterized(base, index, expressions, predicate, problem, [], coveredBy(base, index));
+    return;
+  }
   const order = indexOrder(index, expressions, own.conditions);
   const useful = wanted.some((keys) => keys.length > 0 && order.length > 0 && same(order[0]!.expr, keys[0]!.expr));
   const indexOnly = coveredBy(base, index);
@@ -189,6 +197,7 @@ function coveredBy(base: BaseRelation, index: Index): boolean {
   const { planner, output } = base;
   const attnums = output.map((variable) => variable.attno);
   if (attnums.some((attno) => attno <= 0)) return false;
+  if (isLearned(index) && attnums.length > 0 && !givesColumn(index, planner.catalog)) return false;
   return indexAccess(index, planner.catalog, rowCompilerOf(planner.catalog, planner.context)).providesColumns(attnums);
 }
 
@@ -202,7 +211,7 @@ function indexPath(
   return {
     node: {
       kind: 'IndexScan', varno: rel.varno, relation: relation.oid, index: index.oid, indexOnly, conditions: match.conditions, backward, filter, output,
-      cost: indexCost(base, index, match, indexSelectivity, filter, rows, indexOnly),
+      cost: indexCost(base, index, match, indexSelectivity, filter, rows, indexOnly, isLearned(index) && isBulk(match, required)),
     },
     order, required, params, enforced,
   };
@@ -213,21 +222,21 @@ function selectivityOfConditions(match: Match, base: BaseRelation): number {
   return Math.max(selectivityOf(match.used, base.planner), 1 / Math.max(1, base.rows) / 10);
 }
 
-function indexCost(base: BaseRelation, index: Index, match: Match, fraction: number, filter: readonly Expr[], rows: number, indexOnly: boolean): Cost {
+function indexCost(base: BaseRelation, index: Index, match: Match, fraction: number, filter: readonly Expr[], rows: number, indexOnly: boolean, bulk = false): Cost {
   const { planner } = base;
   const { cost } = planner;
   const unique = index.unique && index.keyColumns.every((_, column) => match.conditions.some((condition) => condition.column === column && condition.strategy === '='));
   const tuples = unique ? 1 : Math.max(1, base.rows * fraction);
   const indexPages = Math.max(1, Math.ceil(tuples / 280));
   const ranges = match.conditions.reduce((n, condition) => (condition.strategy === 'any' ? n * anyCount(condition) : n), 1);
-  const descent = (Math.ceil(Math.log2(Math.max(2, base.rows))) * cost.cpuOperator + 2 * 50 * cost.cpuOperator) * ranges;
-  if (unique && match.conditions.every(({ value }) => value !== null && isFixed(value))) {
+  const descent = bulk ? LEARNED_LOOKUP * ranges : (Math.ceil(Math.log2(Math.max(2, base.rows))) * cost.cpuOperator + 2 * 50 * cost.cpuOperator) * ranges;
+  if (!bulk && unique && match.conditions.every(({ value }) => value !== null && isFixed(value))) {
     // One row by its key: two look-ups in trees that are in memory, less than reading even a small table.
     const found = descent + cost.cpuIndexTuple + cost.cpuTuple + exprsCost(filter, planner);
     const penalised = cost.penalty(indexOnly ? 'enable_indexonlyscan' : 'enable_indexscan');
     return makeCost(descent + penalised, found + penalised, rows, base.width);
   }
-  let total = descent + indexPages * cost.randomPage * (match.conditions.length > 0 ? 1 : cost.seqPage / cost.randomPage) + tuples * (cost.cpuIndexTuple + match.conditions.length * cost.cpuOperator);
+  let total = descent + (bulk ? 0 : indexPages * cost.randomPage * (match.conditions.length > 0 ? 1 : cost.seqPage / cost.randomPage)) + tuples * (cost.cpuIndexTuple + match.conditions.length * cost.cpuOperator);
   if (!indexOnly) {
     // As a bitmap scan's pages: rows are fetched by key here, so many fetches cost no more than that.
     const fetched = Math.min(base.pages, (2 * base.pages * tuples) / (2 * base.pages + tuples));
@@ -237,9 +246,14 @@ function indexCost(base: BaseRelation, index: Index, match: Match, fraction: num
     const correlation = first.attnum > 0 ? variableStats(planner.var(base.rel.varno, first.attnum), planner).stats?.correlation ?? 0 : 0;
     total += fetchCost(random + correlation * correlation * (Math.min(sequential, random) - random), tuples, planner);
   }
-  total += tuples * (cost.cpuTuple + exprsCost(filter, planner)) + rowOperatorCost(tuples, planner) + lookupCost(planner);
+  total += tuples * (cost.cpuTuple + exprsCost(filter, planner)) + rowOperatorCost(tuples, planner) + (bulk ? 0 : lookupCost(planner));
   const penalty = cost.penalty(indexOnly ? 'enable_indexonlyscan' : 'enable_indexscan');
   return makeCost(descent + penalty, total + penalty, rows, base.width);
+}
+
+/** Look-ups that come many at a time, or a range: what a model in memory answers without the tree. */
+function isBulk({ conditions }: Match, required: number): boolean {
+  return conditions.every(({ strategy }) => strategy !== 'null' && strategy !== 'not null') && (required !== 0 || conditions.every(({ strategy }) => strategy !== '='));
 }
 
 /** Known before the statement runs, or its parameter: not a value from another relation's row. */

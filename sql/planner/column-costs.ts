@@ -20,6 +20,9 @@ export const COLUMN_SCAN = 300;
 /** A row of a range fetched by key, beside it: between these, however many pages PostgreSQL would read. */
 const FETCH = { least: 1, most: 1.2 } as const;
 
+/** A look-up by a model in memory, one of many: half a microsecond. */
+export const LEARNED_LOOKUP = 0.05;
+
 /** Cost of fetching `tuples` rows by an index, of which PostgreSQL's formula says `pages`. */
 export function fetchCost(pages: number, tuples: number, planner: Planner): number {
   if (!planner.columnar) return pages;

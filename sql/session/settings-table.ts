@@ -56,6 +56,11 @@ const OWN: readonly SettingDefinition[] = [
     context: 'superuser', type: 'integer', unit: 'kB', min: 0, max: 2147483647, enumValues: null, bootValue: '1048576', flags: [],
   },
   {
+    name: 'oxbow.learned_memory', category: 'Resource Usage / Memory', shortDescription: 'Sets the most memory that learned indexes are kept in.',
+    extraDescription: 'Those used longest ago go first; an index that is too large alone is read by its tree. 0: none is kept.',
+    context: 'superuser', type: 'integer', unit: 'kB', min: 0, max: 2147483647, enumValues: null, bootValue: '524288', flags: [],
+  },
+  {
     name: 'oxbow.as_of', category: 'Client Connection Defaults / Statement Behavior', shortDescription: 'Sets the moment of the past that transactions read.',
     extraDescription: 'A time, a time ago ("-10 minutes") or a position of the log ("0/1A2B3C"); empty: now. Transactions are read-only while it is set.',
     context: 'user', type: 'string', unit: null, min: null, max: null, enumValues: null, bootValue: '', flags: [],

@@ -2,6 +2,7 @@
 import type { EvalContext } from '../../functions/context.js';
 import type { PhysicalPlan, PlanNode } from '../../planner/plan-node.js';
 import type { NodeInstrumentation } from '../exec-state.js';
+import { describeLearned } from '../../learned/learned-access.js';
 import { PlanText } from './expressions.js';
 import { PlanDescriber, type ExplainNode, type PropertyValue } from './node-facts.js';
 
@@ -22,7 +23,7 @@ export interface ExplainFigures {
 
 /** Lines of the answer; JSON is one value in one line (with line breaks inside). */
 export function explainPlan(plan: PhysicalPlan, context: EvalContext, options: ExplainOptions, figures: ExplainFigures): string[] {
-  const root = new PlanDescriber(new PlanText(plan, context, options.verbose), context.catalog, { verbose: options.verbose }).describeRoot();
+  const root = new PlanDescriber(new PlanText(plan, context, options.verbose), context.catalog, { verbose: options.verbose, learned: (index) => describeLearned(index, context) }).describeRoot();
   if (options.format === 'json') return [json(root, options, figures)];
   const lines: string[] = [];
   textNode(root, 0, false, lines, options, figures);
@@ -83,6 +84,8 @@ function detailLines(details: ReadonlyMap<string, string | number> | undefined, 
   if (batches !== undefined) lines.push(`Batches: ${batches}  Memory Usage: ${details.get('Peak Memory Usage')}kB  Disk Usage: ${details.get('Disk Usage')}kB`);
   const parts = details.get('Hash Batches');
   if (parts !== undefined) lines.push(`Batches: ${parts}  Memory Usage: ${details.get('Peak Memory Usage')}kB`);
+  const lookups = Number(details.get('Learned Lookups') ?? 0);
+  if (lookups > 0) lines.push(`Learned Lookups: ${lookups}  Hit Rate: ${((100 * Number(details.get('Learned Hits'))) / lookups).toFixed(1)}%`);
   const columns = details.get('Columns');
   if (columns !== undefined) lines.push(`Columns: ${columns}`);
   for (const name of ['Workers Planned', 'Workers Launched']) if (details.has(name)) lines.push(`${name}: ${details.get(name)}`);

@@ -1,6 +1,6 @@
 /** What EXPLAIN says about each kind of plan node: its name, its properties, its children. */
 import type { Expr } from '../../analyzer/query-tree.js';
-import type { Catalog } from '../../catalog/catalog.js';
+import type { Catalog, Index } from '../../catalog/catalog.js';
 import { quoteIdentifier } from '../../catalog/identifiers.js';
 import type { Cost, PlanNode } from '../../planner/plan-node.js';
 import { isInitPlan, type PlanText } from './expressions.js';
@@ -28,7 +28,11 @@ export interface ExplainNode {
 const JOIN_NAMES = { inner: '', left: ' Left', right: ' Right', full: ' Full', semi: ' Semi', anti: ' Anti' } as const;
 const JOIN_TYPES = { inner: 'Inner', left: 'Left', right: 'Right', full: 'Full', semi: 'Semi', anti: 'Anti' } as const;
 
-export interface DescribeOptions { readonly verbose: boolean }
+export interface DescribeOptions {
+  readonly verbose: boolean;
+  /** What is known of an index USING learned; null for others. */
+  readonly learned: (index: Index) => string | null;
+}
 
 export class PlanDescriber {
   private readonly ctesShown = new Set<number>();
@@ -92,12 +96,14 @@ export class PlanDescriber {
       case 'SeqScan':
         return { label: `Seq Scan on ${this.relation(node.relation, node.varno)}`, type: 'Seq Scan', attributes: this.relationAttributes(node.relation, node.varno), properties: this.filter('Filter', node.filter, true), children: [] };
       case 'IndexScan': {
-        const index = this.catalog.index(node.index)?.name ?? '';
+        const found = this.catalog.index(node.index);
+        const index = found?.name ?? '';
+        const learned = found ? this.options.learned(found) : null;
         const type = node.indexOnly ? 'Index Only Scan' : 'Index Scan';
         return {
           label: `${type}${node.backward ? ' Backward' : ''} using ${quoteIdentifier(index)} on ${this.relation(node.relation, node.varno)}`, type,
           attributes: [['Scan Direction', node.backward ? 'Backward' : 'Forward'], ['Index Name', index], ...this.relationAttributes(node.relation, node.varno)],
-          properties: [...this.filter('Index Cond', distinct(node.conditions.map((condition) => condition.original)), true), ...this.filter('Filter', node.filter, true)], children: [],
+          properties: [...this.filter('Index Cond', distinct(node.conditions.map((condition) => condition.original)), true), ...this.filter('Filter', node.filter, true), ...(learned ? [['Learned', learned] as [string, PropertyValue]] : [])], children: [],
         };
       }
       case 'BitmapScan': {

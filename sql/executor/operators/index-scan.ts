@@ -2,6 +2,8 @@
  * Rows through a btree, in index order. With several ranges (IN lists) they are walked one after the
  * other. All conditions are also tested on the row when ranges alone do not express them.
  */
+import { isLearned } from '../../learned/learned-options.js';
+import { runLearnedScan } from '../../learned/learned-index-scan.js';
 import { indexAccess, type IndexScan } from '../../access/index-access.js';
 import { tableAccess } from '../../access/table-access.js';
 import type { Relation } from '../../catalog/catalog.js';
@@ -48,6 +50,10 @@ function* scan(node: IndexScanNode, ranges: IndexRanges, filter: RowFilter | nul
   const { catalog } = state;
   const index = catalog.index(node.index)!;
   const relation = catalog.relation(node.relation)!;
+  if (isLearned(index)) {
+    yield* runLearnedScan(node, index, ranges.evaluate(index, catalog, state), filter, state);
+    return;
+  }
   const access = indexAccess(index, catalog, rowCompilerOf(catalog, state.context));
   const output = new ScanOutput(relation, node.output);
   let size = FIRST_BATCH_ROWS;

@@ -1,5 +1,6 @@
 /** For each outer row the inner side is run again, with parameters from the outer row where it has any. */
 import { DatabaseError } from '../../../engine/errors.js';
+import { compileLearnedLoop } from '../../learned/learned-loop.js';
 import type { NestLoopNode } from '../../planner/plan-node.js';
 import type { Open, PlanCompiler } from '../compile-plan.js';
 import type { ExecState } from '../exec-state.js';
@@ -19,7 +20,8 @@ export function compileNestLoop(node: NestLoopNode, compiler: PlanCompiler): Ope
   const inner = compiler.open(node.inner);
   const scope = compiler.scope(node.outer.output);
   const params = node.params.map(({ id, expr }) => ({ id, value: compile(expr, scope) }));
-  return (state) => new GeneratorOperator(run(node, join, outer, inner, params, state));
+  const learned = compileLearnedLoop(node, join, outer, compiler);
+  return (state) => new GeneratorOperator(learned && !state.replacedRows ? learned(state) : run(node, join, outer, inner, params, state));
 }
 
 function* run(node: NestLoopNode, join: CompiledJoin, outer: Open, inner: Open, params: readonly Params[], state: ExecState): Run {
