@@ -92,6 +92,7 @@ describe('definitions', () => {
     expect((await run(here, 'ALTER INDEX defs_a SET (epsilon = 64)')).error).toBeNull();
     await run(here, 'SET enable_seqscan = off');
     expect(await explain(here, 'SELECT * FROM defs WHERE a IN (1, 2, 3)')).toContain('Learned: error <= 64');
+    await run(here, 'RESET enable_seqscan');
     await run(here, 'CREATE TABLE defs_like (LIKE defs INCLUDING INDEXES)');
     expect((await run(here, `SELECT indexdef FROM pg_indexes WHERE tablename = 'defs_like' ORDER BY 1`)).rows.map(([text]) => text)).toEqual([
       'CREATE INDEX defs_like_a_idx ON public.defs_like USING learned (a) WITH (epsilon=\'64\')',
