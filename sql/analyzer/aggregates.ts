@@ -15,7 +15,7 @@ import { childrenOf, contains, equalExpr, expressionsOf, mapChildren, subqueries
 const FORBIDDEN: Readonly<Partial<Record<ExprKind, string>>> = {
   where: 'WHERE', 'join on': 'JOIN conditions', 'join using': 'JOIN conditions', filter: 'FILTER', 'group by': 'GROUP BY', limit: 'LIMIT', offset: 'OFFSET',
   returning: 'RETURNING', values: 'VALUES', 'values single': 'VALUES', 'update source': 'UPDATE', 'update target': 'UPDATE', 'check constraint': 'check constraints', 'domain check': 'check constraints',
-  'column default': 'DEFAULT expressions', 'function default': 'DEFAULT expressions', 'index expression': 'index expressions', 'index predicate': 'index predicates',
+  'column default': 'DEFAULT expressions', 'function default': 'DEFAULT expressions', 'index expression': 'index expressions', 'statistics expression': 'statistics expressions', 'index predicate': 'index predicates',
   'alter column transform': 'transform expressions', 'execute parameter': 'EXECUTE parameters', 'generated column': 'column generation expressions', 'call argument': 'CALL arguments',
   'from function': 'functions in FROM', 'window frame range': 'window RANGE', 'window frame rows': 'window ROWS', 'window frame groups': 'window GROUPS', 'merge when': 'MERGE WHEN conditions', 'copy where': 'COPY FROM WHERE conditions',
 };

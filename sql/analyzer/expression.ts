@@ -352,7 +352,7 @@ function containerName(container: Expr): string {
 const SUBLINK_FORBIDDEN: Readonly<Partial<Record<ParseState['exprKind'], string>>> = {
   'check constraint': 'cannot use subquery in check constraint', 'domain check': 'cannot use subquery in check constraint',
   'column default': 'cannot use subquery in DEFAULT expression', 'function default': 'cannot use subquery in DEFAULT expression',
-  'index expression': 'cannot use subquery in index expression', 'index predicate': 'cannot use subquery in index predicate',
+  'statistics expression': 'cannot use subquery in statistics expression', 'index expression': 'cannot use subquery in index expression', 'index predicate': 'cannot use subquery in index predicate',
   'alter column transform': 'cannot use subquery in transform expression', 'execute parameter': 'cannot use subquery in EXECUTE parameter',
   'generated column': 'cannot use subquery in column generation expression', 'call argument': 'cannot use subquery in CALL argument', 'copy where': 'cannot use subquery in COPY FROM WHERE condition',
 };

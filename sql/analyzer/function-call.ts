@@ -212,7 +212,7 @@ interface WindowCallParts { func: Oid; args: Expr[]; filter: Expr | null; star: 
 const WINDOW_FORBIDDEN: Readonly<Partial<Record<ParseState['exprKind'], string>>> = {
   where: 'WHERE', having: 'HAVING', filter: 'FILTER', 'group by': 'GROUP BY', limit: 'LIMIT', offset: 'OFFSET', returning: 'RETURNING', values: 'VALUES', 'values single': 'VALUES',
   'join on': 'JOIN conditions', 'join using': 'JOIN conditions', 'check constraint': 'check constraints', 'domain check': 'check constraints', 'column default': 'DEFAULT expressions', 'update source': 'UPDATE',
-  'index expression': 'index expressions', 'index predicate': 'index predicates', 'from function': 'functions in FROM', 'generated column': 'column generation expressions', 'alter column transform': 'transform expressions',
+  'index expression': 'index expressions', 'statistics expression': 'statistics expressions', 'index predicate': 'index predicates', 'from function': 'functions in FROM', 'generated column': 'column generation expressions', 'alter column transform': 'transform expressions',
   'window partition': 'window definitions', 'window order': 'window definitions', 'window frame range': 'window definitions', 'window frame rows': 'window definitions', 'window frame groups': 'window definitions',
 };
 
@@ -229,7 +229,7 @@ function windowCall(state: ParseState, over: WindowDef, parts: WindowCallParts):
 
 const SRF_FORBIDDEN: Readonly<Partial<Record<ParseState['exprKind'], string>>> = {
   where: 'WHERE', having: 'HAVING', filter: 'FILTER', limit: 'LIMIT', offset: 'OFFSET', returning: 'RETURNING', values: 'VALUES', 'join on': 'JOIN conditions', 'join using': 'JOIN conditions',
-  'check constraint': 'check constraints', 'domain check': 'check constraints', 'column default': 'DEFAULT expressions', 'update source': 'UPDATE', 'index expression': 'index expressions',
+  'check constraint': 'check constraints', 'domain check': 'check constraints', 'column default': 'DEFAULT expressions', 'update source': 'UPDATE', 'index expression': 'index expressions', 'statistics expression': 'statistics expressions',
   'index predicate': 'index predicates', 'window partition': 'window definitions', 'window order': 'window definitions', 'generated column': 'column generation expressions', 'alter column transform': 'transform expressions', 'call argument': 'CALL arguments',
 };
 

@@ -37,7 +37,7 @@ export type ExprKind =
   | 'window partition' | 'window order' | 'window frame range' | 'window frame rows' | 'window frame groups'
   | 'select target' | 'insert target' | 'update source' | 'update target' | 'group by' | 'order by' | 'distinct on'
   | 'limit' | 'offset' | 'returning' | 'values' | 'values single' | 'check constraint' | 'domain check' | 'column default'
-  | 'function default' | 'index expression' | 'index predicate' | 'alter column transform' | 'execute parameter'
+  | 'function default' | 'index expression' | 'statistics expression' | 'index predicate' | 'alter column transform' | 'execute parameter'
   | 'generated column' | 'call argument' | 'merge when' | 'cycle mark' | 'copy where';
 
 /** A column visible through a namespace item: the expression it stands for. */

@@ -436,6 +436,15 @@ export class CatalogTransaction {
       case 'pg_constraint': add('conrelid'); add('confrelid'); break;
       case 'pg_rewrite': add('ev_class'); break;
       case 'pg_statistic': add('starelid'); break;
+      case 'pg_statistic_ext': add('stxrelid'); break;
+      case 'pg_statistic_ext_data': {
+        const statistics = this.catalog.rows.one('pg_statistic_ext', 'oid', row[0]!);
+        if (statistics) {
+          this.touched.add(statistics[1] as number);
+          this.ownView!.forgetRelation(statistics[1] as number);
+        }
+        break;
+      }
       case 'pg_type': add('typrelid'); break;
       default:
     }

@@ -233,6 +233,21 @@ export interface ColumnStatistics {
   readonly correlation: number | null;
 }
 
+/** A statistics object with what ANALYZE found. Columns are attribute numbers; -1, -2, ... are its expressions. */
+export interface ExtendedStatistics {
+  readonly oid: Oid;
+  readonly columns: readonly number[];
+  /** SQL texts. */
+  readonly expressions: readonly string[];
+  readonly distinct: readonly { readonly columns: readonly number[]; readonly count: number }[];
+  /** How far the last column follows from the others. */
+  readonly dependencies: readonly { readonly columns: readonly number[]; readonly degree: number }[];
+  /** Most common combinations, values in the order of columns and expressions. */
+  readonly common: readonly { readonly values: readonly (string | null)[]; readonly frequency: number; readonly baseFrequency: number }[];
+  /** Of each expression by itself. */
+  readonly expressionStatistics: readonly (ColumnStatistics | undefined)[];
+}
+
 /** pg_class with attributes, indexes and constraints: everything a plan needs. Immutable; a change makes a new one. */
 export interface Relation {
   readonly oid: Oid;
@@ -262,6 +277,8 @@ export interface Relation {
   /** A catalog table served from born rows and overrides rather than plain storage; see sql/catalog. */
   readonly isCatalog: boolean;
   statistics(attnum: number): ColumnStatistics | undefined;
+  /** In the order of their OIDs; those that ANALYZE has not seen have nothing in them. */
+  extendedStatistics(): readonly ExtendedStatistics[];
 }
 
 export interface Catalog {

@@ -67,6 +67,12 @@ export function describeCatalogObject(catalog: CatalogView, path: readonly Oid[]
     case ClassOid.pg_language: return named('pg_language', 'language');
     case ClassOid.pg_collation: return named('pg_collation', 'collation');
     case ClassOid.pg_am: return named('pg_am', 'access method');
+    case ClassOid.pg_statistic_ext: {
+      const row = rows.one('pg_statistic_ext', 'oid', object.objectId);
+      if (!row) return null;
+      const hidden = path.find((schema) => rows.rows('pg_statistic_ext', 'stxnamespace', schema).some((other) => other[2] === row[2])) !== row[3];
+      return `statistics object ${hidden ? quoteQualified(catalog.namespace(row[3] as Oid)?.nspname ?? null, row[2] as string) : quoteIdentifier(row[2] as string)}`;
+    }
     case ClassOid.pg_default_acl: return 'default privileges';
     default: return null;
   }

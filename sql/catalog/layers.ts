@@ -53,6 +53,8 @@ const INDEXES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   pg_tablespace: [['spcname']],
   pg_sequence: [['seqrelid']],
   pg_statistic: [['starelid']],
+  pg_statistic_ext: [['stxrelid'], ['stxnamespace']],
+  pg_statistic_ext_data: [['stxoid']],
   pg_inherits: [['inhrelid'], ['inhparent']],
   pg_trigger: [['tgrelid']],
   pg_language: [['lanname']],

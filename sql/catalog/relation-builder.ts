@@ -1,8 +1,9 @@
 /** Puts a `Relation` together from pg_class, pg_attribute, pg_attrdef, pg_index, pg_constraint, pg_rewrite and pg_statistic. */
 import type { StorageId } from '../../engine/ids.js';
-import type { ArrayValue, Datum } from '../types/datum.js';
+import type { ArrayValue, Datum, RecordValue } from '../types/datum.js';
+import { readCommon, readDependencies, readDistinct } from '../types/statistics.js';
 import { bornTable, systemViewText, type Row } from './born-rows.js';
-import type { Attribute, ColumnStatistics, Constraint, Index, IndexColumn, Oid, Relation } from './catalog.js';
+import type { Attribute, ColumnStatistics, Constraint, ExtendedStatistics, Index, IndexColumn, Oid, Relation } from './catalog.js';
 import { expressionList, rowObject, type CatalogView } from './catalog-view.js';
 
 /** OIDs below this are born with the cluster (FirstNormalObjectId). */
@@ -47,6 +48,8 @@ class RelationObject implements Relation {
   readonly referencedBy: readonly Constraint[];
   readonly viewText: string | null;
   private readonly statisticsRows: readonly Row[];
+  private readonly extendedRows: readonly { readonly row: Row; readonly data: Row | undefined }[];
+  private extended: readonly ExtendedStatistics[] | null = null;
   private readonly statisticsCache = new Map<number, ColumnStatistics | undefined>();
 
   constructor(view: CatalogView, row: ClassRow, readonly isCatalog: boolean) {
@@ -70,6 +73,11 @@ class RelationObject implements Relation {
     this.referencedBy = view.rows.rows('pg_constraint', 'confrelid', row.oid).map(buildConstraint).filter((constraint) => constraint.contype === 'f');
     this.viewText = row.relkind === 'v' || row.relkind === 'm' ? viewText(view, row.oid) : null;
     this.statisticsRows = view.rows.rows('pg_statistic', 'starelid', row.oid);
+    this.extendedRows = isCatalog ? [] : view.rows.rows('pg_statistic_ext', 'stxrelid', row.oid).map((one) => ({ row: one, data: view.rows.rows('pg_statistic_ext_data', 'stxoid', one[0]!)[0] }));
+  }
+
+  extendedStatistics(): readonly ExtendedStatistics[] {
+    return (this.extended ??= this.extendedRows.map(({ row, data }) => buildExtendedStatistics(row, data)).sort((a, b) => a.oid - b.oid));
   }
 
   statistics(attnum: number): ColumnStatistics | undefined {
@@ -141,6 +149,19 @@ interface ConstraintRow extends Omit<Constraint, 'expressionText' | 'conkey' | '
 export function buildConstraint(row: Row): Constraint {
   const constraint = rowObject<ConstraintRow>('pg_constraint', row);
   return { ...constraint, conkey: constraint.conkey ?? [], confkey: constraint.confkey ?? [], expressionText: constraint.conbin } as Constraint;
+}
+
+function buildExtendedStatistics(row: Row, data: Row | undefined): ExtendedStatistics {
+  const at = bornTable('pg_statistic_ext').def.position;
+  const of = bornTable('pg_statistic_ext_data').def.position;
+  const text = (column: string): string | null => (data?.[of[column]!] as string | null | undefined) ?? null;
+  const [distinct, dependencies, common] = [text('stxdndistinct'), text('stxddependencies'), text('stxdmcv')];
+  const expressions = data?.[of.stxdexpr!] as ArrayValue | null | undefined;
+  return {
+    oid: row[0] as Oid, columns: (row[at.stxkeys!] as ArrayValue).elements as number[], expressions: row[at.stxexprs!] === null ? [] : JSON.parse(row[at.stxexprs!] as string) as string[],
+    distinct: distinct === null ? [] : readDistinct(distinct), dependencies: dependencies === null ? [] : readDependencies(dependencies), common: common === null ? [] : readCommon(common),
+    expressionStatistics: (expressions?.elements ?? []).map((one) => (one === null ? undefined : buildStatistics((one as RecordValue).values))),
+  };
 }
 
 const KIND_MCV = 1;

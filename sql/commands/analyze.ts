@@ -12,6 +12,7 @@ import type { DataType } from '../types/data-type.js';
 import { encodeDatum } from '../catalog/row-json.js';
 import { settle, type CommandContext } from './command.js';
 import { defaultOpclass } from './define-index.js';
+import { keptStatistics, storeExtendedStatistics } from './extended-statistics.js';
 import { updateClass } from './relation-rows.js';
 import { sortSteps } from '../executor/sliced-sort.js';
 import { eventLoopTurn } from './row-scan.js';
@@ -28,7 +29,8 @@ export async function analyzeRelation(context: CommandContext, relation: Relatio
   const target = Number(context.eval.settings.get('default_statistics_target') ?? DEFAULT_TARGET);
   const attributes = relation.attributes.filter((attribute) => !attribute.attisdropped && (columns === null || columns.includes(attribute.attnum)));
   const targets = new Map(attributes.map((attribute) => [attribute.attnum, statisticsTarget(context, relation, attribute.attnum, target)]));
-  const wanted = ROWS_PER_TARGET * Math.max(1, ...targets.values());
+  const extended = keptStatistics(context, relation, (attnum) => (attnum > 0 ? statisticsTarget(context, relation, attnum, target) : target));
+  const wanted = ROWS_PER_TARGET * Math.max(1, ...targets.values(), ...extended.map((one) => one.target));
   const { rows, total, bytes } = await sample(context, relation, wanted);
   const access = tableAccess(relation, context.catalog);
   for (const attribute of attributes) {
@@ -42,6 +44,14 @@ export async function analyzeRelation(context: CommandContext, relation: Relatio
     }
     const type = context.catalog.dataType(attribute.atttypid);
     storeStatistics(context, relation, attribute.attnum, attribute.atttypid, attribute.attcollation, await columnStatistics(context.catalog, attribute.atttypid, type, values, total, columnTarget));
+  }
+  if (extended.length > 0) {
+    const values: Datum[][] = [];
+    for (const tuple of rows) {
+      values.push(relation.attributes.map((attribute, i) => (attribute.attisdropped || access.codec.refOf(tuple, i) ? null : access.codec.read(tuple, i))));
+      if (values.length % VALUES_PER_TURN === 0) await eventLoopTurn();
+    }
+    await storeExtendedStatistics(context, relation, extended, { rows: values, total }, columns);
   }
   const pages = Math.ceil(bytes / BYTES_PER_PAGE);
   updateClass(context, relation.oid, { reltuples: total, relpages: pages, relallvisible: pages });
@@ -206,11 +216,12 @@ function correlationOf(sorted: readonly { at: number }[], rows: number): number 
 
 const KIND = { common: 1, histogram: 2, correlation: 3 } as const;
 
-function storeStatistics(context: CommandContext, relation: Relation, attnum: number, typeOid: number, collation: number, statistics: ComputedStatistics): void {
+/** A row of pg_statistic but for what it is about. */
+export function statisticsSlots(context: CommandContext, typeOid: number, collation: number, statistics: ComputedStatistics): Record<string, Datum> {
   const opclass = defaultOpclass(context, BTREE_AM, typeOid);
   const operator = (strategy: number): number => (opclass ? (context.catalog.amop(opclass.opcfamily, opclass.opcintype, opclass.opcintype, strategy)?.amopopr ?? 0) : 0);
   const values: Record<string, Datum> = {
-    starelid: relation.oid, staattnum: attnum, stainherit: false, stanullfrac: Math.fround(statistics.nullFraction), stawidth: Math.round(statistics.width),
+    stainherit: false, stanullfrac: Math.fround(statistics.nullFraction), stawidth: Math.round(statistics.width),
     stadistinct: Math.fround(statistics.distinct),
   };
   let slot = 1;
@@ -225,6 +236,11 @@ function storeStatistics(context: CommandContext, relation: Relation, attnum: nu
   if (statistics.common.length > 0) add(KIND.common, operator(3), statistics.common.map((item) => item.frequency), statistics.common.map((item) => item.value));
   if (statistics.histogram.length > 0) add(KIND.histogram, operator(1), null, statistics.histogram);
   if (statistics.correlation !== null) add(KIND.correlation, operator(1), [statistics.correlation], null);
+  return values;
+}
+
+function storeStatistics(context: CommandContext, relation: Relation, attnum: number, typeOid: number, collation: number, statistics: ComputedStatistics): void {
+  const values = { starelid: relation.oid, staattnum: attnum, ...statisticsSlots(context, typeOid, collation, statistics) };
   const existing = context.catalog.rows.find('pg_statistic', 'starelid', relation.oid).find((entry) => entry.values![1] === attnum);
   if (existing) context.changes.delete('pg_statistic', existing);
   context.changes.insert('pg_statistic', values);

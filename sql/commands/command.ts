@@ -22,7 +22,7 @@ import type { Datum } from '../types/datum.js';
 
 /** What an expression inside DDL is for. */
 export interface ExpressionRequest {
-  readonly kind: 'check constraint' | 'domain check' | 'column default' | 'index expression' | 'index predicate' | 'generated column' | 'alter column transform';
+  readonly kind: 'check constraint' | 'domain check' | 'column default' | 'index expression' | 'index predicate' | 'statistics expression' | 'generated column' | 'alter column transform';
   /** Whose columns it may use. */
   readonly relation?: Relation;
   /** Type of VALUE in a domain's check. */

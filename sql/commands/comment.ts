@@ -8,6 +8,7 @@ import { ClassOid } from '../catalog/class-oids.js';
 import type { CommandContext } from './command.js';
 import { findColumn } from './constraints.js';
 import { checkOwner, currentUser, isSuper, nameEnvironment, nameList, openRelation, rangeOf } from './names.js';
+import { ownStatistics } from './statistics-command.js';
 
 /** Sets, replaces or (null, empty) removes a comment. */
 export function setComment(context: CommandContext, classOid: Oid, objectOid: Oid, subId: number, comment: string | null, shared: boolean): void {
@@ -102,6 +103,7 @@ async function findTarget(statement: CommentStmt, context: CommandContext): Prom
       if (!proc) throw new DatabaseError('42883', `function ${functionNames.join('.')} does not exist`);
       return { classOid: ClassOid.pg_proc, oid: proc.oid };
     }
+    case 'OBJECT_STATISTIC_EXT': return { classOid: ClassOid.pg_statistic_ext, oid: ownStatistics(context, names)[0] as Oid };
     case 'OBJECT_EXTENSION': {
       const row = catalog.rows.one('pg_extension', 'extname', names[0]!);
       if (!row) throw new DatabaseError('42704', `extension "${names[0]}" does not exist`);

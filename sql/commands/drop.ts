@@ -15,6 +15,7 @@ import type { CommandContext } from './command.js';
 import { removeComments } from './comment.js';
 import { checkOwner, currentUser, KIND_NAMES, lockRelation, nameEnvironment, nameList, openRelationIfExists, qualifiedName, rangeOf, refuseCatalog } from './names.js';
 import { attributeEntry, classEntry, updateClass } from './relation-rows.js';
+import { findStatistics, ownStatistics } from './statistics-command.js';
 
 /** Name as in messages: qualified unless the search path finds it. */
 export function relationName(context: CommandContext, oid: Oid): string {
@@ -133,12 +134,15 @@ function removeObject(context: CommandContext, object: ObjectAddress): void {
 
 const TABLE_OF_CLASS: Readonly<Record<number, string>> = {
   [ClassOid.pg_type]: 'pg_type', [ClassOid.pg_namespace]: 'pg_namespace', [ClassOid.pg_rewrite]: 'pg_rewrite', [ClassOid.pg_proc]: 'pg_proc',
-  [ClassOid.pg_extension]: 'pg_extension', [ClassOid.pg_trigger]: 'pg_trigger', [ClassOid.pg_default_acl]: 'pg_default_acl', [ClassOid.pg_policy]: 'pg_policy',
+  [ClassOid.pg_extension]: 'pg_extension', [ClassOid.pg_trigger]: 'pg_trigger', [ClassOid.pg_default_acl]: 'pg_default_acl', [ClassOid.pg_policy]: 'pg_policy', [ClassOid.pg_statistic_ext]: 'pg_statistic_ext',
 };
 
 function removeByOid(context: CommandContext, object: ObjectAddress): void {
   const table = TABLE_OF_CLASS[object.classId];
   if (!table) throw notSupported(`dropping an object of catalog ${object.classId}`);
+  if (table === 'pg_statistic_ext') {
+    for (const entry of context.catalog.rows.find('pg_statistic_ext_data', 'stxoid', object.objectId)) context.changes.delete('pg_statistic_ext_data', entry);
+  }
   for (const entry of context.catalog.rows.find(table, 'oid', object.objectId)) context.changes.delete(table, entry);
   if (table === 'pg_type') {
     for (const entry of context.catalog.rows.find('pg_enum', 'enumtypid', object.objectId)) context.changes.delete('pg_enum', entry);
@@ -237,6 +241,14 @@ export async function drop(statement: DropStmt, context: CommandContext): Promis
     case 'OBJECT_FUNCTION': case 'OBJECT_PROCEDURE': case 'OBJECT_ROUTINE': case 'OBJECT_AGGREGATE':
       tag = `DROP ${statement.removeType.replace('OBJECT_', '')}`;
       for (const object of objects) findFunctionToDrop(context, (object as { ObjectWithArgs: ObjectWithArgs }).ObjectWithArgs, missingOk, targets);
+      break;
+    case 'OBJECT_STATISTIC_EXT':
+      tag = 'DROP STATISTICS';
+      for (const object of objects) {
+        const names = nameList(object);
+        if (findStatistics(context, names)) targets.push(address(ClassOid.pg_statistic_ext, ownStatistics(context, names)[0] as Oid));
+        else missing(context, missingOk, '42704', `statistics object "${names.join('.')}" does not exist`);
+      }
       break;
     case 'OBJECT_EXTENSION':
       tag = 'DROP EXTENSION';

@@ -11,6 +11,7 @@ import type { CommandContext } from './command.js';
 import { currentUser, isSuper, nameEnvironment, nameList, roleOfSpec } from './names.js';
 import { classEntry, updateClass } from './relation-rows.js';
 import { ownedSequences } from './sequence-command.js';
+import { giveStatistics, ownStatistics } from './statistics-command.js';
 
 /** Items of the old owner become the new one's (aclnewowner). */
 function ownedAcl(acl: Datum, before: string, after: string): Datum {
@@ -78,6 +79,13 @@ export function alterOwner(statement: AlterOwnerStmt, context: CommandContext): 
       if (!database) throw new DatabaseError('3D000', `database "${name}" does not exist`);
       simple('pg_database', 'datdba', 'datacl', database.oid, database.datdba, ClassOid.pg_database, 'database', name);
       return 'ALTER DATABASE';
+    }
+    case 'OBJECT_STATISTIC_EXT': {
+      const row = ownStatistics(context, nameList(statement.object));
+      checkNewOwner(context, owner);
+      giveStatistics(context, row, owner.oid);
+      moveOwnership(context, ClassOid.pg_statistic_ext, row[0] as Oid, owner.oid);
+      return 'ALTER STATISTICS';
     }
     case 'OBJECT_TYPE': case 'OBJECT_DOMAIN': {
       const names = (statement.object as { List?: { items?: Node[] } }).List?.items;

@@ -21,6 +21,7 @@ import {
 } from './role-command.js';
 import { createSchema } from './schema-command.js';
 import { alterSequence, createSequence } from './sequence-command.js';
+import { alterStatistics, createStatistics } from './statistics-command.js';
 import { truncate } from './truncate.js';
 import { alterDomain, alterEnum, createComposite, createDomain, createEnum } from './type-command.js';
 import { checkpoint, vacuum } from './vacuum.js';
@@ -46,6 +47,8 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   TruncateStmt: entry('TRUNCATE TABLE', truncate),
   IndexStmt: entry('CREATE INDEX', createIndex),
   ReindexStmt: entry('REINDEX', reindex),
+  CreateStatsStmt: entry('CREATE STATISTICS', createStatistics),
+  AlterStatsStmt: entry('ALTER STATISTICS', alterStatistics),
   CreateSchemaStmt: entry('CREATE SCHEMA', ((statement, context) => createSchema(statement, context, executeCommand)) as Command<never>),
   CreateSeqStmt: entry('CREATE SEQUENCE', createSequence),
   AlterSeqStmt: entry('ALTER SEQUENCE', alterSequence),
@@ -107,7 +110,7 @@ export async function executeCommand(node: Node, context: CommandContext): Promi
 }
 
 const SPELLINGS: Readonly<Record<string, string>> = {
-  CreateTrigStmt: 'CREATE TRIGGER', RuleStmt: 'CREATE RULE', CreateStatsStmt: 'CREATE STATISTICS', CreateTableSpaceStmt: 'CREATE TABLESPACE', SecLabelStmt: 'SECURITY LABEL',
+  CreateTrigStmt: 'CREATE TRIGGER', RuleStmt: 'CREATE RULE', CreateTableSpaceStmt: 'CREATE TABLESPACE', SecLabelStmt: 'SECURITY LABEL',
   CreateFdwStmt: 'CREATE FOREIGN DATA WRAPPER', CreatePLangStmt: 'CREATE LANGUAGE', DefineStmt: 'this CREATE statement', CreateRangeStmt: 'CREATE TYPE AS RANGE', CreateAmStmt: 'CREATE ACCESS METHOD',
 };
 

@@ -11,8 +11,9 @@ import { address, deleteDependenciesOf, dependentsOf, recordDependency } from '.
 import type { Expr } from '../analyzer/query-tree.js';
 import { refuseTransactionBlock, type CommandContext } from './command.js';
 import { current, findColumn } from './constraints.js';
-import { checkOwner, creationNamespaceNamed, currentUser, isSuper, nameEnvironment, openRelationIfExists, qualifiedName, refuseCatalog, reserveRelationName } from './names.js';
+import { checkOwner, creationNamespaceNamed, currentUser, isSuper, nameEnvironment, nameList, openRelationIfExists, qualifiedName, refuseCatalog, reserveRelationName } from './names.js';
 import { attributeEntry, refuseSystemName, updateClass } from './relation-rows.js';
+import { moveStatistics, renameStatistics, statisticsExpressions } from './statistics-command.js';
 
 const RELATION_TAGS: Readonly<Record<string, string>> = {
   OBJECT_TABLE: 'ALTER TABLE', OBJECT_VIEW: 'ALTER VIEW', OBJECT_INDEX: 'ALTER INDEX', OBJECT_SEQUENCE: 'ALTER SEQUENCE', OBJECT_MATVIEW: 'ALTER MATERIALIZED VIEW',
@@ -45,6 +46,7 @@ export async function rename(statement: RenameStmt, context: CommandContext): Pr
       context.changes.update('pg_database', context.catalog.rows.find('pg_database', 'oid', database.oid)[0]!, { datname: newName });
       return 'ALTER DATABASE';
     }
+    case 'OBJECT_STATISTIC_EXT': return renameStatistics(context, nameList(statement.object), newName);
     case 'OBJECT_ROLE': return renameRole(statement, context, newName);
     case 'OBJECT_TYPE': case 'OBJECT_DOMAIN': {
       const { type } = resolveTypeName(nameEnvironment(context), { names: (statement.object as { List: { items: Node[] } }).List.items, typemod: -1 } as TypeName);
@@ -147,6 +149,7 @@ function storedExpressions(context: CommandContext, relation: Relation): StoredE
       found.push({ expr, store: (text) => changes.update('pg_index', entry(), { indpred: text }) });
     }
   }
+  found.push(...statisticsExpressions(context, relation));
   return found;
 }
 
@@ -240,6 +243,11 @@ function renameRole(statement: RenameStmt, context: CommandContext, newName: str
 }
 
 export async function setSchema(statement: AlterObjectSchemaStmt, context: CommandContext): Promise<string> {
+  if (statement.objectType === 'OBJECT_STATISTIC_EXT') {
+    const { oid, before, after } = moveStatistics(context, nameList(statement.object), statement.newschema!);
+    moveDependency(context, ClassOid.pg_statistic_ext, oid, before, after);
+    return 'ALTER STATISTICS';
+  }
   if (statement.objectType === 'OBJECT_TYPE' || statement.objectType === 'OBJECT_DOMAIN') {
     const { type } = resolveTypeName(nameEnvironment(context), { names: (statement.object as { List: { items: Node[] } }).List.items, typemod: -1 } as TypeName);
     const namespace = creationNamespaceNamed(context, statement.newschema).oid;

@@ -18,7 +18,7 @@ function view(context: EvalContext): CatalogView {
   return context.catalog as CatalogView;
 }
 
-function relationText(context: EvalContext, oid: Oid): string {
+export function relationText(context: EvalContext, oid: Oid): string {
   return visibleRelationName(view(context), relationSearchPath({ catalog: context.catalog, context }), oid);
 }
 
@@ -30,13 +30,13 @@ function entryOf(relation: Relation): RangeTableEntry {
 }
 
 /** A stored expression over a relation, printed for this session. */
-function expressionOf(context: EvalContext, relation: Relation, text: string, pretty: boolean): { expr: Expr; text: string } {
+export function expressionOf(context: EvalContext, relation: Relation, text: string, pretty: boolean): { expr: Expr; text: string } {
   const expr = analyzeRelationExpression(text, relation.oid, context.catalog, context);
   return { expr, text: deparseExpr(expr, relationContext(context.catalog, context, entryOf(relation), pretty)) };
 }
 
 /** Printed without further parentheses inside an index definition. */
-function isFunctionLike(expr: Expr): boolean {
+export function isFunctionLike(expr: Expr): boolean {
   switch (expr.kind) {
     case 'FuncExpr': return expr.form === 'call' || expr.form === 'sql syntax';
     case 'CoalesceExpr': case 'MinMaxExpr': case 'NullIfExpr': case 'SQLValueFunction': return true;
@@ -222,7 +222,4 @@ export const catalogDefinitionFunctions: readonly SqlFunction[] = [
   fc('pg_get_triggerdef(oid,bool)', () => null),
   fc('pg_get_partkeydef(oid)', () => null),
   fc('pg_get_partition_constraintdef(oid)', () => null),
-  fc('pg_get_statisticsobjdef(oid)', () => null),
-  fc('pg_get_statisticsobjdef_columns(oid)', () => null),
-  fc('pg_get_statisticsobjdef_expressions(oid)', () => null),
 ];

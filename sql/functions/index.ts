@@ -8,6 +8,7 @@ import { FIRST_NORMAL_OID } from '../catalog/relation-builder.js';
 import { aggregateFunctions } from './aggregates.js';
 import { catalogAclFunctions } from './catalog-acl.js';
 import { catalogDefinitionFunctions } from './catalog-definitions.js';
+import { statisticsObjectFunctions } from './catalog-statistics-objects.js';
 import { catalogObjectFunctions } from './catalog-objects.js';
 import { catalogSizeFunctions } from './catalog-sizes.js';
 import { catalogStatisticsFunctions } from './catalog-statistics.js';
@@ -68,6 +69,7 @@ const FAMILIES: readonly (readonly SqlFunction[])[] = [
   windowFunctions,
   catalogAclFunctions,
   catalogDefinitionFunctions,
+  statisticsObjectFunctions,
   catalogObjectFunctions,
   catalogSizeFunctions,
   catalogStatisticsFunctions,

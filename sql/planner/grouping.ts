@@ -7,7 +7,7 @@ import { conjuncts } from './logical.js';
 import { cheapest, satisfies, type Path } from './path.js';
 import type { AggNode, PlanNode, SortKey } from './plan-node.js';
 import type { Planner } from './planner-state.js';
-import { selectivityOf, distinctValues } from './selectivity.js';
+import { distinctCombinations, selectivityOf } from './selectivity.js';
 import { sortNode, targetByRef } from './select.js';
 import { withSublinkColumns } from './sublink-columns.js';
 
@@ -93,7 +93,7 @@ function expandSets(query: Query, groupRefs: readonly number[]): number[][] {
 }
 
 function groupCount(groups: readonly Expr[], sets: readonly (readonly number[])[] | null, rows: number, planner: Planner): number {
-  const count = (members: readonly Expr[]): number => Math.max(1, Math.min(rows, members.reduce((product, expr) => product * distinctValues(expr, planner, rows), 1)));
+  const count = (members: readonly Expr[]): number => distinctCombinations(members, planner, rows);
   if (sets) return sets.reduce((sum, set) => sum + count(set.map((position) => groups[position]!)), 0);
   return count(groups);
 }

@@ -18,16 +18,17 @@ const MIRRORED = { '<': '>', '<=': '>=', '=': '=', '>=': '<=', '>': '<' } as con
 export function indexExpressions(index: Index, relation: Relation, varno: number, planner: Planner): Expr[] {
   return index.keyColumns.map((column) => {
     if (column.attnum > 0) return planner.var(varno, column.attnum);
-    return stored(column.expressionText!, relation, varno, planner);
+    return storedExpression(column.expressionText!, relation, varno, planner);
   });
 }
 
 /** Conjuncts of a partial index's predicate. */
 export function indexPredicate(index: Index, relation: Relation, varno: number, planner: Planner): Expr[] {
-  return index.predicateText === null ? [] : conjuncts(stored(index.predicateText, relation, varno, planner));
+  return index.predicateText === null ? [] : conjuncts(storedExpression(index.predicateText, relation, varno, planner));
 }
 
-function stored(text: string, relation: Relation, varno: number, planner: Planner): Expr {
+/** A stored expression over a relation, as the query's Vars say it. */
+export function storedExpression(text: string, relation: Relation, varno: number, planner: Planner): Expr {
   const expr = analyzeRelationExpression(text, relation.oid, planner.catalog, planner.context);
   return foldConstants(mapDeep(expr, planner, (node) => (node.kind === 'Var' ? { ...node, varno } : undefined)), planner);
 }

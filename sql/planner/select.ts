@@ -14,7 +14,7 @@ import { cheapest, satisfies, type Path, type SameValue } from './path.js';
 import type { PlanNode, PlannedRowMark, SortKey } from './plan-node.js';
 import type { Planner } from './planner-state.js';
 import { planSetOperation } from './set-operation.js';
-import { distinctValues } from './selectivity.js';
+import { distinctCombinations } from './selectivity.js';
 import { functionRows } from './level.js';
 import { withSublinkColumns } from './sublink-columns.js';
 import { planWindows } from './windows.js';
@@ -182,8 +182,8 @@ function distinct(path: Path, query: Query, wanted: readonly SortKey[], same: Sa
   if (query.distinctClause.length === 0) return path;
   const { node } = path;
   const keys = sortKeys(query.distinctClause, query);
-  const groups = Math.min(node.cost.rows, keys.reduce((product, key) => product * distinctValues(key.expr, planner, node.cost.rows), 1));
   const exprs = keys.map((key) => key.expr);
+  const groups = distinctCombinations(exprs, planner, node.cost.rows);
   if (query.hasDistinctOn) {
     // ORDER BY begins with the DISTINCT ON expressions (the analyzer saw to it).
     const order = wanted.length >= keys.length ? wanted : keys;

@@ -5,6 +5,7 @@ import type { ArrayValue, Datum } from '../types/datum.js';
 import { contains } from '../analyzer/tree-walk.js';
 import { compileExpression, evaluateConstant } from '../executor/compile-expression.js';
 import { Numeric } from '../types/numeric.js';
+import { expressionStatistics, jointDistinct, jointSelectivity } from './extended-statistics.js';
 import { foldConstants } from './fold.js';
 import { isVolatile } from './logical.js';
 import type { Planner } from './planner-state.js';
@@ -22,8 +23,15 @@ export function clamp(value: number): number {
   return value < 0 ? 0 : value > 1 ? 1 : value;
 }
 
-/** Of all quals together, ANDed: independent, except that two bounds on one column make a range. */
+/** Of all quals together, ANDed, with what statistics objects know of several of them. */
 export function selectivityOf(quals: readonly Expr[], planner: Planner): number {
+  const simple = (some: readonly Expr[]): number => independentSelectivity(some, planner);
+  const { selectivity: joint, rest } = jointSelectivity(quals, planner, simple);
+  return clamp(joint * simple(rest));
+}
+
+/** As if they were independent, except that two bounds on one column make a range. */
+function independentSelectivity(quals: readonly Expr[], planner: Planner): number {
   let result = 1;
   const ranges = new Map<string, { low?: number; high?: number; nulls: number }>();
   for (const qual of quals) {
@@ -115,7 +123,25 @@ export function plainVar(expr: Expr): Var | null {
   return expr.kind === 'RelabelType' ? plainVar(expr.arg) : null;
 }
 
+/** Vars that stand for expressions which ANALYZE has looked at, with what it found. */
+const standIns = new WeakMap<Var, VariableStats>();
+
+/** The column that an operand is, or one that stands for an expression with statistics of its own. */
+function variableOf(operand: Expr, planner: Planner): Var | null {
+  const plain = plainVar(operand);
+  if (plain) return plain;
+  const found = expressionStatistics(operand, planner);
+  if (!found) return null;
+  const variable: Var = { kind: 'Var', varno: found.varno, attno: NO_COLUMN, levelsUp: 0, type: operand.type, typmod: -1, collation: operand.collation, location: -1 };
+  standIns.set(variable, { variable, relation: found.relation, stats: found.stats, rows: relationRows(found.relation, planner), unique: false });
+  return variable;
+}
+
+const NO_COLUMN = -1000;
+
 export function variableStats(variable: Var, planner: Planner): VariableStats {
+  const known = standIns.get(variable);
+  if (known) return known;
   const relation = planner.relationOf(variable.varno);
   const unique = relation !== undefined && relation.indexes.some((index) => index.unique && index.predicateText === null && index.keyColumns.length === 1 && index.keyColumns[0]!.attnum === variable.attno);
   return { variable, relation, stats: relation && variable.attno > 0 ? relation.statistics(variable.attno) : undefined, rows: relation ? relationRows(relation, planner) : 1000, unique };
@@ -129,11 +155,23 @@ export function relationRows(relation: Relation, planner: Planner): number {
   return counted > 0 ? counted : relation.reltuples > 0 ? relation.reltuples : 0;
 }
 
+/** Number of distinct combinations of expressions, as many as there are rows at most. */
+export function distinctCombinations(exprs: readonly Expr[], planner: Planner, rows: number): number {
+  let left = exprs;
+  let product = 1;
+  for (let joint = jointDistinct(left, planner); joint; joint = jointDistinct(left, planner)) {
+    const { used, count } = joint;
+    product *= count;
+    left = left.filter((expr) => !used.has(expr));
+  }
+  return Math.max(1, Math.min(rows, left.reduce((all, expr) => all * distinctValues(expr, planner, rows), product)));
+}
+
 /** Number of distinct values of an expression. */
 export function distinctValues(expr: Expr, planner: Planner, rows: number): number {
   if (expr.kind === 'Const' || expr.kind === 'Param') return 1;
   if (expr.type === 16) return Math.min(2, Math.max(1, rows));
-  const variable = plainVar(expr);
+  const variable = variableOf(expr, planner);
   if (variable) {
     const { stats, rows: total, unique } = variableStats(variable, planner);
     if (unique || variable.attno === -1) return Math.max(1, total);
@@ -148,9 +186,9 @@ interface Split { readonly variable: Var; readonly value: Datum | undefined; rea
 /** `column op value`, either way round; the value if it can be known now. */
 function variableAndValue(expr: { readonly args: readonly Expr[] }, planner: Planner): Split | null {
   const [left, right] = expr.args as [Expr, Expr];
-  const leftVar = plainVar(left);
+  const leftVar = variableOf(left, planner);
   if (leftVar && !plainVar(right)) return { variable: leftVar, value: estimate(right, planner), valueType: right.type, swapped: false };
-  const rightVar = plainVar(right);
+  const rightVar = variableOf(right, planner);
   if (rightVar && !leftVar) return { variable: rightVar, value: estimate(left, planner), valueType: left.type, swapped: true };
   return null;
 }
@@ -364,9 +402,13 @@ function arraySelectivity(expr: ScalarArrayOpExpr, planner: Planner): number {
   const elements = right.kind === 'Const' && right.value !== null ? (right.value as ArrayValue).elements.map((value) => ({ ...right, value, type: left.type }) as Expr)
     : right.kind === 'ArrayExpr' ? right.elements : Array.from({ length: 10 }, () => null);
   let result = expr.useOr ? 0 : 1;
+  // Equal to one of several values: these exclude each other.
+  const disjoint = expr.useOr && planner.catalog.operator(expr.operator)?.oprrest === 'eqsel';
+  let sum = 0;
   for (const element of elements) {
     const s = element === null ? DEFAULT_EQ : operatorSelectivity({ kind: 'OpExpr', operator: expr.operator, func: expr.func, args: [left, element], type: 16, typmod: -1, collation: 0, location: -1, inputCollation: expr.inputCollation }, planner);
     result = expr.useOr ? result + s - result * s : result * s;
+    sum += s;
   }
-  return clamp(result);
+  return clamp(disjoint && sum <= 1 ? sum : result);
 }

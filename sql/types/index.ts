@@ -23,6 +23,7 @@ import { anyArrayType, pseudoType, unsupportedType, voidType } from './pseudo.js
 import { recordType } from './record.js';
 import { regTypes } from './reg.js';
 import { bpcharType, charType, cstringType, nameType, pgNodeTreeType, refcursorType, snapshotType, textType, unknownType, varcharType } from './text.js';
+import { statisticsTypes } from './statistics.js';
 import { uuidType } from './uuid.js';
 
 const ARRAY_PSEUDO_TYPES = ['anyarray', 'anycompatiblearray'];
@@ -37,6 +38,7 @@ export const BORN_TYPES: ReadonlyMap<string, DataType> = new Map(
     bitDataType, varbitType, inetType, cidrType, aclItemType, snapshotType('txid_snapshot'), snapshotType('pg_snapshot'), byteaType, uuidType, jsonType, jsonbType, jsonpathType, voidType,
     vectorType('int2vector', 21, int2Type), vectorType('oidvector', 26, oidType),
     ...regTypes,
+    ...statisticsTypes,
     ...ARRAY_PSEUDO_TYPES.map(anyArrayType),
   ].map((type) => [type.name, type]),
 );
