@@ -7,13 +7,18 @@ import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 import { readUint48 } from '../keycode.js';
 import type { Chunk } from '../kv/key-value-store.js';
 import type { RowBlock, RowCursor, RowVersion, Snapshot } from '../storage.js';
-import { HEAP_KEY, ROW_HEADER, heapKey, verifyRow, xidOf } from './row-format.js';
+import { slabCopy } from '../slab.js';
+import { HEAP_KEY, ROW_HEADER, damaged, heapKey, isRow, verifyRow, xidOf } from './row-format.js';
 import { Hit } from './version-store.js';
 import type { OwnVersions, VersionStore } from './version-store.js';
 import type { StorageWrites } from './write-set.js';
 
 const LAST_ROW = 2 ** 48 - 2;
 const MAX_CHUNK = 1024;
+/** From so many rows on a scan is a long one, which asks for so many at once that pinning a state pays. */
+const LONG_SCAN = 1024;
+const LONG_FILL = 256;
+const PAGES_CHUNK = 2048;
 
 /** What a scan asks of its transaction for rows that it or the overlay changed. */
 export interface RowResolver {
@@ -33,6 +38,8 @@ export class HeapScan implements RowCursor {
   private extra = 0;
   private chunk: Chunk = { keys: [], values: [] };
   private dead: Chunk = { keys: [], values: [] };
+  /** Rows read so far. */
+  private looked = 0;
   /** The last chunk had few gaps between row ids. */
   private dense = true;
   private readonly hit = new Hit();
@@ -79,6 +86,8 @@ export class HeapScan implements RowCursor {
 
   private fillPlain(block: RowBlock, max: number): void {
     const limit = Math.min(max, MAX_CHUNK, this.last - this.next + 1);
+    if (this.looked >= LONG_SCAN && limit >= LONG_FILL) return this.fillPages(block, Math.min(max, PAGES_CHUNK));
+    this.looked += limit;
     if (this.dense && this.fillRun(block, limit)) return;
     const count = this.read(limit);
     const { keys, values } = this.chunk;
@@ -86,6 +95,35 @@ export class HeapScan implements RowCursor {
     const first = this.next;
     this.next = count < limit ? this.last + 1 : readUint48(keys[count - 1]!, 6) + 1;
     this.dense = this.next - first < 2 * limit;
+  }
+
+  /** From the store's pages: a tenth of what asking for each row costs, and its check is made where it lies. */
+  private fillPages(block: RowBlock, limit: number): void {
+    const { store, storage, s } = this;
+    heapKey(this.lower, storage, this.next as RowId);
+    heapKey(this.upper, storage, (this.last + 1) as RowId);
+    let looked = 0;
+    let viewed: Uint8Array | undefined;
+    let view!: DataView;
+    const all = store.kv.bulk((walker) =>
+      walker.walk('heap', this.lower, this.upper, (keys, keyStart, keyEnd, values, valueStart, valueEnd) => {
+        if (looked++ === limit) return true;
+        const rowId = readUint48(keys, keyStart + 6) as RowId;
+        this.next = rowId + 1;
+        if (values !== keys || valueEnd - valueStart < ROW_HEADER || store.decidedStampAt(values, valueStart) > s) {
+          this.emitStored(block, rowId, keys.slice(keyStart, keyEnd), values.slice(valueStart, valueEnd));
+          return false;
+        }
+        if (keys !== viewed) {
+          viewed = keys;
+          view = new DataView(keys.buffer, keys.byteOffset, keys.length);
+        }
+        if (!isRow(view, keyStart, keyEnd, valueStart, valueEnd)) throw damaged('row', keys.slice(keyStart, keyEnd));
+        push(block, rowId, slabCopy(values, valueStart + ROW_HEADER, valueEnd), readUint48(values, valueStart + 7) as Xid);
+        return false;
+      }),
+    );
+    if (all) this.next = this.last + 1;
   }
 
   /** Row ids without gaps, which most are: the next ones are asked for by key. False: there is none with the next id. */

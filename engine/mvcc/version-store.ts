@@ -61,7 +61,12 @@ export class VersionStore {
 
   /** LSN that decides a stored value's visibility: its stamp, or its staged transaction's commit. */
   decidedStamp(value: Uint8Array): number {
-    return value[0]! & Flag.provisional ? (this.staged.get(xidOf(value)) ?? NEVER) : stampOf(value);
+    return this.decidedStampAt(value, 0);
+  }
+
+  /** The same of a row value that begins at `at`. */
+  decidedStampAt(bytes: Uint8Array, at: number): number {
+    return bytes[at]! & Flag.provisional ? (this.staged.get(readUint48(bytes, at + 7) as Xid) ?? NEVER) : readUint48(bytes, at + 1);
   }
 
   /**
