@@ -1,7 +1,7 @@
 /**
  * Who owns a data directory, and which format it has.
  *
- *     FORMAT       "oxbow data directory, format 4\n"
+ *     FORMAT       "oxbow data directory, format 5\n"
  *     LOCK         identity of the process that has it open
  *     log/         commit log (engine/log)
  *     state.mdb    LMDB (engine/kv), state.mdb-lock beside it
@@ -11,7 +11,7 @@ import { DatabaseError } from './errors.js';
 import { readAll, writeAll } from './log/segment.js';
 import type { Runtime } from './runtime.js';
 
-export const DATA_FORMAT = 4;
+export const DATA_FORMAT = 5;
 /** Files in it are nobody's after a start. */
 export const TEMPORARY_FOLDER = 'temp';
 const FORMAT_LINE = /^oxbow data directory, format (\d+)\n$/;

@@ -3,7 +3,6 @@ import { takeDirectory } from './data-directory.js';
 import { DatabaseError } from './errors.js';
 import type { Lsn, StorageId, Xid } from './ids.js';
 import { readUint48, writeUint48 } from './keycode.js';
-import { LmdbKeyValueStore } from './kv/lmdb.js';
 import { MemoryKeyValueStore } from './kv/memory.js';
 import type { KeyValueStore } from './kv/key-value-store.js';
 import { BATCH_HEADER, FIRST_LSN, batchFirstLsn } from './log/batch.js';
@@ -20,6 +19,8 @@ import { Engine } from './mvcc/engine.js';
 import type { EngineOptions } from './mvcc/engine.js';
 import { stagedXids } from './mvcc/prepared.js';
 import { VersionStore } from './mvcc/version-store.js';
+import { openStateFile } from './packed/open.js';
+import { PackedKeyValueStore } from './packed/store.js';
 import type { Runtime } from './runtime.js';
 import type { Storage } from './storage.js';
 
@@ -65,14 +66,14 @@ const FIRST_XID = 1000;
 const FIRST_STORAGE = 1 << 16;
 
 export async function openEngine(runtime: Runtime, options: OpenOptions): Promise<Storage> {
-  if (options.memory) return openParts(runtime, { kv: new MemoryKeyValueStore(), log: new MemoryLogStore({ keep: false }) }, options);
+  if (options.memory) return openParts(runtime, { kv: new PackedKeyValueStore(new MemoryKeyValueStore()), log: new MemoryLogStore({ keep: false }) }, options);
   const { directory } = options;
   if (directory === undefined) throw new DatabaseError('F0000', 'no data directory given', { severity: 'FATAL' });
   const held = takeDirectory(runtime, directory);
   try {
     const log = new FileLogStore(runtime, { directory: `${directory}/log`, ...(options.segmentBytes ? { segmentBytes: options.segmentBytes } : {}), sync: options.sync ?? true });
     const statePath = `${directory}/state.mdb`;
-    const kv = new LmdbKeyValueStore({ path: statePath });
+    const kv = openStateFile({ path: statePath });
     // Their names must survive a power cut before anything relies on what is in them.
     runtime.files.syncDirectory(directory);
     const threaded = options.applier !== 'inline';

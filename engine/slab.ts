@@ -13,6 +13,17 @@ const LOOP_MAX = 64;
 let slab = new Uint8Array(SLAB_BYTES);
 let slabUsed = 0;
 
+/** So many bytes (at most SLAB_MAX) to be filled by the caller, with what was there before in them. */
+export function slabTake(length: number): Uint8Array {
+  if (slabUsed + length > SLAB_BYTES) {
+    slab = new Uint8Array(SLAB_BYTES);
+    slabUsed = 0;
+  }
+  const taken = new Uint8Array(slab.buffer, slabUsed, length);
+  slabUsed += length;
+  return taken;
+}
+
 /** A copy of bytes [start, end) of the memory that `source` begins in; its own length does not matter. */
 export function slabCopy(source: Uint8Array, start: number, end: number): Uint8Array {
   const length = end - start;

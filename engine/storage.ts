@@ -379,6 +379,8 @@ export interface BulkLoader {
   insert(storage: StorageId, bytes: Uint8Array, length: number): RowId;
   /** The key is bytes [start, start + length) of `keys`. Of a unique index only when this transaction made it; its caller sees to uniqueness. */
   put(index: StorageId, keys: Uint8Array, start: number, length: number, rowId: RowId, payload: Uint8Array): void;
+  /** The index's entries come sorted several times over: those of a later run belong among those of an earlier one, so none are kept together. */
+  inRuns(index: StorageId): void;
   /** Ask now and then: the wait that the log and the applier need before there is more. */
   pending(): Pending | undefined;
   /** Before the statement ends: all of it is in the state then. */

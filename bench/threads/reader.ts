@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { Lsn, RowId, StorageId, Xid } from '../../engine/ids.js';
 import { KeyWriter, readUint48 } from '../../engine/keycode.js';
 import type { Chunk } from '../../engine/kv/key-value-store.js';
-import { LmdbKeyValueStore } from '../../engine/kv/lmdb.js';
+import { openStateFile } from '../../engine/packed/open.js';
 import { metaKey } from '../../engine/mvcc/meta.js';
 import { FOREVER, Hit, VersionStore } from '../../engine/mvcc/version-store.js';
 
@@ -20,7 +20,7 @@ export interface ReaderData {
 }
 
 const data = workerData as ReaderData;
-const kv = new LmdbKeyValueStore({ path: data.path });
+const kv = openStateFile({ path: data.path });
 const store = new VersionStore(kv, data.cacheBytes);
 // Fates of transactions that loaded in bulk, as a start reads them.
 const fates: Chunk = { keys: [], values: [] };

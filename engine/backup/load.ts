@@ -197,15 +197,7 @@ function mismatch(manifest: Manifest, detail: string): DatabaseError {
 }
 
 function deleteRange(kv: KeyValueStore, space: Keyspace, lower: Uint8Array, upper: Uint8Array): void {
-  const chunk: Chunk = { keys: [], values: [] };
-  for (;;) {
-    chunk.keys.length = chunk.values.length = 0;
-    kv.refresh();
-    if (kv.scan(space, lower, upper, false, SWEEP_CHUNK, chunk) === 0) return;
-    kv.write((writer) => {
-      for (const key of chunk.keys) writer.delete(space, key);
-    });
-  }
+  for (let more = true; more; ) kv.write((writer) => void (more = writer.clear(space, lower, upper, SWEEP_CHUNK)));
 }
 
 /** Removes large values that no row of the storage refers to: versions that were older than the backup had them. */

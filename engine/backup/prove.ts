@@ -3,7 +3,7 @@
  * relation with the sums that the log carries, and in the end every value of the restored state is
  * read and counted against the applier's records. Then the backup is marked as proven.
  */
-import type { LmdbKeyValueStore } from '../kv/lmdb.js';
+import type { PackedKeyValueStore } from '../packed/store.js';
 import { storagePrefix } from '../mvcc/row-format.js';
 import type { Runtime } from '../runtime.js';
 import { provenName } from './layout.js';
@@ -50,7 +50,7 @@ export async function prove(runtime: Runtime, target: Target, options: ProveOpti
   }
 }
 
-async function walk(kv: LmdbKeyValueStore, { applier }: Replay): Promise<Findings> {
+async function walk(kv: PackedKeyValueStore, { applier }: Replay): Promise<Findings> {
   kv.refresh();
   const mark = applier.mark();
   const storages = mark.storages.map(({ id }) => ({ id, record: kv.get('storages', storagePrefix(id))!.slice() }));

@@ -11,7 +11,8 @@
 import { checkDirectory, takeDirectory } from '../data-directory.js';
 import { DatabaseError } from '../errors.js';
 import type { Lsn } from '../ids.js';
-import { LmdbKeyValueStore } from '../kv/lmdb.js';
+import { openStateFile } from '../packed/open.js';
+import type { PackedKeyValueStore } from '../packed/store.js';
 import { FIRST_LSN, readBatchHeader } from '../log/batch.js';
 import { SegmentReader } from '../log/segment-reader.js';
 import type { Runtime } from '../runtime.js';
@@ -69,7 +70,7 @@ async function rebuildHeld(runtime: Runtime, directory: string, options: Rebuild
     throw new DatabaseError('58P01', `the log of the directory begins at LSN ${formatLsn(log.first)}: what was before is in backups only`, { hint: 'Name the target they are in with --from.' });
   const path = `${directory}/state.rebuilt.mdb`;
   for (const name of [path, `${path}-lock`]) files.remove(name);
-  const kv = new LmdbKeyValueStore({ path });
+  const kv = openStateFile({ path });
   let made: Omit<Rebuilt, 'former'>;
   try {
     made = options.target === undefined ? await fromLog(runtime, directory, kv, log.first, log.end, options) : await fromBackup(runtime, directory, kv, log.first, log.end, options.target, options);
@@ -80,14 +81,14 @@ async function rebuildHeld(runtime: Runtime, directory: string, options: Rebuild
   return { ...made, former: exchange(runtime, directory, path) };
 }
 
-async function fromLog(runtime: Runtime, directory: string, kv: LmdbKeyValueStore, first: Lsn, end: Lsn, options: RebuildOptions): Promise<Omit<Rebuilt, 'former'>> {
+async function fromLog(runtime: Runtime, directory: string, kv: PackedKeyValueStore, first: Lsn, end: Lsn, options: RebuildOptions): Promise<Omit<Rebuilt, 'former'>> {
   const replay = new Replay(kv, undefined);
   const replayed = await replay.run(localLog(runtime, directory, first, end), undefined, first, (lsn) => options.progress('log', lsn - first, end - first));
   finish(kv, replay, replayed, 0 as Lsn, 0);
   return { backups: [], end, replayed };
 }
 
-async function fromBackup(runtime: Runtime, directory: string, kv: LmdbKeyValueStore, first: Lsn, end: Lsn, target: Target, options: RebuildOptions): Promise<Omit<Rebuilt, 'former'>> {
+async function fromBackup(runtime: Runtime, directory: string, kv: PackedKeyValueStore, first: Lsn, end: Lsn, target: Target, options: RebuildOptions): Promise<Omit<Rebuilt, 'former'>> {
   const history = await openHistory(target, options.key, lineageOf(runtime, directory).id);
   // The newest backup that this log goes on from; an older one when it is damaged.
   const chains = (await candidates(history, { kind: 'latest' }, false)).filter((chain) => chain.at(-1)!.lsn <= end);
@@ -105,7 +106,7 @@ async function fromBackup(runtime: Runtime, directory: string, kv: LmdbKeyValueS
 }
 
 async function replayBehind(
-  runtime: Runtime, directory: string, kv: LmdbKeyValueStore, chain: readonly Manifest[], read: (from: Lsn) => AsyncIterable<ChainBatch>, end: Lsn, options: RebuildOptions,
+  runtime: Runtime, directory: string, kv: PackedKeyValueStore, chain: readonly Manifest[], read: (from: Lsn) => AsyncIterable<ChainBatch>, end: Lsn, options: RebuildOptions,
 ): Promise<Omit<Rebuilt, 'former'>> {
   const manifest = chain.at(-1)!;
   kv.refresh();
@@ -117,7 +118,7 @@ async function replayBehind(
 }
 
 /** What recovery reads: how far the state is, and from where the log is needed for prepared transactions. */
-function finish(kv: LmdbKeyValueStore, { applier }: Replay, { end, preparedFrom }: Replayed, loaded: Lsn, loadedMicros: number): void {
+function finish(kv: PackedKeyValueStore, { applier }: Replay, { end, preparedFrom }: Replayed, loaded: Lsn, loadedMicros: number): void {
   kv.write((writer) => writeProgress(writer, Math.max(applier.applied, loaded) as Lsn, preparedFrom ?? end, Math.max(applier.lastCommitMicros, loadedMicros)));
 }
 
@@ -154,16 +155,9 @@ async function* archivedThenLocal(archived: AsyncIterable<ChainBatch>, runtime: 
   yield* localLog(runtime, directory, Math.max(position, first) as Lsn, end);
 }
 
-function clear(kv: LmdbKeyValueStore): void {
+function clear(kv: PackedKeyValueStore): void {
   for (const space of ['meta', 'storages', 'heap', 'index', 'values'] as const)
-    for (;;) {
-      const keys: Uint8Array[] = [];
-      kv.refresh();
-      if (kv.scan(space, Uint8Array.of(0), new Uint8Array(12).fill(0xff), false, 2000, { keys, values: [] }) === 0) break;
-      kv.write((writer) => {
-        for (const key of keys) writer.delete(space, key);
-      });
-    }
+    for (let more = true; more; ) kv.write((writer) => void (more = writer.clear(space, Uint8Array.of(0), new Uint8Array(12).fill(0xff), 2000)));
 }
 
 /** The new state takes the old one's place, which is kept. */

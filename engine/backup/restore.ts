@@ -8,7 +8,8 @@
 import { writeFormat } from '../data-directory.js';
 import { DatabaseError } from '../errors.js';
 import type { Lsn } from '../ids.js';
-import { LmdbKeyValueStore } from '../kv/lmdb.js';
+import { openStateFile } from '../packed/open.js';
+import type { PackedKeyValueStore } from '../packed/store.js';
 import { FileLogStore } from '../log/file-store.js';
 import { NO_HASH } from '../log/log-store.js';
 import type { Runtime } from '../runtime.js';
@@ -38,7 +39,7 @@ export interface RestoreOptions {
   readonly progress: (phase: 'backup' | 'log', done: number, total: number) => void;
   readonly note: (text: string) => void;
   /** Called with the state before it is closed: a verification looks at it. */
-  readonly inspect?: (kv: LmdbKeyValueStore, replay: Replay) => Promise<void>;
+  readonly inspect?: (kv: PackedKeyValueStore, replay: Replay) => Promise<void>;
 }
 
 export interface Restored {
@@ -102,7 +103,7 @@ async function restoreFrom(runtime: Runtime, target: Target, history: History, c
   const { directory, recoveryTarget, exclusive, key, progress } = options;
   const manifest = chain.at(-1)!;
   const { files } = runtime;
-  const kv = new LmdbKeyValueStore({ path: `${directory}/state.mdb` });
+  const kv = openStateFile({ path: `${directory}/state.mdb` });
   try {
     files.syncDirectory(directory);
     await loadBackup(kv, target, chain, { key, progress: (done, total) => progress('backup', done, total) });

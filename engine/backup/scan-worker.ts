@@ -1,7 +1,7 @@
 /** The thread that reads the state and the log for backups, beside the server's work. */
 import { DatabaseError } from '../errors.js';
 import type { Lsn, StorageId } from '../ids.js';
-import { LmdbKeyValueStore } from '../kv/lmdb.js';
+import { openStateFile } from '../packed/open.js';
 import { SegmentReader } from '../log/segment-reader.js';
 import { lowerThreadPriority, nodeRuntime, workerContext } from '../runtime-node.js';
 import type { FromScanner, ScanWorkerData, ToScanner } from './scan-protocol.js';
@@ -9,7 +9,7 @@ import { StateScan } from './state-scan.js';
 
 lowerThreadPriority(10);
 const context = workerContext<ScanWorkerData, ToScanner, FromScanner>();
-const kv = new LmdbKeyValueStore({ path: context.data.statePath });
+const kv = openStateFile({ path: context.data.statePath });
 const log = new SegmentReader(nodeRuntime(), context.data.logDirectory);
 /** The scan of the newest snapshot asked for. */
 let scan: { readonly s: number; readonly scan: StateScan } | undefined;

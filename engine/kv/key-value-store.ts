@@ -27,8 +27,11 @@ export interface Chunk {
 export interface KeyValueReader {
   /** The value's bytes: valid until the next call of this store unless copied. */
   get(space: Keyspace, key: Uint8Array): Uint8Array | undefined;
-  /** Appends at most `max` entries of [lower, upper), reversed if asked, as copies. Returns how many. */
-  scan(space: Keyspace, lower: Uint8Array, upper: Uint8Array, reverse: boolean, max: number, into: Chunk): number;
+  /**
+   * Appends at most `max` entries of [lower, upper), reversed if asked, as copies. Returns how many. `past`, for stores over others: when there are
+   * fewer, the first entry at or behind `upper` is appended, too, and not counted (not reversed).
+   */
+  scan(space: Keyspace, lower: Uint8Array, upper: Uint8Array, reverse: boolean, max: number, into: Chunk, past?: boolean): number;
   /**
    * Appends copies of the values of at most `max` keys, of which each is the one before plus 1 in its last six bytes, as
    * long as there are such keys. Returns how many. Changes `key`. Cheaper than a scan where keys have no gaps.
@@ -61,6 +64,13 @@ export interface KeyValueWriter extends KeyValueReader {
   /** As put, for a key behind all others of the keyspace: cheaper. False, with nothing done, when it is not behind them. */
   append(space: RowKeyspace, key: Uint8Array, value: Uint8Array): boolean;
   delete(space: Keyspace, key: Uint8Array): boolean;
+  /** Deletes about `max` entries (or more at once) of whole storages, [lower, upper); false: none was left. */
+  clear(space: Keyspace, lower: Uint8Array, upper: Uint8Array, max: number): boolean;
+  /**
+   * Puts many entries of an index without payloads, given as a block of keys (engine/packed/block.ts), in one piece; the bytes are copied. Where this is missing they are
+   * put one by one.
+   */
+  putPacked?(index: number, keys: Uint8Array, provisional: number, birth: number, stage: number): void;
 }
 
 /** Takes the entries of an empty store in order: keyspace after keyspace, each one's keys ascending. */
@@ -95,6 +105,14 @@ export interface KeyValueStore extends KeyValueReader {
   /** Bytes on disk (or about so in memory). */
   byteSize(): number;
   close(): void;
+}
+
+/** `clear` for stores that have no quicker way. */
+export function clearByScan(writer: KeyValueWriter, space: Keyspace, lower: Uint8Array, upper: Uint8Array, max: number): boolean {
+  const chunk: Chunk = { keys: [], values: [] };
+  if (writer.scan(space, lower, upper, false, max, chunk) === 0) return false;
+  for (const key of chunk.keys) writer.delete(space, key);
+  return true;
 }
 
 /** Adds 1 to the number in a key's last six bytes. */

@@ -21,9 +21,10 @@ import { open } from 'lmdb';
 import type { Database, RootDatabase } from 'lmdb';
 import { DatabaseError, assert } from '../errors.js';
 import { crc32 } from '../log/checksum.js';
+import { compareBytes } from '../keycode.js';
 import { slabCopy } from '../slab.js';
 import { nodeRuntime } from '../runtime-node.js';
-import { KEYSPACES, nextKey } from './key-value-store.js';
+import { KEYSPACES, clearByScan, nextKey } from './key-value-store.js';
 import type { Builder, Capabilities, Chunk, Entry, EntryVisitor, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from './key-value-store.js';
 import { CannotBuild, LmdbBuilder } from './lmdb-build.js';
 import { LmdbPages } from './lmdb-pages.js';
@@ -98,7 +99,8 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
     return SEALED.has(space) ? this.unseal(space, key, value) : value;
   }
 
-  scan(space: Keyspace, lower: Uint8Array, upper: Uint8Array, reverse: boolean, max: number, into: Chunk): number {
+  scan(space: Keyspace, lower: Uint8Array, upper: Uint8Array, reverse: boolean, max: number, into: Chunk, past = false): number {
+    if (past && !reverse) return this.scanPast(space, lower, upper, max, into);
     // An empty key is not allowed in LMDB; no key of ours is smaller than one zero byte.
     const low = lower.length === 0 ? LOWEST : lower;
     const range = reverse
@@ -112,6 +114,20 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
       if (!content) continue;
       into.keys.push(key);
       into.values.push(content);
+      count++;
+    }
+    return count;
+  }
+
+  /** LMDB would look for the bound itself, and not say what stands there. */
+  private scanPast(space: Keyspace, lower: Uint8Array, upper: Uint8Array, max: number, into: Chunk): number {
+    const range = { start: lower.length === 0 ? LOWEST : lower, limit: max };
+    if (max === Infinity) delete (range as { limit?: number }).limit;
+    let count = 0;
+    for (const { key, value } of this.spaces[space].getRange(range)) {
+      into.keys.push(key);
+      into.values.push(value);
+      if (compareBytes(key, upper) >= 0) break;
       count++;
     }
     return count;
@@ -275,6 +291,10 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
   delete(space: Keyspace, key: Uint8Array): boolean {
     assert(this.writing, 'delete outside a write transaction');
     return this.spaces[space].removeSync(key);
+  }
+
+  clear(space: Keyspace, lower: Uint8Array, upper: Uint8Array, max: number): boolean {
+    return clearByScan(this, space, lower, upper, max);
   }
 
   async sync(): Promise<void> {

@@ -1,6 +1,6 @@
 /** KeyValueStore in memory: the model that property tests compare others with, and the store of memory engines. */
 import type { Capabilities, Chunk, Entry, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from './key-value-store.js';
-import { KEYSPACES, nextKey } from './key-value-store.js';
+import { KEYSPACES, clearByScan, nextKey } from './key-value-store.js';
 import { OrderedMap } from './ordered-map.js';
 import { walkByScans } from './walk-by-scans.js';
 
@@ -16,8 +16,10 @@ export class MemoryKeyValueStore implements KeyValueStore, KeyValueWriter {
     return this.spaces[space].get(key);
   }
 
-  scan(space: Keyspace, lower: Uint8Array, upper: Uint8Array, reverse: boolean, max: number, into: Chunk): number {
-    return this.spaces[space].collect(lower, upper, reverse, max, into.keys, into.values);
+  scan(space: Keyspace, lower: Uint8Array, upper: Uint8Array, reverse: boolean, max: number, into: Chunk, past = false): number {
+    const count = this.spaces[space].collect(lower, upper, reverse, max, into.keys, into.values);
+    if (past && !reverse && count < max) this.spaces[space].collect(upper, undefined, false, 1, into.keys, into.values);
+    return count;
   }
 
   run(space: RowKeyspace, key: Uint8Array, max: number, values: Uint8Array[]): number {
@@ -83,6 +85,10 @@ export class MemoryKeyValueStore implements KeyValueStore, KeyValueWriter {
     this.bytes -= former.length + key.length;
     this.undo?.push({ map, key: key.slice(), former });
     return true;
+  }
+
+  clear(space: Keyspace, lower: Uint8Array, upper: Uint8Array, max: number): boolean {
+    return clearByScan(this, space, lower, upper, max);
   }
 
   sync(): Promise<void> {

@@ -5,7 +5,7 @@
  *
  *     batch header, 64 bytes                       record
  *      0  u32  magic "OXB1"                          0  u32  length, this header included
- *      4  u16  format (1)                            4  u8   kind (RecordKind)
+ *      4  u16  format (2)                            4  u8   kind (RecordKind)
  *      6  u16  flags (0)                             5  u8   flags (commit: 1 = parts precede it)
  *      8  u48  term                                  6  u48  xid
  *     14  u48  LSN of the batch                     12       sections, one after the other:
@@ -35,20 +35,26 @@
  *     2 replace likewise: the entry was there before the transaction with another payload
  *     3 delete  u48 row, u16 n, key
  *     4 storage u48
+ *     5 packed  u16 length, a block of keys (engine/packed/block.ts): a put without payload of each. Format 1 has none
  */
 import * as crypto from 'node:crypto';
 import { createHash } from 'node:crypto';
 import { assert } from '../errors.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 import { readUint48, writeUint48 } from '../keycode.js';
+import { forEachPacked } from '../packed/block.js';
 import { crc32 } from './checksum.js';
 
 export const BATCH_MAGIC = 0x3142584f;
-export const BATCH_FORMAT = 1;
+export const BATCH_FORMAT = 2;
+/** The oldest that is read. */
+const OLDEST_FORMAT = 1;
 export const BATCH_HEADER = 64;
 export const RECORD_HEADER = 12;
 /** A batch never exceeds this (etcd takes 1.5 MB). */
 export const BATCH_MAX = 1 << 20;
+/** From here on the whole buffer is taken at once. */
+const LARGE_BATCH = 160 << 10;
 /** Records are kept below this, so that several fit a batch. */
 export const RECORD_TARGET = 256 << 10;
 export const PIECES = 0xffffffff;
@@ -58,7 +64,7 @@ export const FIRST_LSN = 0x1000000 as Lsn;
 export const RecordKind = { commit: 1, part: 2, provisional: 3, abort: 4, system: 5, prepare: 6, values: 7 } as const;
 export const Section = { time: 1, rows: 2, derived: 3, drops: 4, message: 5, sequence: 6, reserve: 7, sums: 8, prepared: 9, locks: 10, value: 11, free: 12, xids: 13, predicates: 14 } as const;
 export const Op = { insert: 1, update: 2, delete: 3, storage: 4, piece: 5 } as const;
-export const IndexOp = { put: 1, replace: 2, delete: 3, storage: 4 } as const;
+export const IndexOp = { put: 1, replace: 2, delete: 3, storage: 4, packed: 5 } as const;
 export const COMMIT_HAS_PARTS = 1;
 export const COMMIT_HAS_PROVISIONAL = 2;
 
@@ -258,7 +264,8 @@ export class BatchBuilder {
   private reserve(bytes: number): void {
     const needed = this.position + bytes;
     if (needed <= this.buffer.length) return;
-    const grown = new Uint8Array(Math.max(needed, this.buffer.length * 2));
+    // A batch that grows this far is of a load, and will be as long as a batch can be: it is copied once.
+    const grown = new Uint8Array(Math.max(needed, needed > LARGE_BATCH ? BATCH_MAX : this.buffer.length * 2));
     grown.set(this.buffer.subarray(0, this.position));
     this.buffer = grown;
     this.view = new DataView(grown.buffer);
@@ -275,11 +282,13 @@ export interface BatchHeader {
   readonly id: number;
 }
 
+const isKnown = (format: number): boolean => format >= OLDEST_FORMAT && format <= BATCH_FORMAT;
+
 /** Reads and verifies the batch at `offset`; undefined when there is no whole, valid one. */
 export function readBatchHeader(bytes: Uint8Array, offset = 0): BatchHeader | undefined {
   if (bytes.length - offset < BATCH_HEADER) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset + offset, bytes.length - offset);
-  if (view.getUint32(0, true) !== BATCH_MAGIC || view.getUint16(4, true) !== BATCH_FORMAT) return undefined;
+  if (view.getUint32(0, true) !== BATCH_MAGIC || !isKnown(view.getUint16(4, true))) return undefined;
   const byteLength = view.getUint32(20, true);
   if (byteLength < BATCH_HEADER || byteLength > BATCH_MAX || byteLength > bytes.length - offset) return undefined;
   // A Buffer's slice would be a view.
@@ -444,6 +453,13 @@ export class RecordReader {
         at += 7;
         continue;
       }
+      if (op === IndexOp.packed) {
+        const start = at + 3;
+        at = start + view.getUint16(at + 1, true);
+        if (visit.packed) visit.packed(index, batch.subarray(start, at));
+        else forEachPacked(batch.subarray(start, at), (key, rowId) => visit.index(IndexOp.put, index, key, rowId as RowId, NO_PAYLOAD));
+        continue;
+      }
       const rowId = readUint48(batch, at + 1) as RowId;
       const keyEnd = at + 9 + view.getUint16(at + 7, true);
       const key = batch.subarray(at + 9, keyEnd);
@@ -465,4 +481,8 @@ export interface RowVisitor {
 
 export interface IndexVisitor {
   index(op: number, index: StorageId, key: Uint8Array, rowId: RowId, payload: Uint8Array | undefined): void;
+  /** Many puts without payload, as a block of keys; where this is missing, `index` is called for each. */
+  packed?(index: StorageId, keys: Uint8Array): void;
 }
+
+const NO_PAYLOAD = new Uint8Array(0);

@@ -4,7 +4,7 @@
  * that goes wrong ends it, and with it the process.
  */
 import type { Lsn } from '../ids.js';
-import { LmdbKeyValueStore } from '../kv/lmdb.js';
+import { openStateFile } from '../packed/open.js';
 import { BATCH_HEADER, batchFirstLsn } from '../log/batch.js';
 import { nodeRuntime, workerContext } from '../runtime-node.js';
 import { Applier } from './applier.js';
@@ -23,7 +23,7 @@ const LOW_SPACE = 64 << 20;
 const { files, clock } = nodeRuntime();
 
 const context = workerContext<ApplyWorkerData, ToApplier, FromApplier>();
-const kv = new LmdbKeyValueStore({ path: context.data.path });
+const kv = openStateFile({ path: context.data.path });
 const applier = new Applier(kv);
 const collector = new Collector(kv);
 const ring = new RingReader(context.data.ring);

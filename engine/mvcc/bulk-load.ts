@@ -4,6 +4,8 @@
  *
  *     insert, put --> operations of a record in the making --192 kB--> log (provisional) --> applier: marked versions
  *
+ * Entries that come in order go together, in blocks of keys (engine/packed), which the state keeps as they are.
+ *
  * What staging.ts says about marked versions holds: only the transaction's commit makes them true, an abort (or a crash) has
  * them undone. A record is written within one synchronous step, so nothing of others comes between its operations.
  *
@@ -17,6 +19,7 @@ import type { BulkLoader } from '../storage.js';
 import type { ApplierDriver } from './applier-driver.js';
 import type { Engine } from './engine.js';
 import type { EngineTransaction } from './transaction.js';
+import { BLOCK_LEAST, BlockPacker, forEachPacked } from '../packed/block.js';
 import { Operations } from './write-batch.js';
 
 /** A record is written at this size. */
@@ -31,6 +34,16 @@ const UNLOGGED_MAX = 2 << 20;
 /** And while so much waits for the applier. */
 const UNAPPLIED_MAX = 12 << 20;
 
+const NO_PAYLOAD = new Uint8Array(0);
+/** After so many blocks in a row that were not worth it the index's keys are taken to come in no order. */
+const SCATTERED_MAX = 32;
+
+interface Run {
+  readonly index: StorageId;
+  readonly packer: BlockPacker;
+  scattered: number;
+}
+
 export class BulkLoad implements BulkLoader {
   private readonly rows = new Operations(new Uint8Array(BUFFER_BYTES));
   private readonly entries = new Operations(new Uint8Array(BUFFER_BYTES));
@@ -38,6 +51,9 @@ export class BulkLoad implements BulkLoader {
   /** Records on their way to the state, oldest first. */
   private readonly sent: { readonly lsn: Lsn; readonly bytes: number }[] = [];
   private sentBytes = 0;
+  /** Per index the keys that are being gathered. */
+  private readonly runs = new Map<StorageId, Run>();
+  private lastRun: Run | undefined;
   private lastStorage = -1;
   private command: CommandId;
 
@@ -56,8 +72,38 @@ export class BulkLoad implements BulkLoader {
 
   put(index: StorageId, keys: Uint8Array, start: number, length: number, rowId: RowId, payload: Uint8Array): void {
     this.touch(index);
-    this.entries.entry(index, keys, start, length, rowId, payload);
+    const run = this.lastRun?.index === index ? this.lastRun : this.runOf(index);
+    if (payload.length > 0 || run.scattered > SCATTERED_MAX) {
+      this.close(run);
+      this.entries.entry(index, keys, start, length, rowId, payload);
+    } else if (!run.packer.add(keys, start, length, rowId)) {
+      this.close(run);
+      if (!run.packer.add(keys, start, length, rowId)) this.entries.entry(index, keys, start, length, rowId, payload);
+    }
     if (this.entries.length >= RECORD_BYTES) this.flush();
+  }
+
+  inRuns(index: StorageId): void {
+    const run = this.runOf(index);
+    this.close(run);
+    run.scattered = Infinity;
+  }
+
+  private runOf(index: StorageId): Run {
+    let run = this.runs.get(index);
+    if (!run) this.runs.set(index, (run = { index, packer: new BlockPacker(), scattered: 0 }));
+    return (this.lastRun = run);
+  }
+
+  /** The keys gathered go among the record's operations. */
+  private close({ index, packer }: Run): void {
+    const { count } = packer;
+    if (count === 0) return;
+    const run = this.runs.get(index)!;
+    run.scattered = count < BLOCK_LEAST ? run.scattered + 1 : 0;
+    const length = packer.finish();
+    if (count >= BLOCK_LEAST) this.entries.packed(index, packer.bytes, length);
+    else forEachPacked(packer.bytes.subarray(0, length), (key, rowId) => this.entries.entry(index, key, 0, key.length, rowId as RowId, NO_PAYLOAD));
   }
 
   private touch(storage: StorageId): void {
@@ -68,6 +114,7 @@ export class BulkLoad implements BulkLoader {
 
   private flush(): void {
     const { rows, entries, transaction } = this;
+    for (const run of this.runs.values()) this.close(run);
     const bytes = rows.length + entries.length;
     if (bytes === 0) return;
     const { log, staging } = this.engine;

@@ -7,6 +7,7 @@ import { readUint48, writeUint48 } from '../keycode.js';
 import type { KeyValueWriter } from '../kv/key-value-store.js';
 import { IndexOp, Op } from '../log/batch.js';
 import type { IndexVisitor, RowVisitor } from '../log/batch.js';
+import { forEachPacked } from '../packed/block.js';
 import { DeadList } from './dead-list.js';
 import type { Fates } from './fates.js';
 import { metaKey } from './meta.js';
@@ -161,6 +162,16 @@ export class ChangeWriter implements RowVisitor, IndexVisitor {
     if (op !== IndexOp.put) this.killEntry(index, full);
     if (!payload) return;
     this.putEntry(full, this.flags & Flag.provisional ? this.xid : this.lsn, payload);
+  }
+
+  packed(index: StorageId, keys: Uint8Array): void {
+    const provisional = this.flags & Flag.provisional;
+    if (!this.writer.putPacked) {
+      forEachPacked(keys, (key, rowId) => this.index(IndexOp.put, index, key, rowId as RowId, NO_TUPLE));
+      return;
+    }
+    if (provisional) this.fates.tally(this.xid, index, this.lsn);
+    this.writer.putPacked(index, keys, provisional, provisional ? this.xid : this.lsn, provisional ? this.lsn : 0);
   }
 
   putEntry(full: Uint8Array, birth: number, payload: Uint8Array): void {

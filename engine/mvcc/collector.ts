@@ -4,7 +4,7 @@
  * Dropped storages go range by range once the horizon has passed their drop.
  */
 import type { Lsn, StorageId } from '../ids.js';
-import { compareBytes, readUint48, writeUint48 } from '../keycode.js';
+import { readUint48, writeUint48 } from '../keycode.js';
 import type { Chunk, KeyValueStore, KeyValueWriter, Keyspace } from '../kv/key-value-store.js';
 import { DEAD_IF_COMMITTED, DEAD_VALUE } from './dead-list.js';
 import { META, metaKey } from './meta.js';
@@ -106,11 +106,8 @@ export class Collector {
     for (const space of RANGES) {
       chunk.keys.length = 0;
       chunk.values.length = 0;
-      const count = this.kv.scan(space, lower, upper, false, max, chunk);
-      if (count === 0) continue;
-      this.kv.write((writer) => {
-        for (const key of chunk.keys) if (compareBytes(key, upper) < 0) writer.delete(space, key);
-      });
+      if (this.kv.scan(space, lower, upper, false, 1, chunk) === 0) continue;
+      this.kv.write((writer) => void writer.clear(space, lower, upper, max));
       return false;
     }
     this.kv.write((writer) => {

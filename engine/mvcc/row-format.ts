@@ -8,7 +8,8 @@
  *                                                     `dead`; or u16 0x8000, u48 storage, u48 value id;
  *                                                     first u16 0x8001, u48 xid: only if that committed; then u32 check
  *     deleted   u48 storage, u48 row id            -> u48 LSN of death, u48 xid; u8 1 when the death is provisional
- *     index     u48 index, key, u48 row id         -> entry value
+ *     index     u48 index, key, u48 row id         -> entry value; or a block of many entries under the key of its last
+ *               u48 index                          -> u8 16, u32 check: the index has (or had) blocks
  *     dead      u48 index, key, u48 row id, u48 LSN of death -> entry value as it was
  *     values    u48 storage, u48 value id, u32 chunk -> u32 check, at most 16,352 bytes of the value
  *     storages  u48 storage                        -> see storage-info.ts
@@ -20,11 +21,18 @@
  *      7  u48  xid                                  7  u32  check
  *     13  u32  check                               11       payload
  *     17       tuple
+ *                                                  block of entries without payload, made and taken apart by engine/packed
+ *                                                   0  u8   flags: 16, and 4 when they are provisional
+ *                                                   1  u48  birth, of all of them
+ *                                                   7  u32  check
+ *                                                  11  u48  LSN of the record, when they are provisional; else 0
+ *                                                  17       keys (engine/packed/block.ts)
  *
  * flags: 1 HAS_PREVIOUS: an older version is in `history` under (this stamp, storage, row id)
  *        2 DEATH (in history only): the version was ended by a delete, so `deleted` names the row
  *        4 PROVISIONAL: written before its transaction's fate was known; the xid decides. Stamp and LSN of death
  *          are then the LSN of the record that said so; an entry has it before its payload: u48
+ *       16 BLOCK (in index): see there
  *        8 DOOMED (entries in dead only): killed provisionally; the killer's xid stands before the payload: u48
  *
  * The check is a 32-bit hash of key, length and the whole value (beyond 64 kB by zlib's CRC, which is
@@ -40,7 +48,7 @@ import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 
 export const ROW_HEADER = 17;
 export const ENTRY_HEADER = 11;
-export const Flag = { hasPrevious: 1, death: 2, provisional: 4, doomed: 8 } as const;
+export const Flag = { hasPrevious: 1, death: 2, provisional: 4, doomed: 8, block: 16 } as const;
 
 /** What of a value is hashed here; the rest is left to the CRC. */
 const CHECKED_BYTES = 64 << 10;
@@ -139,6 +147,37 @@ export function undoomed(value: Uint8Array, key: Uint8Array): Uint8Array {
   out[0]! &= ~Flag.doomed;
   writeUint32(out, 7, checkEntry(out, out.length, key));
   return out;
+}
+
+/** Bytes of a block before its keys. */
+export const BLOCK_HEADER = 17;
+
+/** Fills in the head of the block of keys that stands in `value[BLOCK_HEADER, length)`; `key`: of its last entry, under which it is stored. */
+export function sealBlock(value: Uint8Array, length: number, provisional: number, birth: number, stage: number, key: Uint8Array): void {
+  value[0] = Flag.block | provisional;
+  writeUint48(value, 1, birth);
+  writeUint48(value, ENTRY_HEADER, stage);
+  writeUint32(value, 7, checkBlock(value, 0, length, key, 0, key.length));
+}
+
+/** Whether the block at [start, end) of `values`, stored under the key at [keyStart, keyEnd) of `keys`, is whole. */
+export function isBlock(values: Uint8Array, start: number, end: number, keys: Uint8Array, keyStart: number, keyEnd: number): boolean {
+  return end - start > BLOCK_HEADER && readUint32(values, start + 7) === checkBlock(values, start, end, keys, keyStart, keyEnd);
+}
+
+function checkBlock(values: Uint8Array, start: number, end: number, keys: Uint8Array, keyStart: number, keyEnd: number): number {
+  let h = hashBytes(0x3c6ef372 ^ values[start]!, keys, keyStart, keyEnd);
+  h = hashBytes(h ^ (end - start), values, start + 1, start + 7);
+  // A view with its true length: what LMDB hands out may have a forged one.
+  return (h ^ crc32(new Uint8Array(values.buffer, values.byteOffset + start + ENTRY_HEADER, end - start - ENTRY_HEADER))) >>> 0;
+}
+
+/** What says that an index has blocks. */
+export function blocksMark(key: Uint8Array): Uint8Array {
+  const value = new Uint8Array(5);
+  value[0] = Flag.block;
+  writeUint32(value, 1, hashBytes(0x5be0cd19, key, 0, key.length) >>> 0);
+  return value;
 }
 
 export const isProvisionalDeath = (value: Uint8Array): boolean => value.length === 13 && value[12] === 1;

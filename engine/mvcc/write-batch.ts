@@ -70,6 +70,17 @@ export class Operations {
     copy(payload, 0, this.buffer, at + 13 + length, payload.length);
     this.length = at + 13 + length + payload.length;
   }
+
+  /** `block`: keys as engine/packed/block.ts has them. */
+  packed(index: StorageId, block: Uint8Array, length: number): void {
+    this.reserve(10 + length);
+    this.of(IndexOp.storage, index);
+    const at = this.length;
+    this.buffer[at] = IndexOp.packed;
+    this.view.setUint16(at + 1, length, true);
+    copy(block, 0, this.buffer, at + 3, length);
+    this.length = at + 3 + length;
+  }
 }
 
 /** A loop for what is short: a native call costs as much as 60 bytes of it. */

@@ -3,7 +3,7 @@
  * check can bring the state to the log's end, as a start would, and leave every byte as it was.
  */
 import { compareBytes } from '../keycode.js';
-import { KEYSPACES, nextKey } from '../kv/key-value-store.js';
+import { KEYSPACES, clearByScan, nextKey } from '../kv/key-value-store.js';
 import type { Capabilities, Chunk, Entry, KeyValueReader, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from '../kv/key-value-store.js';
 import { OrderedMap } from '../kv/ordered-map.js';
 import { walkByScans } from '../kv/walk-by-scans.js';
@@ -101,6 +101,10 @@ export class LayeredKeyValueStore implements KeyValueStore, KeyValueWriter {
     const there = this.get(space, key) !== undefined;
     if (there) this.changes[space].set(key.slice(), { value: null });
     return there;
+  }
+
+  clear(space: Keyspace, lower: Uint8Array, upper: Uint8Array, max: number): boolean {
+    return clearByScan(this, space, lower, upper, max);
   }
 
   /** Not undone by an exception: whoever meets one gives the store up. */

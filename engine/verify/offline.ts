@@ -9,7 +9,8 @@ import { checkDirectory, holderOf } from '../data-directory.js';
 import { DatabaseError } from '../errors.js';
 import type { Lsn, StorageId, Xid } from '../ids.js';
 import { readUint48 } from '../keycode.js';
-import { LmdbKeyValueStore } from '../kv/lmdb.js';
+import { openStateFile } from '../packed/open.js';
+import type { PackedKeyValueStore } from '../packed/store.js';
 import type { Keyspace } from '../kv/key-value-store.js';
 import { COMMIT_HAS_PARTS, COMMIT_HAS_PROVISIONAL, RecordKind, RecordReader, Section } from '../log/batch.js';
 import type { Lead, LogStore, LogStoreStats, AppendResult, Tail } from '../log/log-store.js';
@@ -73,21 +74,21 @@ export async function checkOffline(runtime: Runtime, directory: string, findings
   return { ...totals, logFrom: log.first, logTo: log.end, applied: applier?.applied ?? (0 as Lsn), clean: log.clean, sumsCompared, storage };
 }
 
-function openState(directory: string, findings: Findings, runtime: Runtime): LmdbKeyValueStore | undefined {
+function openState(directory: string, findings: Findings, runtime: Runtime): PackedKeyValueStore | undefined {
   const path = `${directory}/state.mdb`;
   if (!runtime.files.exists(path)) {
     findings.add({ part: 'state', message: 'state.mdb is missing' });
     return undefined;
   }
   try {
-    return new LmdbKeyValueStore({ path });
+    return openStateFile({ path });
   } catch (error) {
     findings.add({ part: 'state', message: `state.mdb cannot be opened: ${(error as Error).message}` });
     return undefined;
   }
 }
 
-function loadState(kv: LmdbKeyValueStore, findings: Findings): Applier | undefined {
+function loadState(kv: PackedKeyValueStore, findings: Findings): Applier | undefined {
   const applier = new Applier(kv);
   let damaged = false;
   // The walk names them.
@@ -106,7 +107,7 @@ function loadState(kv: LmdbKeyValueStore, findings: Findings): Applier | undefin
   return undefined;
 }
 
-function droppedIn(kv: LmdbKeyValueStore): Set<StorageId> {
+function droppedIn(kv: PackedKeyValueStore): Set<StorageId> {
   const keys: Uint8Array[] = [];
   kv.onDamage = () => undefined;
   kv.scan('meta', metaKey('d', 0, 0), metaKey('e', 0), false, Infinity, { keys, values: [] });
@@ -115,7 +116,7 @@ function droppedIn(kv: LmdbKeyValueStore): Set<StorageId> {
 }
 
 /** An engine over the state and the log's end, all changes in memory. */
-async function openFrozen(runtime: Runtime, kv: LmdbKeyValueStore, applier: Applier, log: LogWalk, findings: Findings): Promise<Storage | undefined> {
+async function openFrozen(runtime: Runtime, kv: PackedKeyValueStore, applier: Applier, log: LogWalk, findings: Findings): Promise<Storage | undefined> {
   const usable = applier.replayFrom === 0 || (log.first <= applier.replayFrom && log.end >= applier.applied);
   try {
     return await openParts(runtime, { kv: new LayeredKeyValueStore(kv), log: new FrozenLog(usable ? log : { ...log, batches: [], first: applier.applied, end: applier.applied }) }, { collectEveryMs: 0, memory: true });

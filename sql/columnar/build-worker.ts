@@ -1,6 +1,6 @@
 /** The thread that turns blocks of rows into columns, beside the sessions' work. */
 import type { RowId } from '../../engine/ids.js';
-import { LmdbKeyValueStore } from '../../engine/kv/lmdb.js';
+import { openStateFile } from '../../engine/packed/open.js';
 import { BlockReader } from '../../engine/mvcc/block-reader.js';
 import { hasLarge } from '../../engine/mvcc/row-format.js';
 import { workerContext } from '../../engine/runtime-node.js';
@@ -11,7 +11,7 @@ import type { BuildAnswer, BuildRequest, BuildWorkerData, PackedColumn, RowColum
 import { ABSENT, CHANGED, ColumnBuilder, LIVE, NotColumnar, SEGMENT_ROWS, packColumn } from './segment.js';
 
 const context = workerContext<BuildWorkerData, BuildRequest, BuildAnswer>();
-const reader = new BlockReader(new LmdbKeyValueStore({ path: context.data.statePath }));
+const reader = new BlockReader(openStateFile({ path: context.data.statePath }));
 
 function codecOf(row: readonly RowColumn[]): TupleCodec {
   return new TupleCodec(row.map(({ type, width, missing }): TupleColumn => {

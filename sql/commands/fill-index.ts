@@ -22,8 +22,10 @@ const ENTRIES_PER_PAGE = 366;
 /** Entries are sorted in runs of at most so many bytes. */
 const RUN_BYTES = 512 << 20;
 /** Others get a turn after so many rows read, or entries written. */
-const ROWS_PER_TURN = 1024;
-const FILL_ROWS = 256;
+const ROWS_PER_TURN = 2048;
+/** Of the sorted entries, which cost a fraction of a row. */
+const ENTRIES_PER_TURN = 4096;
+const FILL_ROWS = 2048;
 /** Fewer entries go the usual way, which waits for nothing before the commit. */
 const LOAD_FROM = 2000;
 
@@ -64,7 +66,7 @@ class IndexBuild {
 
   async run(): Promise<number> {
     await this.readRows();
-    if (this.sorter.length > 0) await this.writeRun();
+    if (this.sorter.length > 0) await this.writeRun(this.runs === 0);
     await this.loader?.finish();
     if (this.index.unique && this.runs > 1) await this.checkWhole();
     return this.entries;
@@ -79,7 +81,7 @@ class IndexBuild {
         const filled = await settle(this.context, () => cursor.fill(block, FILL_ROWS));
         if (filled === 0) return;
         await this.addRows(block);
-        if (this.sorter.byteLength > RUN_BYTES) await this.writeRun();
+        if (this.sorter.byteLength > RUN_BYTES) await this.writeRun(false);
         if ((rows += filled) >= ROWS_PER_TURN) {
           rows = 0;
           await eventLoopTurn();
@@ -127,10 +129,12 @@ class IndexBuild {
     }
   }
 
-  private async writeRun(): Promise<void> {
+  /** `only`: there is no other run. */
+  private async writeRun(only: boolean): Promise<void> {
     const { sorter, index } = this;
     if (sorter.length >= LOAD_FROM) this.loader ??= this.transaction.bulkLoader(index.storage);
     const { loader } = this;
+    if (!only) loader?.inRuns(index.storage);
     this.sorter = new EntrySorter();
     this.runs++;
     const order = new Uint32Array(sorter.length);
@@ -144,7 +148,7 @@ class IndexBuild {
       const payload = payloadLengths[at] === 0 ? NO_PAYLOAD : bytes.subarray(end, end + payloadLengths[at]!);
       if (loader) loader.put(index.storage, bytes, start, end - start, rowIds[at]! as RowId, payload);
       else this.transaction.putIndexEntry(index.storage, bytes.slice(start, end), rowIds[at]! as RowId, payload.slice());
-      if (i % ROWS_PER_TURN !== ROWS_PER_TURN - 1) continue;
+      if (i % ENTRIES_PER_TURN !== ENTRIES_PER_TURN - 1) continue;
       const wait = loader?.pending() ?? this.transaction.loadPending();
       await (wait ? this.context.wait(wait) : eventLoopTurn());
     }

@@ -18,6 +18,7 @@ import { FileLogStore } from '../../engine/log/file-store.js';
 import type { LogStore } from '../../engine/log/log-store.js';
 import { MemoryLogStore } from '../../engine/log/memory.js';
 import { openParts } from '../../engine/open.js';
+import { PackedKeyValueStore } from '../../engine/packed/store.js';
 import { nodeRuntime } from '../../engine/runtime-node.js';
 import { Pending } from '../../engine/pending.js';
 import type { IndexBlock, RowBlock, Snapshot, Storage, Transaction } from '../../engine/storage.js';
@@ -56,7 +57,9 @@ interface Client {
 const keyOf = (value: string): number => Number(value.slice(0, value.indexOf('/')));
 const encodeKey = (key: number): Uint8Array => new KeyWriter().notNull().int32(key).copy();
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
-const payloadOf = (value: string): Uint8Array => bytes(String(value.length));
+/** Most keys have none: only entries without one go in blocks. */
+const payloadText = (value: string): string => (keyOf(value) < 24 ? '' : String(value.length));
+const payloadOf = (value: string): Uint8Array => bytes(payloadText(value));
 
 class Run {
   private readonly random: () => number;
@@ -111,7 +114,7 @@ class Run {
   private async open(): Promise<void> {
     if (this.powerCuts) this.log = new FileLogStore(this.runtime, { directory: 'log', segmentBytes: 2.5 * 2 ** 20 });
     const threaded = this.kind === 'threads' ? { statePath: this.statePath } : {};
-    this.engine = await openParts(this.runtime, { kv: this.kv, log: this.log, ...threaded }, { collectEveryMs: this.below(2) * 50, trimEveryBytes: 1 << 20, ...(this.random() < 0.6 ? { bulkThreshold: 4000 } : {}) });
+    this.engine = await openParts(this.runtime, { kv: new PackedKeyValueStore(this.kv), log: this.log, ...threaded }, { collectEveryMs: this.below(2) * 50, trimEveryBytes: 1 << 20, ...(this.random() < 0.6 ? { bulkThreshold: 4000 } : {}) });
   }
 
   /** Awaits something that needs the simulated clock to run. */
@@ -180,16 +183,24 @@ class Run {
   private async load(client: Client): Promise<void> {
     const { tx, command } = client;
     const loader = tx.bulkLoader(this.table)!;
+    const entries: { rowId: RowId; value: string }[] = [];
+    const put = ({ rowId, value }: { rowId: RowId; value: string }): void => {
+      const key = encodeKey(keyOf(value));
+      loader.put(this.index, key, 0, key.length, rowId, payloadOf(value));
+    };
+    // In order they become blocks (engine/packed), mostly of many keys that others have, too.
+    const sorted = this.random() < 0.6;
     for (let n = this.below(150); n >= 0; n--) {
       const value = this.value();
       const tuple = bytes(value);
       const rowId = loader.insert(this.table, tuple, tuple.length);
-      const key = encodeKey(keyOf(value));
-      loader.put(this.index, key, 0, key.length, rowId, payloadOf(value));
+      if (sorted) entries.push({ rowId, value });
+      else put({ rowId, value });
       client.own.push({ rowId, value, command });
       const wait = loader.pending();
       if (wait) await this.engineDo(wait.until);
     }
+    entries.sort((a, b) => keyOf(a.value) - keyOf(b.value) || a.rowId - b.rowId).forEach(put);
     await this.engineDo(loader.finish());
     tx.advanceCommand();
     client.command++;
@@ -290,7 +301,7 @@ class Run {
         found.push([reader.int32(), block.rowIds[i]!, Buffer.from(block.payloads[i]!).toString()]);
       }
     const expected: [number, number, string][] = [...this.view(client, snapshot.lsn, command)]
-      .map(([rowId, value]): [number, number, string] => [keyOf(value), rowId, String(value.length)])
+      .map(([rowId, value]): [number, number, string] => [keyOf(value), rowId, payloadText(value)])
       .filter(([key]) => open || ((lowerInclusive ? key >= low : key > low) && (upperInclusive ? key <= high : key < high)))
       .sort((a, b) => (a[0] - b[0] || a[1] - b[1]) * (reverse ? -1 : 1));
     same(found, expected);

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { afterAll, expect, it } from 'vitest';
 import { readUint48 } from '../../engine/keycode.js';
 import type { Chunk } from '../../engine/kv/key-value-store.js';
-import { LmdbKeyValueStore } from '../../engine/kv/lmdb.js';
+import { openStateFile } from '../../engine/packed/open.js';
 import { runCommand } from '../harness/command.js';
 import { mainEntry } from '../harness/entry.js';
 import { startTestServer } from '../harness/server.js';
@@ -82,7 +82,7 @@ it('checks beside writers, after a crash by itself, and keeps damage from being 
   await server.stop();
 
   // An index entry vanishes.
-  const kv = new LmdbKeyValueStore({ path: join(directory, 'state.mdb') });
+  const kv = openStateFile({ path: join(directory, 'state.mdb') });
   const chunk: Chunk = { keys: [], values: [] };
   kv.scan('index', Uint8Array.of(0), new Uint8Array(1978).fill(0xff), false, Infinity, chunk);
   const counts = new Map<number, number>();

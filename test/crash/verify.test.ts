@@ -7,8 +7,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { readUint48, writeUint48 } from '../../engine/keycode.js';
 import type { Chunk, KeyValueWriter, Keyspace } from '../../engine/kv/key-value-store.js';
-import { LmdbKeyValueStore } from '../../engine/kv/lmdb.js';
-import { ENTRY_HEADER, ROW_HEADER, stampOf, writeEntryValue, writeRowValue, xidOf } from '../../engine/mvcc/row-format.js';
+import { openStateFile } from '../../engine/packed/open.js';
+import type { PackedKeyValueStore } from '../../engine/packed/store.js';
+import { ENTRY_HEADER, Flag, ROW_HEADER, stampOf, writeEntryValue, writeRowValue, xidOf } from '../../engine/mvcc/row-format.js';
 import { nodeRuntime } from '../../engine/runtime-node.js';
 import { Findings } from '../../engine/verify/findings.js';
 import { checkOffline } from '../../engine/verify/offline.js';
@@ -48,6 +49,9 @@ const SETUP = `
   INSERT INTO large SELECT g, repeat('0123456789', 20000) FROM generate_series(1, 5) g;
   UPDATE account SET n = n + 1 WHERE id % 7 = 0;
   DELETE FROM account WHERE id > 1900;
+  CREATE TABLE packed (id int);
+  INSERT INTO packed SELECT g FROM generate_series(1, 3000) g;
+  CREATE INDEX packed_id ON packed (id);
 `;
 
 beforeAll(async () => {
@@ -58,7 +62,7 @@ beforeAll(async () => {
   for (const statement of SETUP.split(';')) await client.query(statement);
   await client.end();
   await server.stop();
-  const kv = new LmdbKeyValueStore({ path: join(whole, 'state.mdb') });
+  const kv = openStateFile({ path: join(whole, 'state.mdb') });
   // Storages by what stands in them: account has 1,900 rows, large 5.
   const counts = new Map<number, number>();
   for (const key of all(kv, 'heap').keys) counts.set(readUint48(key, 0), (counts.get(readUint48(key, 0)) ?? 0) + 1);
@@ -73,7 +77,7 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
-function all(kv: LmdbKeyValueStore, space: Keyspace): Chunk {
+function all(kv: PackedKeyValueStore, space: Keyspace): Chunk {
   const chunk: Chunk = { keys: [], values: [] };
   kv.scan(space, Uint8Array.of(0), new Uint8Array(1978).fill(0xff), false, Infinity, chunk);
   return chunk;
@@ -81,9 +85,16 @@ function all(kv: LmdbKeyValueStore, space: Keyspace): Chunk {
 
 const of = (chunk: Chunk, id: number): { key: Uint8Array; value: Uint8Array }[] => chunk.keys.flatMap((key, i) => (readUint48(key, 0) === id ? [{ key, value: chunk.values[i]! }] : []));
 
+/** Blocks as they are stored. */
+function blocks(kv: PackedKeyValueStore): { key: Uint8Array; value: Uint8Array }[] {
+  const chunk: Chunk = { keys: [], values: [] };
+  kv.base.scan('index', Uint8Array.of(0), new Uint8Array(12).fill(0xff), false, Infinity, chunk);
+  return chunk.keys.map((key, i) => ({ key, value: chunk.values[i]! })).filter(({ key, value }) => key.length > 6 && value[0]! & Flag.block);
+}
+
 interface Damage {
   readonly name: string;
-  plant(kv: LmdbKeyValueStore, write: (action: (writer: KeyValueWriter) => void) => void): void;
+  plant(kv: PackedKeyValueStore, write: (action: (writer: KeyValueWriter) => void) => void): void;
   readonly named: RegExp[];
 }
 
@@ -105,6 +116,20 @@ const DAMAGES: Damage[] = [
       writer.put('heap', key, value);
     }),
     named: [/^state: table "public.account" in database "postgres": stored row does not match its checksum \(heap [0-9a-f]{24}\)$/m],
+  },
+  {
+    name: 'a flipped bit in a block of index entries',
+    plant: (kv) => {
+      const { key, value } = blocks(kv)[3]!;
+      value[200]! ^= 16;
+      kv.base.write((writer) => writer.put('index', key, value));
+    },
+    named: [/index "packed_id" of table "public.packed" in database "postgres": a value does not match its checksum \(index [0-9a-f]+\)$/m],
+  },
+  {
+    name: 'a block of index entries gone',
+    plant: (kv) => kv.base.write((writer) => void writer.delete('index', blocks(kv)[3]!.key)),
+    named: [/index "packed_id" of table "public.packed" in database "postgres": .*no entry/],
   },
   {
     name: 'a row gone',
@@ -186,7 +211,7 @@ describe('oxbow verify', () => {
     it(`names ${name}`, async () => {
       const directory = join(work, `damaged-${number}`);
       cpSync(whole, directory, { recursive: true });
-      const kv = new LmdbKeyValueStore({ path: join(directory, 'state.mdb') });
+      const kv = openStateFile({ path: join(directory, 'state.mdb') });
       plant(kv, (action) => kv.write(action));
       await kv.sync();
       const found = await verifyHere(directory);
@@ -196,7 +221,7 @@ describe('oxbow verify', () => {
   it('exits with 1 and a line per finding', async () => {
     const directory = join(work, 'flipped');
     cpSync(whole, directory, { recursive: true });
-    const kv = new LmdbKeyValueStore({ path: join(directory, 'state.mdb') });
+    const kv = openStateFile({ path: join(directory, 'state.mdb') });
     DAMAGES[0]!.plant(kv, (action) => kv.write(action));
     await kv.sync();
     const { code, lines } = await verify(directory);

@@ -6,6 +6,7 @@
 import type { FileHandle, FileSystem } from '../../engine/runtime.js';
 import { FileLogStore } from '../../engine/log/file-store.js';
 import { openParts } from '../../engine/open.js';
+import { PackedKeyValueStore } from '../../engine/packed/store.js';
 import type { Storage } from '../../engine/storage.js';
 import { Cluster } from '../../sql/session/cluster.js';
 import { Session } from '../../sql/session/session.js';
@@ -45,7 +46,7 @@ export class SimulatedProcess {
 
   async start(): Promise<void> {
     const log = new FileLogStore(this.runtime, { directory: 'log', segmentBytes: 2.25 * 2 ** 20, sync: this.options.sync ?? true });
-    this.storage = await openParts(this.runtime, { kv: this.kv, log }, { trimEveryBytes: 1 << 20, cacheBytes: 1 << 20, sumsEveryMs: 50, ...this.options });
+    this.storage = await openParts(this.runtime, { kv: new PackedKeyValueStore(this.kv), log }, { trimEveryBytes: 1 << 20, cacheBytes: 1 << 20, sumsEveryMs: 50, ...this.options });
     this.storage.onFatal((error) => (this.fatal ??= error));
     this.cluster = await Cluster.open(this.runtime, this.storage);
   }
