@@ -5,7 +5,7 @@ import { BTREE_AM } from '../catalog/catalog.js';
 import { indexAccess } from '../access/index-access.js';
 import { rowCompilerOf } from '../executor/row-compiler.js';
 import { BLOCK_SIZE } from './cost-settings.js';
-import { COLUMN_SCAN, fetchCost, KERNEL_SHARE, LEARNED_LOOKUP, lookupCost, readsColumns, rowOperatorCost } from './column-costs.js';
+import { COLUMN_SCAN, fetchCost, KERNEL_SHARE, KEY_LOOKUP, LEARNED_LOOKUP, lookupCost, readsColumns, rowOperatorCost } from './column-costs.js';
 import { exprsCost, makeCost, widthOf } from './cost.js';
 import { equalExpr } from '../analyzer/tree-walk.js';
 import { conjuncts } from './logical.js';
@@ -247,8 +247,9 @@ function indexCost(base: BaseRelation, index: Index, match: Match, fraction: num
     total += fetchCost(random + correlation * correlation * (Math.min(sequential, random) - random), tuples, planner);
   }
   total += tuples * (cost.cpuTuple + exprsCost(filter, planner)) + rowOperatorCost(tuples, planner) + (bulk ? 0 : lookupCost(planner));
+  if (unique && planner.columnar) total = Math.min(total, KEY_LOOKUP + exprsCost(filter, planner));
   const penalty = cost.penalty(indexOnly ? 'enable_indexonlyscan' : 'enable_indexscan');
-  return makeCost(descent + penalty, total + penalty, rows, base.width);
+  return makeCost(Math.min(descent, total) + penalty, total + penalty, rows, base.width);
 }
 
 /** Look-ups that come many at a time, or a range: what a model in memory answers without the tree. */

@@ -29,6 +29,9 @@ export function fetchCost(pages: number, tuples: number, planner: Planner): numb
   return Math.max(tuples * FETCH.least, Math.min(pages, planner.cost.randomPage + (tuples - 1) * FETCH.most));
 }
 
+/** A row by its whole unique key for another relation's row, beside kernels (operators/key-scan.ts: 4 us), however many pages PostgreSQL would read. */
+export const KEY_LOOKUP = 2.5;
+
 /** Whether a scan of the relation for these columns will read segments. */
 export function readsColumns(relation: Relation, output: readonly Var[], rows: number, planner: Planner): boolean {
   if (rows < MIN_COLUMN_ROWS || planner.writes || planner.locksRows || planner.context.settings.get('oxbow.columns') === 'off') return false;

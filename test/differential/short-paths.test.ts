@@ -93,6 +93,12 @@ function statement(pick: (below: number) => number): Statement {
     `SELECT * FROM plain WHERE id = ${id} AND n > 3 FOR SHARE NOWAIT`,
     `SELECT n + ${n}, t FROM indexed WHERE id = ${id} FOR NO KEY UPDATE SKIP LOCKED`,
     `SELECT v FROM pairs WHERE a = ${pick(4)} AND b = ${word} FOR KEY SHARE`,
+    // Inner sides of nested loops that look up a whole unique key.
+    `SELECT c.id, p.t, p.n FROM child c LEFT JOIN parent p ON p.a = c.a AND p.b = c.b AND p.n > ${pick(20)} WHERE c.id = ${id}`,
+    `SELECT a.id, a.big, b.t, b.late FROM plain a JOIN plain b ON b.id = a.big WHERE a.id = ${id}`,
+    `SELECT a.id, b FROM plain a LEFT JOIN checked b ON b.id = a.n AND b.twice < ${n} WHERE a.id = ${id}`,
+    `SELECT id, t FROM indexed i WHERE id = ${id} AND NOT EXISTS (SELECT 1 FROM plain p WHERE p.id = i.n AND p.t = i.t)`,
+    `UPDATE child SET t = p.t FROM parent p WHERE p.n = child.n AND child.id = ${id} RETURNING child.id, child.t`,
     `SELECT id, t, n, r, late FROM plain WHERE id >= ${id} ORDER BY id LIMIT ${pick(6)}`,
     `SELECT id, t || '!' AS loud FROM plain WHERE id > ${id} AND id < ${pick(40)} ORDER BY id DESC`,
     `SELECT * FROM plain WHERE id BETWEEN ${id} AND ${pick(40)} AND n > 3 ORDER BY id LIMIT 4`,

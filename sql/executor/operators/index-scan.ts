@@ -21,6 +21,7 @@ import { compileFilter, type RowFilter } from '../row-filter.js';
 import { StoredRowLayout } from '../short/stored-row.js';
 import { makeBatch } from '../vectors.js';
 import { IndexRanges } from './index-ranges.js';
+import { compileKeyScan } from './key-scan.js';
 import { GeneratorOperator, waitFor, type Run } from './operator.js';
 import { ScanOutput } from './scan-output.js';
 import { countRemoved, replacedRow } from './seq-scan.js';
@@ -36,13 +37,15 @@ export function compileIndexScan(node: IndexScanNode, compiler: PlanCompiler): O
     const layout = new StoredRowLayout(node.varno, tableAccess(relation, compiler.catalog).codec);
     return (wholeKeys ??= andOf(compileAll(node.conditions.map((condition) => condition.original), { ...scope, layout })));
   };
+  const general: Open = (state) => new GeneratorOperator(scan(node, ranges, filter, testWholeKeys, state));
+  const byKey = compileKeyScan(node, compiler, general);
   return (state) => {
     const replaced = state.replacedRows?.get(node.varno);
     if (replaced !== undefined) {
       recheckFilter ??= compileFilter([...node.conditions.map((condition) => condition.original), ...node.filter], scope);
       return new GeneratorOperator(replacedRow(node, replaced, recheckFilter, state));
     }
-    return new GeneratorOperator(scan(node, ranges, filter, testWholeKeys, state));
+    return (byKey ?? general)(state);
   };
 }
 

@@ -6,6 +6,7 @@ import { Pending } from '../../../engine/pending.js';
 import type { Snapshot, Transaction } from '../../../engine/storage.js';
 import { indexAccess, type IndexAccess } from '../../access/index-access.js';
 import type { TableAccess } from '../../access/table-access.js';
+import type { Expr } from '../../analyzer/query-tree.js';
 import type { Catalog } from '../../catalog/catalog.js';
 import type { EvalContext } from '../../functions/context.js';
 import type { IndexScanNode } from '../../planner/plan-node.js';
@@ -70,26 +71,29 @@ export function readByKey(frame: Frame, { transaction, snapshot }: ExecState, lo
   return filter && filter(frame) !== true ? 0 : rowId;
 }
 
-/** undefined where the scan is no look-up of one key. */
-export function keyLookup(scan: IndexScanNode, catalog: Catalog, context: EvalContext): KeyLookup | undefined {
+/** The values of a whole unique key that the scan looks up; undefined where it is no such look-up. `inPlan`: other nodes of its plan may set parameters. */
+export function keyValues(scan: IndexScanNode, catalog: Catalog, inPlan = false): Expr[] | undefined {
   const index = catalog.index(scan.index);
-  const relation = catalog.relation(scan.relation);
-  if (!index || !relation || !index.unique || !index.immediate || index.predicateText !== null) return undefined;
+  if (!index || !index.unique || !index.immediate || index.predicateText !== null) return undefined;
   if (scan.conditions.length !== index.keyColumns.length || scan.conditions.some((condition) => condition.strategy !== '=')) return undefined;
-  const columns = index.keyColumns;
-  if (columns.some((column) => column.attnum === 0 || !(column.typeOid in FIXED || column.typeOid in TEXT))) return undefined;
-  const scope: CompileScope = { catalog, layout: EMPTY_LAYOUT, subLinks: null };
-  const exprs = columns.map((_, at) => scan.conditions.find((condition) => condition.column === at)?.value ?? null);
-  const values: Scalar[] = [];
-  const ranges: (IntegerRange | undefined)[] = [];
-  for (let i = 0; i < columns.length; i++) {
-    const expr = exprs[i];
-    if (!expr || !readsOnly(expr, -1) || mayWait(expr, scope)) return undefined;
-    const type = columns[i]!.typeOid;
+  const values: Expr[] = [];
+  for (const [at, { attnum, typeOid: type }] of index.keyColumns.entries()) {
+    const expr = scan.conditions.find((condition) => condition.column === at)?.value;
+    if (attnum === 0 || !(type in FIXED || type in TEXT) || !expr || !readsOnly(expr, -1, inPlan) || mayWait(expr, { catalog, layout: EMPTY_LAYOUT, subLinks: null })) return undefined;
     // Values of another type, where their keys are the same: integers among themselves, text and varchar.
     if (expr.type !== type && !(type in INTEGERS && expr.type in INTEGERS) && !(type in TEXT && expr.type in TEXT)) return undefined;
-    values.push(compile(expr, scope));
-    ranges.push(expr.type === columns[i]!.typeOid ? undefined : INTEGER_RANGES[columns[i]!.typeOid]);
+    values.push(expr);
   }
-  return new KeyLookup(indexAccess(index, catalog, rowCompilerOf(catalog, context)), relation.relname, values, ranges);
+  return values;
+}
+
+/** undefined where the scan is no look-up of one key. */
+export function keyLookup(scan: IndexScanNode, catalog: Catalog, context: EvalContext, inPlan = false): KeyLookup | undefined {
+  const exprs = keyValues(scan, catalog, inPlan);
+  const relation = catalog.relation(scan.relation);
+  if (!exprs || !relation) return undefined;
+  const index = catalog.index(scan.index)!;
+  const scope: CompileScope = { catalog, layout: EMPTY_LAYOUT, subLinks: null };
+  const ranges = index.keyColumns.map(({ typeOid }, at) => (exprs[at]!.type === typeOid ? undefined : INTEGER_RANGES[typeOid]));
+  return new KeyLookup(indexAccess(index, catalog, rowCompilerOf(catalog, context)), relation.relname, exprs.map((expr) => compile(expr, scope)), ranges);
 }

@@ -19,10 +19,10 @@ export class StoredRowLayout implements Layout {
 }
 
 /** Does the expression read nothing but ordinary columns of this relation, and no sub-query? */
-export function readsOnly(expr: Expr, varno: number): boolean {
+export function readsOnly(expr: Expr, varno: number, inPlan = false): boolean {
   if (expr.kind === 'Var') return expr.varno === varno && expr.attno > 0;
-  if (expr.kind === 'SubLink' || (expr.kind === 'Param' && expr.paramKind === 'exec')) return false;
-  return childrenOf(expr).every((child) => readsOnly(child, varno));
+  if (expr.kind === 'SubLink' || (!inPlan && expr.kind === 'Param' && expr.paramKind === 'exec')) return false;
+  return childrenOf(expr).every((child) => readsOnly(child, varno, inPlan));
 }
 
 /** What a query answers for each stored row: columns as they lie there, where the query asks for nothing else, or computed values. */
