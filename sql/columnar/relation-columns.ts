@@ -127,6 +127,22 @@ export class ColumnStore {
     }
   }
 
+  /**
+   * Segments that are there, for who reads single rows: those that stand for the statement's snapshot and have all these
+   * columns. A slot counts where its mark is LIVE. Asked anew after each wait.
+   */
+  standing(relation: Relation, attnums: readonly number[], state: ExecState): ((block: number) => Segment | undefined) | null {
+    const known = this.relations.get(relation.storage);
+    if (!known || !this.serves(relation, attnums, state) || state.context.settings.get('oxbow.columns') === 'off') return null;
+    const { lsn } = state.snapshot;
+    return (block) => {
+      const segment = known.segments[block];
+      if (!segment || segment.lsn > lsn || known.watch.unlistedAt > segment.lsn || !attnums.every((attnum) => segment.columns.has(attnum))) return undefined;
+      segment.used = this.tick();
+      return segment;
+    };
+  }
+
   close(): void {
     this.thread?.end();
     this.kernels?.end();
