@@ -1,12 +1,12 @@
 /** The thread that reads whole indexes and learns where their keys are, beside the sessions' work. */
-import { LmdbKeyValueStore } from '../kv/lmdb.js';
+import { openStateFile } from '../packed/open.js';
 import { workerContext } from '../runtime-node.js';
 import { buffersOf, type LearnedArrays } from './entry-collector.js';
 import type { LearnAnswer, LearnRequest, LearnWorkerData } from './build-protocol.js';
 import { readStateEntries } from './state-entries.js';
 
 const context = workerContext<LearnWorkerData, LearnRequest, LearnAnswer>();
-const kv = new LmdbKeyValueStore({ path: context.data.statePath });
+const kv = openStateFile({ path: context.data.statePath });
 
 function learn({ id, index, class: of, error }: LearnRequest): LearnAnswer {
   const { entries, doubtful } = readStateEntries(kv, index, of);
