@@ -151,7 +151,7 @@ export class AggregateSink implements Sink {
   threaded(): ThreadedSink {
     const { direct } = this;
     return threadedGroups({
-      table: this.table, aggregates: this.aggregates, run: this.run, fewGroups: this.node.cost.rows, slots: direct && { get: () => direct.slots, set: (slots) => void (direct.slots = slots) },
+      table: this.table, aggregates: this.aggregates, run: this.run, fewGroups: this.node.cost.rows, slots: direct && { get: () => direct.slots, set: (slots) => { this.run.arrays.forget(direct.slots); direct.slots = slots; } },
       merge: (kernel, lowering, part) => {
         const counting = this.write(kernel, lowering, (aggregate, group, arrays) => aggregate.merge!(kernel, group, arrays, part));
         if (counting) kernel.line(`${counting} += ${part(this.rows)};`);
@@ -379,7 +379,7 @@ function directGroups(keys: readonly Value[], sourceRows: number, arrays: ArrayL
   });
   if (keys.length === 0 || keys.some((key) => key.kind !== 'int' && key.kind !== 'ref' && key.kind !== 'bool' && key.kind !== 'decimal')) return null;
   if (!(product <= Math.max(FREE_DIRECT_SLOTS, sourceRows * DIRECT_SLOTS_PER_ROW))) return null;
-  return { slots: arrays.int32(product), parts };
+  return { slots: arrays.int32Later(product), parts };
 }
 
 /** Groups whose value follows from the others: columns of a relation whose whole primary key is among the groups. */

@@ -19,11 +19,31 @@ export class ArrayLease {
   private readonly taken: SharedArrayBuffer[] = [];
   private ended = false;
   private holders = 0;
+  private readonly unsettled: Int32Array[] = [];
   private readonly atEnd: (() => void)[] = [];
 
   /** All zero. */
   int32(length: number): Int32Array {
     return this.zeroed(length * 4, (buffer) => new Int32Array(buffer, 0, length)) ?? new Int32Array(new SharedArrayBuffer(length * 4));
+  }
+
+  /** All zero once `settle` was called: who has a thread fill its own need not have it zeroed here. */
+  int32Later(length: number): Int32Array {
+    const found = this.take(length * 4);
+    const array = new Int32Array(found?.buffer ?? new SharedArrayBuffer(length * 4), 0, length);
+    if (found?.used) this.unsettled.push(array);
+    return array;
+  }
+
+  settle(): void {
+    for (const array of this.unsettled) array.fill(0);
+    this.unsettled.length = 0;
+  }
+
+  /** The array is not read any more. */
+  forget(array: Int32Array): void {
+    const at = this.unsettled.indexOf(array);
+    if (at >= 0) this.unsettled.splice(at, 1);
   }
 
   float64(length: number): Float64Array {

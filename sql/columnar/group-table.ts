@@ -8,6 +8,7 @@ const MOST_CAPACITY = 1 << 20;
 
 export class GroupTable {
   count = 0;
+  reserved = 0;
   capacity = 1024;
   mask = 4095;
   /** 1 + the group. */
@@ -20,17 +21,9 @@ export class GroupTable {
     this.hashes = { data: lease.int32(this.capacity) };
   }
 
-  /** Makes room for groups that are expected; before the first of them. */
+  /** Groups that are expected: when there is no room for another there will be for all of them. */
   reserve(groups: number): void {
-    const capacity = Math.min(MOST_CAPACITY, groups);
-    if (capacity <= this.capacity) return;
-    this.capacity = capacity;
-    for (const column of this.columns) column.grow(capacity);
-    const hashes = this.lease.int32(capacity);
-    hashes.set(this.hashes.data);
-    this.hashes.data = hashes;
-    while (this.mask < capacity * 2) this.mask = (this.mask + 1) * 4 - 1;
-    this.slots = this.lease.int32(this.mask + 1);
+    this.reserved = Math.min(MOST_CAPACITY, groups);
   }
 
   /** About what the groups take. */
@@ -45,8 +38,7 @@ export class GroupTable {
   /** A new group with this hash, whose place is `slot`; returns its number. Arrays may be other ones afterwards. */
   readonly add = (hash: number, slot: number): number => {
     if (this.count === this.capacity) {
-      this.capacity *= 2;
-      for (const column of this.columns) column.grow(this.capacity);
+      this.grow();
       const hashes = this.lease.int32(this.capacity);
       hashes.set(this.hashes.data);
       this.hashes.data = hashes;
@@ -60,15 +52,18 @@ export class GroupTable {
 
   /** A new group that its caller finds again by itself. */
   readonly addDirect = (): number => {
-    if (this.count === this.capacity) {
-      this.capacity *= 2;
-      for (const column of this.columns) column.grow(this.capacity);
-    }
+    if (this.count === this.capacity) this.grow();
     return this.count++;
   };
 
+  private grow(): void {
+    this.capacity = Math.max(this.capacity * 2, this.reserved);
+    for (const column of this.columns) column.grow(this.capacity);
+  }
+
   private rehash(): void {
-    const size = (this.mask + 1) * 4;
+    let size = (this.mask + 1) * 4;
+    while (size < this.reserved * 2) size *= 4;
     this.mask = size - 1;
     this.slots = this.lease.int32(size);
     for (let group = 0; group < this.count; group++) {

@@ -16,6 +16,8 @@ export class Kernel {
   /** What it reads of a view. */
   readonly reads: { readonly what: ViewArray; readonly column: number }[] = [];
   private counter = 0;
+  /** Its text by what differs from view to view. */
+  private readonly sources = new Map<string, string>();
 
   name(prefix: string): string {
     return `${prefix}${this.counter++}`;
@@ -120,9 +122,18 @@ export class Kernel {
    * version per function, slower for each type it meets.
    */
   source(view: KernelView): string {
-    const lines = this.lines.map((line) => (typeof line === 'string' ? line : line(view)));
-    const types = [...this.values, ...view.data, ...view.lifted].map(arrayType).join('');
-    return `// ${types}\n${this.preamble.join('\n')}\n${lines.join('\n')}\n${this.postamble.join('\n')}`;
+    const late: string[] = [];
+    for (const line of this.lines) if (typeof line !== 'string') late.push(line(view));
+    const types = view.data.map(arrayType).join('') + view.lifted.map(arrayType).join('');
+    const key = `${types}\n${late.join('\n')}`;
+    let source = this.sources.get(key);
+    if (source === undefined) {
+      let next = 0;
+      const lines = this.lines.map((line) => (typeof line === 'string' ? line : late[next++]!));
+      source = `// ${this.values.map(arrayType).join('')}${types}\n${this.preamble.join('\n')}\n${lines.join('\n')}\n${this.postamble.join('\n')}`;
+      this.sources.set(key, source);
+    }
+    return source;
   }
 }
 

@@ -133,6 +133,7 @@ export class Pipeline {
 
   private *loop(kernel: Kernel, views: readonly { view: Parameters<ReturnType<Kernel['compile']>>[1]; first: number; rows: number }[]): Generator<Pending, void> {
     const { clock } = this.run.state.context.runtime;
+    this.run.arrays.settle();
     let slice = FIRST_SLICE;
     for (const { view, first, rows } of views) {
       const run = kernel.compile(view);

@@ -44,7 +44,7 @@ export function threadedGroups(groups: GroupsOfThreads): ThreadedSink {
   const { table, aggregates, slots, fewGroups } = groups;
   const pairs = aggregates.flatMap((aggregate) => aggregate.pairs ?? []);
   const own: Own[] = [
-    { value: table, spec: { kind: 'groups', count: table.count, capacity: table.capacity, columns: table.columns.map(({ kind, narrow }) => ({ kind, narrow })) } },
+    { value: table, spec: { kind: 'groups', count: table.count, capacity: table.reserved, columns: table.columns.map(({ kind, narrow }) => ({ kind, narrow })) } },
     ...(slots ? [{ value: slots.get(), spec: { kind: 'cells', of: 'int32', length: slots.get().length, initial: 0 } } satisfies Own] : []),
     ...pairs.map(({ value, wide }): Own => ({ value, spec: { kind: 'pairs', wide } })),
   ];
