@@ -48,19 +48,23 @@ export type OwnResult =
   | { readonly kind: 'never' }
   | { readonly kind: 'pairs'; readonly arrays: readonly (Int32Array | Float64Array)[]; readonly size: number };
 
+/** Number of an array that is sent to each thread once; 0: none. */
+export type ArrayId = number;
+
 /** A view as KernelView has it, with only what the kernel reads. */
 export interface TaskView {
   readonly source: number;
   readonly base: number;
-  readonly data: readonly (Numbers | null)[];
-  readonly halves: readonly (Numbers | null)[];
-  readonly nulls: readonly (Numbers | null)[];
-  readonly refs: readonly (Numbers | null)[];
-  readonly lifted: readonly (Numbers | null)[];
+  readonly data: readonly ArrayId[];
+  /** Columns that are read by halves too. */
+  readonly halves: readonly number[];
+  readonly nulls: readonly ArrayId[];
+  readonly refs: readonly ArrayId[];
+  readonly lifted: readonly ArrayId[];
   readonly places: readonly number[];
   /** Only their lengths. */
   readonly dictionaries: readonly ({ readonly length: number } | null)[];
-  readonly skip: Numbers | null;
+  readonly skip: ArrayId;
 }
 
 export interface KernelTask {
@@ -68,6 +72,8 @@ export interface KernelTask {
   readonly id: number;
   readonly sources: readonly string[];
   readonly views: readonly TaskView[];
+  /** Those of the views' that the thread does not have yet. */
+  readonly arrays: readonly (readonly [ArrayId, Numbers])[];
   readonly values: readonly Argument[];
   readonly own: readonly OwnSpec[];
   /** In threes: a view, its first row and the one behind its last. Threads take them in order. */
@@ -85,7 +91,10 @@ export const CONTROL_LENGTH = 2;
 /** The arrays of these tasks' results are no longer read. */
 export interface ReleaseTask { readonly kind: 'release'; readonly id: number }
 
-export type KernelRequest = KernelTask | ReleaseTask;
+/** Nobody will name these arrays any more. */
+export interface ForgetArrays { readonly kind: 'forget'; readonly ids: readonly ArrayId[] }
+
+export type KernelRequest = KernelTask | ReleaseTask | ForgetArrays;
 
 export interface KernelAnswer {
   readonly id: number;

@@ -7,7 +7,7 @@ import { compiledModule } from '../../engine/runtime-node.js';
 import type { Runtime, Thread } from '../../engine/runtime.js';
 import type { SqlState } from '../../engine/sqlstate.js';
 import { answersGiven } from '../../engine/turns.js';
-import { CONTROL_STOP, type KernelAnswer, type KernelRequest, type KernelTask, type OwnResult } from './kernel-protocol.js';
+import { CONTROL_STOP, type ArrayId, type KernelAnswer, type KernelRequest, type KernelTask, type Numbers, type OwnResult } from './kernel-protocol.js';
 
 const IDLE_MS = 60_000;
 /** Requests answered in a second by which the sessions' thread counts as busy, and how long they are counted at least. */
@@ -77,6 +77,8 @@ class Started implements RunningTask {
 
 class Member {
   readonly tasks = new Map<number, Started>();
+  /** Arrays that the thread has. */
+  readonly arrays = new Set<ArrayId>();
   private thread: Thread | null;
 
   constructor(thread: Thread, ended: (member: Member) => void, idle: () => void) {
@@ -110,6 +112,13 @@ export class KernelThreads {
   private nextId = 1;
   private stopIdle: () => void = () => undefined;
 
+  private readonly ids = new WeakMap<Numbers, ArrayId>();
+  private nextArray = 1;
+  private gone: ArrayId[] = [];
+  /** Threads keep arrays of segments as long as somebody here does. */
+  private readonly collected = new FinalizationRegistry<ArrayId>((id) => {
+    if (this.gone.push(id) === 1) this.runtime.clock.after(0, () => this.forget());
+  });
   private counted = { at: 0, answers: 0, busy: false };
 
   constructor(private readonly runtime: Runtime) {}
@@ -124,8 +133,27 @@ export class KernelThreads {
     return this.counted.busy;
   }
 
+  /** The number by which threads know an array, which is in shared memory or never changes. */
+  arrayId(array: Numbers): ArrayId {
+    let id = this.ids.get(array);
+    if (id === undefined) {
+      this.ids.set(array, (id = this.nextArray++));
+      this.collected.register(array, id);
+    }
+    return id;
+  }
+
+  private forget(): void {
+    const ids = this.gone;
+    this.gone = [];
+    for (const member of this.members) {
+      const known = ids.filter((id) => member.arrays.delete(id));
+      if (known.length > 0) member.post({ kind: 'forget', ids: known });
+    }
+  }
+
   /** Has up to `wanted` threads run the task, of at most `most` that there are. */
-  start(task: Omit<KernelTask, 'kind' | 'id'>, wanted: number, most: number): RunningTask {
+  start(task: Omit<KernelTask, 'kind' | 'id' | 'arrays'>, arrays: ReadonlyMap<ArrayId, Numbers>, wanted: number, most: number): RunningTask {
     this.stopIdle();
     while (this.members.length < most && this.members.filter(({ tasks }) => tasks.size === 0).length < wanted) this.members.push(this.member());
     const chosen = [...this.members].sort((a, b) => a.tasks.size - b.tasks.size).slice(0, wanted);
@@ -133,7 +161,16 @@ export class KernelThreads {
     const started = new Started(id, task.control, chosen);
     for (const member of chosen) {
       member.tasks.set(id, started);
-      member.post({ kind: 'run', id, ...task });
+      const fresh = [...arrays].filter(([array]) => !member.arrays.has(array));
+      try {
+        member.post({ kind: 'run', id, ...task, arrays: fresh });
+      } catch (error) {
+        // Others may have begun.
+        member.tasks.delete(id);
+        started.lost(`it could not be told: ${String(error)}`);
+        continue;
+      }
+      for (const [array] of fresh) member.arrays.add(array);
     }
     return started;
   }

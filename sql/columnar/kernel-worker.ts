@@ -8,7 +8,7 @@ import { ArrayLease } from './array-lease.js';
 import { compileKernel, type KernelFunction, type KernelView } from './kernel.js';
 import { helperNamed } from './kernel-functions.js';
 import { makeOwn, type OwnThing } from './kernel-own.js';
-import { CONTROL_NEXT, CONTROL_STOP, type KernelAnswer, type KernelRequest, type KernelTask } from './kernel-protocol.js';
+import { CONTROL_NEXT, CONTROL_STOP, type ArrayId, type KernelAnswer, type KernelRequest, type KernelTask, type Numbers, type TaskView } from './kernel-protocol.js';
 import { NotColumnar } from './segment.js';
 
 /** How long a task goes on before the next one has its turn. */
@@ -27,6 +27,7 @@ interface Running {
   readonly own: readonly OwnThing[];
   readonly values: readonly unknown[];
   readonly kernels: readonly KernelFunction[];
+  readonly views: readonly KernelView[];
   /** The morsel at hand, -1 for none, and the first of its rows that is left. */
   morsel: number;
   from: number;
@@ -37,6 +38,8 @@ const context = workerContext<null, KernelRequest, KernelAnswer>();
 const { clock } = nodeRuntime();
 const running: Running[] = [];
 const leases = new Map<number, ArrayLease>();
+/** What views are made of: sent once. */
+const arrays = new Map<ArrayId, Numbers>();
 let scheduled = false;
 
 lowerThreadPriority(NICE);
@@ -45,6 +48,10 @@ context.onMessage((request) => {
   if (request.kind === 'release') {
     leases.get(request.id)?.release();
     leases.delete(request.id);
+    return;
+  }
+  if (request.kind === 'forget') {
+    for (const id of request.ids) arrays.delete(id);
     return;
   }
   try {
@@ -56,6 +63,7 @@ context.onMessage((request) => {
 });
 
 function begin(task: KernelTask): Running {
+  for (const [id, array] of task.arrays) arrays.set(id, array);
   const lease = new ArrayLease();
   leases.set(task.id, lease);
   const own: OwnThing[] = [];
@@ -68,7 +76,22 @@ function begin(task: KernelTask): Running {
       case 'own': return own[argument.own]!.value;
     }
   });
-  return { task, lease, own, values, kernels: task.sources.map(compileKernel), morsel: -1, from: 0, slice: FIRST_SLICE };
+  return { task, lease, own, values, kernels: task.sources.map(compileKernel), views: task.views.map(viewOf), morsel: -1, from: 0, slice: FIRST_SLICE };
+}
+
+function viewOf({ base, data, halves, nulls, refs, lifted, places, dictionaries, skip }: TaskView): KernelView {
+  const found = (id: ArrayId): Numbers | null => (id === 0 ? null : arrays.get(id)!);
+  const upper: (Int32Array | null)[] = [];
+  for (const column of halves) {
+    const whole = found(data[column]!);
+    upper[column] = whole instanceof BigInt64Array ? new Int32Array(whole.buffer, whole.byteOffset, whole.length * 2) : null;
+  }
+  return {
+    base, places: [...places], halves: upper, data: data.map(found), lifted: lifted.map(found), skip: found(skip) as Uint8Array | null,
+    nulls: nulls.map(found) as (Uint8Array | null)[], refs: refs.map(found) as (Int32Array | null)[],
+    // Of a dictionary kernels that travel ask the length.
+    dictionaries: dictionaries as unknown as KernelView['dictionaries'],
+  };
 }
 
 function schedule(): void {
@@ -96,8 +119,8 @@ function stopped({ control }: KernelTask): boolean {
 
 /** A turn's worth of work; true when there is no more. */
 function advance(one: Running): boolean {
-  const { task, values, kernels } = one;
-  const { morsels, control, views } = task;
+  const { task, values, kernels, views } = one;
+  const { morsels, control } = task;
   const end = clock.monotonicMs() + TURN_MS;
   for (let now = end - TURN_MS; now < end; ) {
     if (stopped(task)) return true;
@@ -107,10 +130,10 @@ function advance(one: Running): boolean {
       one.morsel = next;
       one.from = morsels[next * 3 + 1]!;
     }
-    const view = views[morsels[one.morsel * 3]!]!;
+    const view = morsels[one.morsel * 3]!;
     const last = morsels[one.morsel * 3 + 2]!;
     const to = Math.min(last, one.from + one.slice);
-    kernels[view.source]!(values, view as unknown as KernelView, one.from, to);
+    kernels[task.views[view]!.source]!(values, views[view]!, one.from, to);
     one.from = to;
     let bytes = 0;
     for (const thing of one.own) {

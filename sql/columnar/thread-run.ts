@@ -10,7 +10,7 @@ import { coreCount } from '../../engine/runtime-node.js';
 import { helperName } from './kernel-functions.js';
 import { kernelMemory } from './kernel-memory.js';
 import type { Kernel, KernelView } from './kernel.js';
-import { CONTROL_LENGTH, type Argument, type Numbers, type OwnResult, type OwnSpec, type TaskView } from './kernel-protocol.js';
+import { CONTROL_LENGTH, type Argument, type ArrayId, type Numbers, type OwnResult, type OwnSpec, type TaskView } from './kernel-protocol.js';
 import type { RunningTask } from './kernel-threads.js';
 import type { PipelineRun } from './pipeline-run.js';
 import { columnStore } from './relation-columns.js';
@@ -56,7 +56,13 @@ export function* runOnThreads(input: ThreadRun): Generator<Pending, boolean> {
   if (kernels === null || planned === 0) return false;
   const counters = [...input.counters].map((counter): Own => ({ value: counter, spec: { kind: 'cells', of: 'float64', length: counter.length, initial: 0 } }));
   const own = [...threaded.own, ...counters];
-  const described = describe(input, own);
+  const arrays = new Map<ArrayId, Numbers>();
+  const described = describe(input, own, (array) => {
+    const sent = inSharedMemory(array);
+    const id = kernels.arrayId(sent);
+    arrays.set(id, sent);
+    return id;
+  });
   if (!described) return false;
   const details = state.instrument?.(node).details;
   const morsels = morselsOf(source);
@@ -64,7 +70,7 @@ export function* runOnThreads(input: ThreadRun): Generator<Pending, boolean> {
   const free = kernels.sessionsAreBusy ? Math.max(1, coreCount() - 1) : planned;
   const wanted = Math.min(threaded.many ? planned : 1, free, morsels.length / 3);
   const control = new Int32Array(new SharedArrayBuffer(CONTROL_LENGTH * 4));
-  const task = kernels.start({ ...described, own: own.map(({ spec }) => spec), morsels, control, memory: kernelMemory(state) / wanted }, wanted, threadLimit(state.context.settings.get('max_parallel_workers')));
+  const task = kernels.start({ ...described, own: own.map(({ spec }) => spec), morsels, control, memory: kernelMemory(state) / wanted }, arrays, wanted, threadLimit(state.context.settings.get('max_parallel_workers')));
   details?.set('Workers Planned', planned);
   details?.set('Workers Launched', task.threads);
   yield* finished(task, run);
@@ -117,7 +123,7 @@ function morselsOf(source: Source): Int32Array {
 }
 
 /** The kernel as another thread makes it; null when it cannot. */
-function describe({ kernel, source }: ThreadRun, own: readonly Own[]): { values: Argument[]; views: TaskView[]; sources: string[] } | null {
+function describe({ kernel, source }: ThreadRun, own: readonly Own[], idOf: (array: Numbers) => ArrayId): { values: Argument[]; views: TaskView[]; sources: string[] } | null {
   const ownAt = new Map(own.map(({ value }, n) => [value, n]));
   const values: Argument[] = [];
   for (const value of kernel.values) {
@@ -128,7 +134,7 @@ function describe({ kernel, source }: ThreadRun, own: readonly Own[]): { values:
   const sources: string[] = [];
   const views: TaskView[] = [];
   for (const view of source.kernelViews) {
-    const described = viewOf(kernel, view);
+    const described = viewOf(kernel, view, idOf);
     if (!described) return null;
     const text = kernel.source(view);
     let at = sources.indexOf(text);
@@ -154,8 +160,9 @@ function argumentOf(value: unknown, ownAt: ReadonlyMap<unknown, number>): Argume
   }
 }
 
-function viewOf(kernel: Kernel, view: KernelView): Omit<TaskView, 'source'> | null {
-  const lists = { data: [] as (Numbers | null)[], halves: [] as (Numbers | null)[], nulls: [] as (Numbers | null)[], refs: [] as (Numbers | null)[], lifted: [] as (Numbers | null)[] };
+function viewOf(kernel: Kernel, view: KernelView, idOf: (array: Numbers) => ArrayId): Omit<TaskView, 'source'> | null {
+  const lists = { data: [] as ArrayId[], nulls: [] as ArrayId[], refs: [] as ArrayId[], lifted: [] as ArrayId[] };
+  const halves: number[] = [];
   const places: number[] = [];
   const dictionaries: ({ readonly length: number } | null)[] = [];
   for (const { what, column } of kernel.reads) {
@@ -164,12 +171,14 @@ function viewOf(kernel: Kernel, view: KernelView): Omit<TaskView, 'source'> | nu
       const found = view.dictionaries[column];
       dictionaries[column] = found ? { length: found.length } : null;
     } else {
-      const found = view[what][column] ?? null;
+      if (what === 'halves') halves.push(column);
+      const list = what === 'halves' ? 'data' : what;
+      const found = view[list][column] ?? null;
       if (found !== null && !isNumbers(found)) return null;
-      lists[what][column] = found && inSharedMemory(found);
+      lists[list][column] = found ? idOf(found) : 0;
     }
   }
-  return { ...lists, places, dictionaries, base: view.base, skip: view.skip && inSharedMemory(view.skip) };
+  return { ...lists, halves, places, dictionaries, base: view.base, skip: view.skip ? idOf(view.skip) : 0 };
 }
 
 function isNumbers(value: unknown): value is Numbers {
