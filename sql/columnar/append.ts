@@ -41,7 +41,7 @@ export function* computeRows(run: PipelineRun, stage: Stage, needed: readonly nu
       ready = true;
       appendRow(kernel, table, values.map((value, c) => (table.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)));
     },
-    threaded: () => threadedRows(table),
+    threaded: () => threadedRows(table, run.state),
     drain() {
       if (table.bytes > memory) throw new NotColumnar();
     },

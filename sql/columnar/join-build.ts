@@ -32,7 +32,7 @@ export function* computeOuter(stage: JoinStage, run: PipelineRun, execute: Execu
       if (table.columns.length === 0) columns.forEach((value) => table.addColumn(value));
       appendRow(kernel, table, columns.map((value, c) => (table.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)));
     },
-    threaded: () => threadedRows(table),
+    threaded: () => threadedRows(table, run.state),
     drain() {
       if (table.bytes > memory) throw new TooMuch(sink);
     },
@@ -90,7 +90,7 @@ export function* buildInner(stage: JoinStage, filters: readonly KeyFilter[], run
         ...keys,
       ]);
     },
-    threaded: () => (table.set ? threadedInPlace(table.set.least === null) : threadedRows(table.rows)),
+    threaded: () => (table.set ? threadedInPlace(table.set.least === null) : threadedRows(table.rows, run.state)),
     drain() {
       if (table.rows.bytes > memory) throw new TooMuch(sink);
     },
@@ -101,7 +101,7 @@ export function* buildInner(stage: JoinStage, filters: readonly KeyFilter[], run
     if (!(error instanceof TooMuch) || error.sink !== sink) throw error;
     return null;
   }
-  if (!table.set) yield* table.finish(run.state, stage.node.outer.cost.rows);
+  if (!table.set) yield* table.finish(run, stage.node.outer.cost.rows);
   if (stage.node.joinType === 'right' || stage.node.joinType === 'full') table.matched = run.arrays.uint8(table.rows.count);
   return table;
 }

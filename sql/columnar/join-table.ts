@@ -4,12 +4,16 @@
  * small range needs no hashing at all.
  */
 import type { Pending } from '../../engine/pending.js';
-import type { ExecState } from '../executor/exec-state.js';
 import { TIME_SLICE } from '../executor/interrupts.js';
 import type { ArrayLease } from './array-lease.js';
-import type { Kernel } from './kernel.js';
+import { Kernel } from './kernel.js';
+import type { PipelineRun } from './pipeline-run.js';
 import { NotColumnar } from './segment.js';
+import { inSlices } from './sliced.js';
+import { Source } from './source.js';
 import { ColumnTable } from './table.js';
+import { runOnThreads } from './thread-run.js';
+import { threadedInPlace } from './threaded-rows.js';
 import type { KeySet } from './key-set.js';
 import type { Value } from './value.js';
 
@@ -52,8 +56,9 @@ export class JoinTable {
   }
 
   /** After the last row: chains, in the rows' order. */
-  *finish(state: ExecState, probes: number): Generator<Pending, void> {
+  *finish(run: PipelineRun, probes: number): Generator<Pending, void> {
     const { rows, keys } = this;
+    const { state } = run;
     const { count } = rows;
     let product = 1;
     for (const key of keys) {
@@ -61,12 +66,14 @@ export class JoinTable {
       const numbers = data as Float64Array;
       let min = Infinity;
       let max = -Infinity;
-      for (let i = 0; i < count; i++) {
-        if (nulls && nulls[i] === 1) continue;
-        const value = numbers[i]!;
-        if (value < min) min = value;
-        if (value > max) max = value;
-      }
+      yield* inSlices(count, state, (from, to) => {
+        for (let i = from; i < to; i++) {
+          if (nulls && nulls[i] === 1) continue;
+          const value = numbers[i]!;
+          if (value < min) min = value;
+          if (value > max) max = value;
+        }
+      });
       key.min = min > max ? 0 : min;
       key.span = min > max ? 1 : max - min + 1;
       product *= key.span;
@@ -78,13 +85,48 @@ export class JoinTable {
     let size = 1024;
     while (size < count * 2) size *= 2;
     this.mask = size - 1;
-    this.heads = this.lease.int32(this.direct ? product : size);
+    this.heads = this.lease.int32Later(this.direct ? product : size);
     this.next = this.lease.int32(count);
     this.combined = this.direct ? new Float64Array(0) : this.lease.dirtyFloat64(count);
+    if (yield* this.linkElsewhere(run)) return;
+    this.lease.settle();
     for (let end = count; end > 0; end -= SLICE_ROWS) {
       this.link(Math.max(0, end - SLICE_ROWS), end);
       if (state.shouldYield()) yield TIME_SLICE;
     }
+  }
+
+  /** The same on a thread, where there are many rows; false: they are to be linked here. */
+  private *linkElsewhere(run: PipelineRun): Generator<Pending, boolean> {
+    const { rows: { count, columns }, direct, wide } = this;
+    const kernel = new Kernel();
+    const heads = kernel.outside(this.heads, 'h');
+    const next = kernel.outside(this.next, 'h');
+    const repeated = this.lease.int32(1);
+    kernel.before(`if (from === 0) ${heads}.fill(0);`);
+    kernel.block('for (let i = from; i < to; i++)', () => {
+      kernel.line(`const row = ${kernel.outside(count)} - 1 - i;`);
+      let key = '';
+      for (const { column, min, span } of this.keys) {
+        const { data, nulls } = columns[column]!.data;
+        if (nulls) kernel.line(`if (${kernel.outside(nulls, 'b')}[row] === 1) continue;`);
+        const part = `(${kernel.outside(data, 'a')}[row] - ${kernel.outside(min)})`;
+        key = key === '' ? part : `(${key} * ${kernel.outside(span)} + ${part})`;
+      }
+      kernel.line(`const key = ${key};`);
+      if (direct) kernel.line('const at = key;');
+      else {
+        kernel.line(`${kernel.outside(this.combined, 'h')}[row] = key;`);
+        kernel.line(`const at = ${hashSource('key', wide)} >>> 7 & ${kernel.outside(this.mask)};`);
+      }
+      kernel.line(`const head = ${heads}[at]; if (head !== 0) ${kernel.outside(repeated, 'h')}[0] = 1;`);
+      kernel.line(`${next}[row] = head; ${heads}[at] = row + 1;`);
+    });
+    const source = new Source([{ rows: count, skip: null, columns: [] }], [], run.interner);
+    if (!(yield* runOnThreads({ run, kernel, source, sink: this, threaded: threadedInPlace(false), counters: [], node: null }))) return false;
+    this.lease.forget(this.heads);
+    if (repeated[0] === 1) this.unique = false;
+    return true;
   }
 
   private link(from: number, end: number): void {
@@ -130,11 +172,15 @@ export class JoinTable {
     }
     const whole = kernel.name('q');
     kernel.line(`const ${whole} = ${key};`);
-    const low = `Math.imul(${whole} | 0, ${MULTIPLIER | 0})`;
-    const hashed = this.wide ? `(${low} ^ Math.imul((${whole} / 4294967296) | 0, ${MULTIPLIER_2 | 0}))` : low;
-    kernel.line(`const ${first} = ${inside} ? ${heads}[${hashed} >>> 7 & ${kernel.outside(this.mask)}] : 0;`);
+    kernel.line(`const ${first} = ${inside} ? ${heads}[${hashSource(whole, this.wide)} >>> 7 & ${kernel.outside(this.mask)}] : 0;`);
     return { first, test: `${kernel.outside(this.combined, 'h')}[ROW] === ${whole}`, next };
   }
+}
+
+/** Source of a key's hash. */
+function hashSource(key: string, wide: boolean): string {
+  const low = `Math.imul(${key} | 0, ${MULTIPLIER | 0})`;
+  return wide ? `(${low} ^ Math.imul((${key} / 4294967296) | 0, ${MULTIPLIER_2 | 0}))` : low;
 }
 
 function hash(key: number): number {

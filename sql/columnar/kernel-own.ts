@@ -2,11 +2,15 @@
  * What each thread has for itself while it runs a kernel: made from a description, handed back as arrays, and taken over by
  * the statement. One thread's things become the statement's as they are; rows of several are put in the order of the source.
  */
+import type { Pending } from '../../engine/pending.js';
+import { TIME_SLICE } from '../executor/interrupts.js';
 import type { ArrayLease } from './array-lease.js';
 import { GroupTable, PairSet, WidePairSet } from './group-table.js';
 import { GrowableColumn } from './growable.js';
 import type { ColumnArrays, Numbers, OwnResult, OwnSpec, TopSpec } from './kernel-protocol.js';
 import { ColumnTable } from './table.js';
+
+interface Yielding { shouldYield(): boolean }
 
 /** A thread's own thing: `value` is what the kernel gets. */
 export interface OwnThing {
@@ -124,7 +128,7 @@ function keepTop(table: ColumnTable, { bound, column, descending, nullsFirst }: 
 }
 
 /** The statement's table, empty so far, gets the threads' rows in the order of their morsels. */
-export function adoptRows(table: ColumnTable, results: readonly Extract<OwnResult, { kind: 'rows' }>[]): void {
+export function* adoptRows(table: ColumnTable, results: readonly Extract<OwnResult, { kind: 'rows' }>[], state: Yielding): Generator<Pending, void> {
   const filled = results.filter(({ count }) => count > 0);
   if (filled.length === 0) return;
   table.count = filled.reduce((sum, { count }) => sum + count, 0);
@@ -141,7 +145,7 @@ export function adoptRows(table: ColumnTable, results: readonly Extract<OwnResul
   const runs = filled.flatMap(({ runs: own, columns, count }) => (own.length === 0 ? [{ morsel: 0, from: 0, to: count, columns }] : Array.from({ length: own.length / 3 }, (_, n) => ({ morsel: own[n * 3]!, from: own[n * 3 + 1]!, to: own[n * 3 + 2]!, columns }))));
   runs.sort((a, b) => a.morsel - b.morsel);
   table.capacity = table.count;
-  table.columns.forEach(({ data: column }, c) => {
+  for (const [c, { data: column }] of table.columns.entries()) {
     column.empty(table.capacity);
     const data = column.data as Float64Array;
     const { nulls } = column;
@@ -151,6 +155,7 @@ export function adoptRows(table: ColumnTable, results: readonly Extract<OwnResul
       data.set((own.data as Float64Array).subarray(from, to), at);
       if (nulls) nulls.set(own.nulls!.subarray(from, to), at);
       at += to - from;
+      if (state.shouldYield()) yield TIME_SLICE;
     }
-  });
+  }
 }

@@ -56,7 +56,7 @@ export class OrderedRows {
         if (table.columns.length === 0) for (const value of values) table.addColumn(value);
         appendRow(kernel, table, values.map((value, c) => (table.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)));
       },
-      threaded: () => threadedRows(table),
+      threaded: () => threadedRows(table, state),
       drain() {
         if (table.bytes > memory) throw new NotColumnar();
       },

@@ -108,9 +108,9 @@ function* sorted({ node, stage }: SortPlan, run: PipelineRun): Generator<Batch |
       appendRow(kernel, table, [...values, ...keyValues].map((value, c) => (table.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)));
     },
     threaded() {
-      if (bound === null) return threadedRows(table);
+      if (bound === null) return threadedRows(table, state);
       const [{ descending, nullsFirst }] = keys as [(typeof keys)[number]];
-      return threshold?.cell ? threadedTop(table, { bound, column: node.output.length, descending, nullsFirst }, threshold.cell, afterWorst) : null;
+      return threshold?.cell ? threadedTop(table, { bound, column: node.output.length, descending, nullsFirst }, threshold.cell, afterWorst, state) : null;
     },
     *drain() {
       if (table.bytes > memory) throw new NotColumnar();

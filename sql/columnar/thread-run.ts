@@ -43,8 +43,8 @@ interface ThreadRun {
   readonly threaded: ThreadedSink;
   /** Counts of rows, added up. */
   readonly counters: Iterable<Float64Array>;
-  /** The plan node whose rows are the source. */
-  readonly node: object;
+  /** The plan node whose rows are the source, where EXPLAIN shows the threads. */
+  readonly node: object | null;
 }
 
 /** Runs the kernel over the source. False: it has to run here. */
@@ -64,7 +64,7 @@ export function* runOnThreads(input: ThreadRun): Generator<Pending, boolean> {
     return id;
   });
   if (!described) return false;
-  const details = state.instrument?.(node).details;
+  const details = node === null ? undefined : state.instrument?.(node).details;
   const morsels = morselsOf(source);
   // One core is the sessions' own while they have other work.
   const free = kernels.sessionsAreBusy ? Math.max(1, coreCount() - 1) : planned;

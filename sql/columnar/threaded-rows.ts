@@ -1,4 +1,5 @@
 /** Rows that several threads append: each to a table of its own, put together in the order of the source. */
+import type { ExecState } from '../executor/exec-state.js';
 import { adoptRows } from './kernel-own.js';
 import type { OwnResult, OwnSpec, TopSpec } from './kernel-protocol.js';
 import type { ThreadedSink } from './thread-run.js';
@@ -7,9 +8,9 @@ import type { ColumnTable } from './table.js';
 type RowsResult = Extract<OwnResult, { kind: 'rows' }>;
 
 /** Null where rows hold more than numbers. */
-export function threadedRows(table: ColumnTable): ThreadedSink | null {
+export function threadedRows(table: ColumnTable, state: ExecState): ThreadedSink | null {
   const spec = rowsSpec(table, null);
-  return spec && { own: [{ value: table, spec }], many: true, combine: (results) => adoptRows(table, results.map(([rows]) => rows as RowsResult)) };
+  return spec && { own: [{ value: table, spec }], many: true, combine: (results) => adoptRows(table, results.map(([rows]) => rows as RowsResult), state) };
 }
 
 function rowsSpec(table: ColumnTable, top: TopSpec | null): OwnSpec | null {
@@ -21,12 +22,12 @@ function rowsSpec(table: ColumnTable, top: TopSpec | null): OwnSpec | null {
  * Where only the best rows are wanted: each thread keeps those of its own by the first key, a number. `cell` is where the kernel
  * finds the worst of them, `afterWorst` what decides by the other keys, which threads leave to the end.
  */
-export function threadedTop(table: ColumnTable, top: Omit<TopSpec, 'cell'>, cell: Float64Array, afterWorst: unknown): ThreadedSink | null {
+export function threadedTop(table: ColumnTable, top: Omit<TopSpec, 'cell'>, cell: Float64Array, afterWorst: unknown, state: ExecState): ThreadedSink | null {
   const spec = rowsSpec(table, { ...top, cell: 0 });
   return spec && {
     own: [{ value: cell, spec: { kind: 'cells', of: 'float64', length: 1, initial: cell[0]! } }, { value: afterWorst, spec: { kind: 'never' } }, { value: table, spec }],
     many: true,
-    combine: (results) => adoptRows(table, results.map((own) => own[2] as RowsResult)),
+    combine: (results) => adoptRows(table, results.map((own) => own[2] as RowsResult), state),
   };
 }
 
