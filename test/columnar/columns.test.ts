@@ -3,11 +3,10 @@
  * and without (`oxbow.columns`), at the same snapshot: over made data of every class, and while others
  * insert, update, delete, roll back and load. The first kind is compared with PostgreSQL too.
  */
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type pg from 'pg';
+import { besideOracle } from '../harness/beside-oracle.js';
 import { connect, run } from '../harness/compare.js';
-import { startOracle, type Oracle } from '../harness/oracle.js';
-import { startTestServer, type TestServer } from '../harness/server.js';
 import { MADE_DATA, randomFrom } from './made-data.js';
 
 const seed = Number(process.env.OXBOW_SEED ?? Date.now() % 1_000_000);
@@ -125,41 +124,23 @@ const QUERIES = [
   'select count(*) from facts where small <> 0 and case when small = 0 then false else 1000 / small > 10 end',
 ];
 
-let server: TestServer;
-let oracle: Oracle;
-let client: pg.Client;
-let other: pg.Client;
-
-beforeAll(async () => {
-  server = await startTestServer();
-  oracle = await startOracle();
-  client = await connect(server.port);
-  other = await connect(oracle.port, 'postgres', oracle.user);
-  for (const one of [client, other]) await one.query(MADE_DATA);
-}, 120_000);
-
-afterAll(async () => {
-  await client.end();
-  await other.end();
-  await server.stop();
-  await oracle.stop();
-});
+const both = besideOracle(MADE_DATA);
 
 test('columns, rows and PostgreSQL give the same answers', async () => {
   for (const query of QUERIES) {
-    const columns = await run(client, query);
-    await client.query('set oxbow.columns = off');
-    const rows = await run(client, query);
-    await client.query('reset oxbow.columns');
+    const columns = await run(both.client, query);
+    await both.client.query('set oxbow.columns = off');
+    const rows = await run(both.client, query);
+    await both.client.query('reset oxbow.columns');
     expect({ query, ...columns }).toEqual({ query, ...rows });
-    expect({ query, ...columns }).toEqual({ query, ...(await run(other, query)) });
+    expect({ query, ...columns }).toEqual({ query, ...(await run(both.other, query)) });
   }
 }, 300_000);
 
 test('the queries above do run on columns', async () => {
   let served = 0;
   for (const query of QUERIES) {
-    const { rows } = await run(client, `explain (analyze, costs off, timing off) ${query}`);
+    const { rows } = await run(both.client, `explain (analyze, costs off, timing off) ${query}`);
     if (rows.some((row) => String(row[0]).includes('Columns:'))) served++;
   }
   // Not those that only ask an index or whose values do not fit (a product of large integers).
@@ -167,23 +148,23 @@ test('the queries above do run on columns', async () => {
 }, 120_000);
 
 test('an error that only a row may raise is raised when a row does, and only then', async () => {
-  await expect(client.query('select count(*) from facts where 1000 / small > 10')).rejects.toMatchObject({ code: '22012' });
-  await expect(client.query('select sum(small * 32767 * 32767) from facts')).rejects.toMatchObject({ code: '22003' });
-  await expect(client.query("select count(*) from facts where label::int > 3")).rejects.toMatchObject({ code: '22P02' });
+  await expect(both.client.query('select count(*) from facts where 1000 / small > 10')).rejects.toMatchObject({ code: '22012' });
+  await expect(both.client.query('select sum(small * 32767 * 32767) from facts')).rejects.toMatchObject({ code: '22003' });
+  await expect(both.client.query("select count(*) from facts where label::int > 3")).rejects.toMatchObject({ code: '22P02' });
 }, 60_000);
 
 test('with little memory for segments the answers are the same', async () => {
-  await client.query("set oxbow.column_memory = '100kB'");
-  for (const query of QUERIES.filter((_, n) => n % 7 === 0)) expect({ query, ...(await run(client, query)) }).toEqual({ query, ...(await run(other, query)) });
-  await client.query('reset oxbow.column_memory');
+  await both.client.query("set oxbow.column_memory = '100kB'");
+  for (const query of QUERIES.filter((_, n) => n % 7 === 0)) expect({ query, ...(await run(both.client, query)) }).toEqual({ query, ...(await run(both.other, query)) });
+  await both.client.query('reset oxbow.column_memory');
 }, 120_000);
 
 test('count(*) of a whole table is exact beside own and foreign changes', async () => {
   const count = async (of: pg.Client): Promise<number> => Number((await of.query<{ n: string }>('select count(*) as n from facts')).rows[0]!.n);
-  const writer = await connect(server.port);
-  expect(await count(client)).toBe(70000);
-  await client.query('begin isolation level repeatable read');
-  expect(await count(client)).toBe(70000);
+  const writer = await connect(both.server.port);
+  expect(await count(both.client)).toBe(70000);
+  await both.client.query('begin isolation level repeatable read');
+  expect(await count(both.client)).toBe(70000);
   await writer.query('begin');
   await writer.query('delete from facts where id <= 100');
   expect(await count(writer)).toBe(69900);
@@ -197,18 +178,18 @@ test('count(*) of a whole table is exact beside own and foreign changes', async 
   await writer.query('update facts set small = 3 where id > 500010');
   await writer.query('delete from facts where id > 500000');
   expect(await count(writer)).toBe(69900);
-  expect(await count(client)).toBe(70000);
+  expect(await count(both.client)).toBe(70000);
   await writer.query('commit');
   expect(await count(writer)).toBe(69900);
-  expect(await count(client)).toBe(70000);
-  await client.query('commit');
-  expect(await count(client)).toBe(69900);
+  expect(await count(both.client)).toBe(70000);
+  await both.client.query('commit');
+  expect(await count(both.client)).toBe(69900);
   await writer.end();
 }, 60_000);
 
 test(`at random moments beside writers (seed ${seed})`, async () => {
   const random = randomFrom(seed);
-  const writers = await Promise.all(Array.from({ length: 3 }, () => connect(server.port)));
+  const writers = await Promise.all(Array.from({ length: 3 }, () => connect(both.server.port)));
   let going = true;
   let commits = 0;
   let key = 1_000_000;
@@ -241,11 +222,11 @@ test(`at random moments beside writers (seed ${seed})`, async () => {
   const checks = QUERIES.filter((_, n) => [0, 2, 5, 7, 17, 18, 22, 27, 30].includes(n));
   for (let round = 0; round < 24; round++) {
     const query = checks[round % checks.length]!;
-    await client.query('begin isolation level repeatable read');
-    const columns = await run(client, query);
-    await client.query('set local oxbow.columns = off');
-    const rows = await run(client, query);
-    await client.query('commit');
+    await both.client.query('begin isolation level repeatable read');
+    const columns = await run(both.client, query);
+    await both.client.query('set local oxbow.columns = off');
+    const rows = await run(both.client, query);
+    await both.client.query('commit');
     expect({ round, query, ...columns }, `seed ${seed}`).toEqual({ round, query, ...rows });
   }
   going = false;

@@ -2,11 +2,9 @@
  * Windows, DISTINCT, DISTINCT ON, set operations and grouping sets by kernels: the same answers as by rows and as PostgreSQL's,
  * also with little memory and beside writers. Every query says its order completely, so that there is one right answer.
  */
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import type pg from 'pg';
+import { expect, test } from 'vitest';
+import { besideOracle } from '../harness/beside-oracle.js';
 import { connect, run } from '../harness/compare.js';
-import { startOracle, type Oracle } from '../harness/oracle.js';
-import { startTestServer, type TestServer } from '../harness/server.js';
 import { MADE_DATA, randomFrom } from './made-data.js';
 
 const seed = Number(process.env.OXBOW_SEED ?? Date.now() % 1_000_000);
@@ -81,44 +79,26 @@ const QUERIES: readonly string[] = [
   'select kind, count(*) from facts where price < 0 group by grouping sets ((kind), ()) order by 1',
 ];
 
-let server: TestServer;
-let oracle: Oracle;
-let client: pg.Client;
-let other: pg.Client;
-
-beforeAll(async () => {
-  server = await startTestServer();
-  oracle = await startOracle();
-  client = await connect(server.port);
-  other = await connect(oracle.port, 'postgres', oracle.user);
-  for (const one of [client, other]) await one.query(MADE_DATA);
-}, 120_000);
-
-afterAll(async () => {
-  await client.end();
-  await other.end();
-  await server.stop();
-  await oracle.stop();
-});
+const both = besideOracle(MADE_DATA);
 
 test('kernels, rows and PostgreSQL give the same answers', async () => {
   for (const [n, query] of QUERIES.entries()) {
-    const columns = await run(client, query);
-    // Rows take long; the other tests ask for more of them.
+    const columns = await run(both.client, query);
+    // Rows take long; the both.other tests ask for more of them.
     if (n % 4 === 0) {
-      await client.query('set oxbow.columns = off');
-      const rows = await run(client, query);
-      await client.query('reset oxbow.columns');
+      await both.client.query('set oxbow.columns = off');
+      const rows = await run(both.client, query);
+      await both.client.query('reset oxbow.columns');
       expect({ query, ...columns }).toEqual({ query, ...rows });
     }
-    expect({ query, ...columns }).toEqual({ query, ...(await run(other, query)) });
+    expect({ query, ...columns }).toEqual({ query, ...(await run(both.other, query)) });
   }
 }, 300_000);
 
 test('the operators do run as kernels', async () => {
   const onRows: string[] = [];
   for (const query of QUERIES) {
-    const { rows } = await run(client, `explain (analyze, costs off, timing off) ${query}`);
+    const { rows } = await run(both.client, `explain (analyze, costs off, timing off) ${query}`);
     const text = rows.map((row) => String(row[0])).join('\n');
     // A DISTINCT is a grouping, which reads the scan's segments itself.
     if (!text.includes('Columns: kernels') && !(query.includes('distinct') && text.includes('Columns:'))) onRows.push(`${query}\n${text}`);
@@ -129,14 +109,14 @@ test('the operators do run as kernels', async () => {
 
 test('what is wrong is said as by rows', async () => {
   for (const query of ['select ntile(0) over (order by id) from facts', 'select nth_value(id, 0) over (order by id) from facts', 'select sum(id) over (order by id rows between -1 preceding and current row) from facts', 'select sum(small * 32767 * 32767) over (order by id) from facts', 'select small from facts union select label::int from facts']) {
-    expect({ query, ...(await run(client, query)) }).toEqual({ query, ...(await run(other, query)) });
+    expect({ query, ...(await run(both.client, query)) }).toEqual({ query, ...(await run(both.other, query)) });
   }
 }, 60_000);
 
 test('with little memory the answers are the same', async () => {
-  await client.query("set work_mem = '64kB'; set oxbow.column_memory = '400kB'");
-  for (const query of QUERIES.filter((_, n) => n % 9 === 1)) expect({ query, ...(await run(client, query)) }).toEqual({ query, ...(await run(other, query)) });
-  await client.query('reset work_mem; reset oxbow.column_memory');
+  await both.client.query("set work_mem = '64kB'; set oxbow.column_memory = '400kB'");
+  for (const query of QUERIES.filter((_, n) => n % 9 === 1)) expect({ query, ...(await run(both.client, query)) }).toEqual({ query, ...(await run(both.other, query)) });
+  await both.client.query('reset work_mem; reset oxbow.column_memory');
 }, 120_000);
 
 const OF_B = 'min(b.note), max(b.at), count(b.label), sum(b.price), sum(b.rate), sum(b.small), sum(b.wide), max(b.day), sum(b.dim), count(b.flag)';
@@ -154,21 +134,21 @@ const LARGE: readonly string[] = [
 ];
 
 test('groups and joins beyond their memory run part by part', async () => {
-  await client.query("set work_mem = '64kB'; set oxbow.column_memory = '12MB'; set max_parallel_workers_per_gather = 0");
+  await both.client.query("set work_mem = '64kB'; set oxbow.column_memory = '12MB'; set max_parallel_workers_per_gather = 0");
   let inParts = 0;
   for (const query of LARGE) {
-    expect({ query, ...(await run(client, query)) }).toEqual({ query, ...(await run(other, query)) });
-    const { rows } = await run(client, `explain (analyze, costs off, timing off) ${query}`);
+    expect({ query, ...(await run(both.client, query)) }).toEqual({ query, ...(await run(both.other, query)) });
+    const { rows } = await run(both.client, `explain (analyze, costs off, timing off) ${query}`);
     const text = rows.map((row) => String(row[0])).join('\n');
     if (/Batches: ([2-9]|\d\d)/.test(text) && !text.includes('Disk Usage: 1')) inParts++;
   }
-  await client.query('reset work_mem; reset oxbow.column_memory; reset max_parallel_workers_per_gather');
+  await both.client.query('reset work_mem; reset oxbow.column_memory; reset max_parallel_workers_per_gather');
   expect(inParts).toBeGreaterThan(LARGE.length - 3);
 }, 120_000);
 
 test(`at random moments beside writers (seed ${seed})`, async () => {
   const random = randomFrom(seed);
-  const writer = await connect(server.port);
+  const writer = await connect(both.server.port);
   let going = true;
   let commits = 0;
   const write = async (): Promise<void> => {
@@ -185,11 +165,11 @@ test(`at random moments beside writers (seed ${seed})`, async () => {
   const started = Date.now();
   for (let round = 0; round < 16 && Date.now() - started < 60_000; round++) {
     const query = QUERIES[Math.floor(random() * QUERIES.length)]!;
-    await client.query('begin isolation level repeatable read');
-    const columns = await run(client, query);
-    await client.query('set local oxbow.columns = off');
-    const rows = await run(client, query);
-    await client.query('commit');
+    await both.client.query('begin isolation level repeatable read');
+    const columns = await run(both.client, query);
+    await both.client.query('set local oxbow.columns = off');
+    const rows = await run(both.client, query);
+    await both.client.query('commit');
     expect({ round, query, ...columns }, `seed ${seed}`).toEqual({ round, query, ...rows });
   }
   going = false;

@@ -1,9 +1,7 @@
 /** Row estimates with statistics objects are PostgreSQL's: conditions on several columns, groups by several, expressions. */
 import type pg from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { connect } from '../harness/compare.js';
-import { startOracle, type Oracle } from '../harness/oracle.js';
-import { startTestServer, type TestServer } from '../harness/server.js';
+import { expect, test } from 'vitest';
+import { besideOracle } from '../harness/beside-oracle.js';
 
 const SCHEMA = `
 create table st (a int, b int, c text, d numeric, e date, f bool);
@@ -27,25 +25,7 @@ const QUERIES = [
   "select * from st where f and e = '2020-01-05'", "select * from st where f and e = '2020-01-05' and c = 'v4'", "select * from st where not f and e < '2020-01-10'", 'select * from st where (f or a = 1) and b = 0',
 ];
 
-let server: TestServer;
-let oracle: Oracle;
-let client: pg.Client;
-let other: pg.Client;
-
-beforeAll(async () => {
-  server = await startTestServer();
-  oracle = await startOracle();
-  client = await connect(server.port);
-  other = await connect(oracle.port, 'postgres', oracle.user);
-  for (const one of [client, other]) await one.query(SCHEMA);
-}, 60_000);
-
-afterAll(async () => {
-  await client.end();
-  await other.end();
-  await server.stop();
-  await oracle.stop();
-});
+const both = besideOracle(SCHEMA);
 
 async function estimated(of: pg.Client, sql: string): Promise<number> {
   const { rows } = await of.query<string[]>({ text: `EXPLAIN ${sql}`, rowMode: 'array' });
@@ -53,5 +33,5 @@ async function estimated(of: pg.Client, sql: string): Promise<number> {
 }
 
 test.each(QUERIES)('%s', async (sql) => {
-  expect(await estimated(client, sql)).toBe(await estimated(other, sql));
+  expect(await estimated(both.client, sql)).toBe(await estimated(both.other, sql));
 });
