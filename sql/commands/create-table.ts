@@ -16,6 +16,7 @@ import { isVolatile } from './expression-references.js';
 import { chooseName, creationNamespace, currentUser, openRelation, relationExists, reserveRelationName } from './names.js';
 import { addRelation, newStorage, type NewColumn } from './relation-rows.js';
 import { addSequence, ownSequence } from './sequence-command.js';
+import { copyStatistics } from './statistics-command.js';
 
 /** Options of LIKE, as bits of TableLikeClause.options. */
 const LIKE = { comments: 1, compression: 2, constraints: 4, defaults: 8, generated: 16, identity: 32, indexes: 64, statistics: 128, storage: 256 } as const;
@@ -185,6 +186,7 @@ async function copyLikeRest(context: CommandContext, oid: Oid, like: LikePlan): 
   if (like.options & LIKE.indexes) {
     for (const index of source.indexes) await copyIndex(context, oid, source, index);
   }
+  if (like.options & LIKE.statistics) copyStatistics(context, source, current(context, oid), (attnum) => likeAttributes(like).find(({ attribute }) => attribute.attnum === attnum)!.attnum, (like.options & LIKE.comments) !== 0);
   if (like.options & LIKE.comments) {
     for (const { attribute, attnum } of likeAttributes(like)) {
       const comment = context.catalog.comment(ClassOid.pg_class, source.oid, attribute.attnum);

@@ -271,6 +271,7 @@ export function reassignOwned(statement: ReassignOwnedStmt, context: CommandCont
 
 const OWNER_COLUMNS: Readonly<Record<number, readonly [string, string]>> = {
   [ClassOid.pg_namespace]: ['pg_namespace', 'nspowner'], [ClassOid.pg_database]: ['pg_database', 'datdba'], [ClassOid.pg_type]: ['pg_type', 'typowner'], [ClassOid.pg_proc]: ['pg_proc', 'proowner'],
+  [ClassOid.pg_statistic_ext]: ['pg_statistic_ext', 'stxowner'],
 };
 
 function setOwnerColumn(context: CommandContext, classId: Oid, oid: Oid, owner: Oid): void {

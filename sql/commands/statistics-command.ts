@@ -9,6 +9,7 @@ import { BTREE_AM, type Oid, type Relation } from '../catalog/catalog.js';
 import { ClassOid } from '../catalog/class-oids.js';
 import { address, recordDependency, recordSharedDependency } from '../catalog/dependency.js';
 import type { Expr } from '../analyzer/query-tree.js';
+import type { ArrayValue } from '../types/datum.js';
 import type { CommandContext } from './command.js';
 import { setComment } from './comment.js';
 import { defaultOpclass, joinColumnNames } from './define-index.js';
@@ -38,19 +39,40 @@ export async function createStatistics(statement: CreateStatsStmt, context: Comm
     context.notice('NOTICE', `statistics object "${name}" already exists, skipping`, { sqlstate: '42710' });
     return 'CREATE STATISTICS';
   }
+  const oid = addStatistics(context, relation, { name, namespace: namespace.oid, columns, expressions, kinds });
+  if (statement.stxcomment) setComment(context, ClassOid.pg_statistic_ext, oid, 0, statement.stxcomment, false);
+  return 'CREATE STATISTICS';
+}
+
+interface NewStatistics { readonly name: string; readonly namespace: Oid; readonly columns: readonly number[]; readonly expressions: readonly StatisticsExpression[]; readonly kinds: readonly string[] }
+
+function addStatistics(context: CommandContext, relation: Relation, { name, namespace, columns, expressions, kinds }: NewStatistics): Oid {
   const oid = context.changes.newOid();
   context.changes.insert('pg_statistic_ext', {
-    oid, stxrelid: relation.oid, stxname: name, stxnamespace: namespace.oid, stxowner: currentUser(context).oid, stxstattarget: -1,
+    oid, stxrelid: relation.oid, stxname: name, stxnamespace: namespace, stxowner: currentUser(context).oid, stxstattarget: -1,
     stxkeys: arrayOf(21, columns, 0), stxkind: arrayOf(18, kinds), stxexprs: expressions.length > 0 ? JSON.stringify(expressions.map(({ text }) => text)) : null,
   });
   const object = address(ClassOid.pg_statistic_ext, oid);
   for (const attnum of columns) recordDependency(context.changes, object, address(ClassOid.pg_class, relation.oid, attnum), 'a');
   for (const { expr } of expressions) recordExpressionDependencies(context.changes, object, expr, relation.oid, 'a');
   if (columns.length === 0 && expressions.every(({ expr }) => references(expr).columns.size === 0)) recordDependency(context.changes, object, address(ClassOid.pg_class, relation.oid), 'a');
-  recordDependency(context.changes, object, address(ClassOid.pg_namespace, namespace.oid), 'n');
+  recordDependency(context.changes, object, address(ClassOid.pg_namespace, namespace), 'n');
   recordSharedDependency(context.changes, object, ClassOid.pg_authid, currentUser(context).oid, 'o');
-  if (statement.stxcomment) setComment(context, ClassOid.pg_statistic_ext, oid, 0, statement.stxcomment, false);
-  return 'CREATE STATISTICS';
+  return oid;
+}
+
+/** For LIKE ... INCLUDING STATISTICS: those of `source` on another table with the same columns. `attnumOf`: where a column of the source stands there. */
+export function copyStatistics(context: CommandContext, source: Relation, relation: Relation, attnumOf: (attnum: number) => number, comments: boolean): void {
+  for (const { oid, columns, expressions } of source.extendedStatistics()) {
+    const mapped = columns.map(attnumOf).sort((a, b) => a - b);
+    const computed = expressions.map((text): StatisticsExpression => ({ expr: context.hooks.analyzeExpressionText(text, { kind: 'statistics expression', relation }, context.eval), text }));
+    const names = [...mapped.map((attnum) => relation.attributes[attnum - 1]!.attname), ...expressions.map(() => 'expr')];
+    const row = context.catalog.rows.one('pg_statistic_ext', 'oid', oid)!;
+    const kinds = (row[7] as ArrayValue).elements as string[];
+    const made = addStatistics(context, relation, { name: chosenName(context, relation, relation.relnamespace, names), namespace: relation.relnamespace, columns: mapped, expressions: computed, kinds });
+    const comment = comments ? context.catalog.rows.rows('pg_description', 'objoid,classoid', oid, ClassOid.pg_statistic_ext)[0] : undefined;
+    if (comment) setComment(context, ClassOid.pg_statistic_ext, made, 0, comment[3] as string, false);
+  }
 }
 
 interface StatisticsExpression { readonly expr: Expr; readonly text: string }
