@@ -30,6 +30,8 @@ const { values } = parseArgs({
   options: {
     scale: { type: 'string', default: '0.1' },
     rounds: { type: 'string', default: '3' },
+    /** `operators`: windows, DISTINCT, set operations and grouping sets over the same tables. */
+    folder: { type: 'string', default: 'queries' },
     queries: { type: 'string', default: Array.from({ length: 22 }, (_, i) => i + 1).join(',') },
     /** Seconds after which a query counts as failed. */
     timeout: { type: 'string', default: '120' },
@@ -98,7 +100,7 @@ async function main(): Promise<void> {
         await client.query(`set statement_timeout = '${values.timeout}s'`);
         process.stderr.write(`${name}: loaded ${await countLines(join(data, 'lineitem.tbl'))} lineitems and the rest in ${((Date.now() - began) / 1000).toFixed(1)} s\n`);
       }
-      const queries = values.queries.split(',').map((query) => ({ query: Number(query), sql: readFileSync(join(here, 'queries', `${query.padStart(2, '0')}.sql`), 'utf8') }));
+      const queries = values.queries.split(',').map((query) => ({ query: Number(query), sql: readFileSync(join(here, values.folder, `${query.padStart(2, '0')}.sql`), 'utf8') }));
       if (values['q-error']) {
         const errors: Record<string, QError[]> = {};
         for (const name of SERVERS) for (const { query, sql } of queries) (errors[name] ??= []).push(...(await qErrors(clients[name]!, query, sql)));

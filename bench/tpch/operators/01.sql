@@ -1,0 +1,1 @@
+select count(*), sum(l_extendedprice) from (select l_extendedprice, row_number() over (partition by l_suppkey order by l_extendedprice desc, l_orderkey, l_linenumber) as n from lineitem) s where n <= 3;

@@ -1,0 +1,1 @@
+select count(*), max(highest), sum(gap) from (select max(l_extendedprice) over w as highest, l_shipdate - lag(l_shipdate) over w as gap from lineitem window w as (partition by l_suppkey order by l_shipdate, l_orderkey, l_linenumber rows between 6 preceding and current row)) s;

@@ -1,0 +1,1 @@
+select l_returnflag, l_shipmode, extract(year from l_shipdate) as y, count(*), sum(l_extendedprice * (1 - l_discount)), grouping(l_returnflag, l_shipmode) from lineitem group by rollup (l_returnflag, l_shipmode, extract(year from l_shipdate)) order by 1, 2, 3, 6;
