@@ -229,6 +229,34 @@ export class BlockView {
     return to;
   }
 
+  /** Writes a block of the keys [from, to) without the one at `without` into `into`; returns its end. It is not longer than this one. */
+  cut(from: number, to: number, without: number, into: Uint8Array, start: number): number {
+    const { bytes, shape, prefix, prefixAt, width, rowWidth, suffixes, rows } = this;
+    const left = without >= from && without < to ? without : to;
+    const right = Math.min(left + 1, to);
+    const count = left - from + to - right;
+    const head = shape === FIXED ? FIXED_HEAD : HEAD;
+    let at = copyRange(bytes, prefixAt - head, prefixAt + prefix, into, start);
+    into[start + 1] = count >>> 8;
+    into[start + 2] = count;
+    if (shape === FIXED) {
+      at = copyRange(bytes, suffixes + from * width, suffixes + left * width, into, at);
+      at = copyRange(bytes, suffixes + right * width, suffixes + to * width, into, at);
+      at = copyRange(bytes, rows + from * rowWidth, rows + left * rowWidth, into, at);
+      return copyRange(bytes, rows + right * rowWidth, rows + to * rowWidth, into, at);
+    }
+    const rest = (i: number): number => (i === 0 ? 0 : this.restEnd(i - 1));
+    let end = 0;
+    for (let i = from; i < to; i++) {
+      if (i === without) continue;
+      end += this.restEnd(i) - rest(i);
+      into[at++] = end >>> 8;
+      into[at++] = end;
+    }
+    at = copyRange(bytes, rows + rest(from), rows + rest(left), into, at);
+    return right < to ? copyRange(bytes, rows + rest(right), rows + rest(to), into, at) : at;
+  }
+
   /** Key `i` against `key[from, ...)`: negative, 0 or positive. */
   compare(i: number, key: Uint8Array, from: number): number {
     const shared = this.comparePrefix(key, from);
@@ -276,6 +304,13 @@ export function forEachPacked(bytes: Uint8Array, visit: (key: Uint8Array, rowId:
   const view = new BlockView().open(bytes, 0, bytes.length);
   const scratch = new Uint8Array(view.keyMax);
   for (let i = 0; i < view.count; i++) visit(scratch.subarray(0, view.key(i, scratch, 0) - ROW_ID), view.rowId(i));
+}
+
+/** Returns where it ends in `to`. */
+function copyRange(from: Uint8Array, start: number, end: number, to: Uint8Array, at: number): number {
+  if (end - start > 64) to.set(new Uint8Array(from.buffer, from.byteOffset + start, end - start), at);
+  else for (let i = start, n = at; i < end; i++, n++) to[n] = from[i]!;
+  return at + Math.max(0, end - start);
 }
 
 const rowScratch = new Uint8Array(ROW_ID);

@@ -17,7 +17,7 @@ import { nextKey } from '../kv/key-value-store.js';
 import type { Builder, Capabilities, Chunk, Entry, EntryVisitor, KeyValueReader, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from '../kv/key-value-store.js';
 import { BLOCK_HEADER, ENTRY_HEADER, Flag, PROVISIONAL_ENTRY_HEADER, blocksMark, damaged, isBlock, sealBlock, storagePrefix, writeEntryValue } from '../mvcc/row-format.js';
 import { slabCopy, slabTake } from '../slab.js';
-import { BLOCK_LEAST, BLOCK_MAX, BlockPacker, BlockView } from './block.js';
+import { BLOCK_LEAST, BLOCK_MAX, BlockView } from './block.js';
 
 const INDEX_ID = 6;
 const NO_PAYLOAD = new Uint8Array(0);
@@ -118,7 +118,6 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   private writer: KeyValueWriter | undefined;
   private readonly found: Entry = { key: NO_PAYLOAD, value: NO_PAYLOAD };
   private readonly block = new Block();
-  private readonly packer = new BlockPacker();
   private readonly keyScratch = new Uint8Array(2048);
   private readonly valueScratch = new Uint8Array(PROVISIONAL_ENTRY_HEADER);
   private readonly blockScratch = new Uint8Array(BLOCK_HEADER + BLOCK_MAX);
@@ -429,32 +428,26 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
 
   /** Writes the entries [from, to) of the block without the one at `without`, as a block or, when they are few, one by one. */
   private putSlice(block: Block, from: number, to: number, without: number): void {
+    const { keyScratch: scratch, blockScratch: value } = this;
     const entries = to - from - (without >= from && without < to ? 1 : 0);
-    const { keyScratch: scratch, packer } = this;
-    let last = 0;
-    packer.count = 0;
-    for (let i = from; i < to; i++) {
-      if (i === without) continue;
-      const length = block.keyInto(i, scratch);
-      if (entries >= BLOCK_LEAST) {
-        // Fewer keys need no more room.
-        if (!packer.add(scratch, INDEX_ID, length - INDEX_ID - 6, readUint48(scratch, length - 6))) throw damaged('index entry', block.key.slice());
-        last = length;
-      } else {
-        const key = scratch.subarray(0, length);
+    if (entries < BLOCK_LEAST) {
+      for (let i = from; i < to; i++) {
+        if (i === without) continue;
+        const key = scratch.subarray(0, block.keyInto(i, scratch));
         this.writer!.put('index', key, block.valueInto(this.valueScratch.subarray(0, block.valueLength), key));
       }
+      return;
     }
-    if (last === 0) return;
-    const length = packer.finish();
-    this.putBlock(scratch.subarray(0, last), packer.bytes, 0, length, block.provisional, block.birth, block.stage);
+    const last = without === to - 1 ? to - 2 : to - 1;
+    const end = block.view.cut(from, to, without, value, BLOCK_HEADER);
+    this.putBlock(scratch.subarray(0, block.keyInto(last, scratch)), end, block.provisional, block.birth, block.stage);
   }
 
-  private putBlock(key: Uint8Array, keys: Uint8Array, start: number, length: number, provisional: number, birth: number, stage: number, behindAll = false): void {
+  /** The keys stand in `blockScratch` behind the head; `key` is the last one. */
+  private putBlock(key: Uint8Array, end: number, provisional: number, birth: number, stage: number, behindAll = false): void {
     const { blockScratch: value } = this;
-    for (let i = 0; i < length; i++) value[BLOCK_HEADER + i] = keys[start + i]!;
-    sealBlock(value, BLOCK_HEADER + length, provisional, birth, stage, key);
-    const whole = value.subarray(0, BLOCK_HEADER + length);
+    sealBlock(value, end, provisional, birth, stage, key);
+    const whole = value.subarray(0, end);
     if (!behindAll || !this.writer!.append('index', key, whole)) this.writer!.put('index', key, whole);
   }
 
@@ -469,7 +462,8 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
       if (!behind || this.isFree(last)) {
         this.mark(index);
         this.gap = undefined;
-        this.putBlock(last, keys, 0, keys.length, provisional, birth, stage, !behind);
+        this.blockScratch.set(keys, BLOCK_HEADER);
+        this.putBlock(last, BLOCK_HEADER + keys.length, provisional, birth, stage, !behind);
         return;
       }
     }
