@@ -325,7 +325,14 @@ export interface RowBlock {
 export interface RowCursor {
   /** Fills at most `max` rows in row id order; 0 means the end. Keeps no LMDB iterator between calls. */
   fill(block: RowBlock, max: number): number | Pending;
+  /** As fill, without copies: calls back for the next rows where they lie. Undefined, with nothing done, where rows have to be put together: ask `fill`. */
+  visit(max: number, each: RowVisitor): number | undefined;
   close(): void;
+}
+
+/** A row where it lies: `bytes` [start, end), and the same bytes as `view`. Valid during the call, which may read and not scan. */
+export interface RowVisitor {
+  (rowId: RowId, xmin: Xid, bytes: Uint8Array, view: DataView, start: number, end: number): void;
 }
 
 /**

@@ -6,7 +6,7 @@
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 import { readUint48 } from '../keycode.js';
 import type { Chunk } from '../kv/key-value-store.js';
-import type { RowBlock, RowCursor, RowVersion, Snapshot } from '../storage.js';
+import type { RowBlock, RowCursor, RowVersion, RowVisitor, Snapshot } from '../storage.js';
 import { slabCopy } from '../slab.js';
 import { HEAP_KEY, ROW_HEADER, damaged, heapKey, isRow, verifyRow, xidOf } from './row-format.js';
 import { Hit } from './version-store.js';
@@ -43,6 +43,7 @@ export class HeapScan implements RowCursor {
   /** The last chunk had few gaps between row ids. */
   private dense = true;
   private readonly hit = new Hit();
+  private readonly single: RowBlock = { length: 0, rowIds: [], tuples: [], xmins: [] };
   private readonly lower = new Uint8Array(HEAP_KEY);
   private readonly upper = new Uint8Array(HEAP_KEY);
 
@@ -97,12 +98,27 @@ export class HeapScan implements RowCursor {
     this.dense = this.next - first < 2 * limit;
   }
 
-  /** From the store's pages: a tenth of what asking for each row costs, and its check is made where it lies. */
   private fillPages(block: RowBlock, limit: number): void {
-    const { store, storage, s } = this;
+    this.visitPages(limit, (rowId, xmin, bytes, _, start, end) => push(block, rowId, slabCopy(bytes, start, end), xmin));
+  }
+
+  visit(max: number, each: RowVisitor): number | undefined {
+    this.resolver.checkAge();
+    while (this.next <= this.last) {
+      if (this.looked < LONG_SCAN || this.extras.length > 0 || this.mergesDead()) return undefined;
+      const count = this.visitPages(Math.min(max, PAGES_CHUNK), each);
+      if (count > 0) return count;
+    }
+    return 0;
+  }
+
+  /** From the store's pages: a tenth of what asking for each row costs, and its check is made where it lies. */
+  private visitPages(limit: number, each: RowVisitor): number {
+    const { store, storage, s, single } = this;
     heapKey(this.lower, storage, this.next as RowId);
     heapKey(this.upper, storage, (this.last + 1) as RowId);
     let looked = 0;
+    let given = 0;
     let viewed: Uint8Array | undefined;
     let view!: DataView;
     const all = store.kv.bulk((walker) =>
@@ -111,7 +127,12 @@ export class HeapScan implements RowCursor {
         const rowId = readUint48(keys, keyStart + 6) as RowId;
         this.next = rowId + 1;
         if (values !== keys || valueEnd - valueStart < ROW_HEADER || store.decidedStampAt(values, valueStart) > s) {
-          this.emitStored(block, rowId, keys.slice(keyStart, keyEnd), values.slice(valueStart, valueEnd));
+          single.length = 0;
+          this.emitStored(single, rowId, keys.slice(keyStart, keyEnd), values.slice(valueStart, valueEnd));
+          if (single.length === 0) return false;
+          const tuple = single.tuples[0]!;
+          given++;
+          each(rowId, single.xmins[0]! as Xid, tuple, new DataView(tuple.buffer, tuple.byteOffset, tuple.length), 0, tuple.length);
           return false;
         }
         if (keys !== viewed) {
@@ -119,11 +140,13 @@ export class HeapScan implements RowCursor {
           view = new DataView(keys.buffer, keys.byteOffset, keys.length);
         }
         if (!isRow(view, keyStart, keyEnd, valueStart, valueEnd)) throw damaged('row', keys.slice(keyStart, keyEnd));
-        push(block, rowId, slabCopy(values, valueStart + ROW_HEADER, valueEnd), readUint48(values, valueStart + 7) as Xid);
+        given++;
+        each(rowId, readUint48(values, valueStart + 7) as Xid, values, view, valueStart + ROW_HEADER, valueEnd);
         return false;
       }),
     );
     if (all) this.next = this.last + 1;
+    return given;
   }
 
   /** Row ids without gaps, which most are: the next ones are asked for by key. False: there is none with the next id. */

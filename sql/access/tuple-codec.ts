@@ -215,6 +215,16 @@ export class TupleCodec {
     return codec.decode(tuple.subarray(variableBase + start, variableBase + end));
   }
 
+  /** A column of fixed width (`isFixed`) of a row that begins at `start` of `bytes`, of which `view` is a view. */
+  readFixed(bytes: Uint8Array, view: DataView, start: number, column: number): Datum {
+    const slot = this.slots[column]!;
+    const n = bytes[start]! | ((bytes[start + 1]! & 0x7f) << 8);
+    if (column >= n) return slot.missing;
+    if ((bytes[start + 2 + (column >> 3)]! & (1 << (column & 7))) !== 0) return null;
+    const codec = slot.type!.row;
+    return codec.width === 0 ? null : codec.read(view, start + 2 + ((n + 7) >> 3) + slot.offset);
+  }
+
   /** Where `locate` found a value's bytes. */
   start = 0;
   end = 0;

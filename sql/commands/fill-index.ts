@@ -4,7 +4,7 @@
  * nobody else sees the index yet.
  */
 import type { RowId } from '../../engine/ids.js';
-import type { BulkLoader, IndexBlock, RowBlock, Transaction } from '../../engine/storage.js';
+import type { BulkLoader, IndexBlock, RowBlock, RowVisitor, Transaction } from '../../engine/storage.js';
 import { equalBytes } from '../../engine/keycode.js';
 import { indexAccess, type IndexAccess, type RowExpressionCompiler } from '../access/index-access.js';
 import { uniqueViolation } from '../access/constraint-errors.js';
@@ -76,11 +76,13 @@ class IndexBuild {
     const snapshot = this.transaction.latestSnapshot();
     const cursor = this.transaction.scan(this.relation.storage, snapshot);
     const block: RowBlock = { length: 0, rowIds: [], tuples: [], xmins: [] };
+    const visitor = this.visitor();
     try {
       for (let rows = 0; ; ) {
-        const filled = await settle(this.context, () => cursor.fill(block, FILL_ROWS));
+        const seen = visitor && cursor.visit(FILL_ROWS, visitor);
+        const filled = seen ?? (await settle(this.context, () => cursor.fill(block, FILL_ROWS)));
         if (filled === 0) return;
-        await this.addRows(block);
+        if (seen === undefined) await this.addRows(block);
         if (this.sorter.byteLength > RUN_BYTES) await this.writeRun(false);
         if ((rows += filled) >= ROWS_PER_TURN) {
           rows = 0;
@@ -91,6 +93,19 @@ class IndexBuild {
       cursor.close();
       snapshot.release();
     }
+  }
+
+  /** Takes rows where they lie, when all that their entries need are columns of fixed width. */
+  private visitor(): RowVisitor | undefined {
+    const { access, table } = this;
+    const { codec } = table;
+    if (!access.dependsOn || ![...access.dependsOn].every((attnum) => attnum > 0 && codec.isFixed(attnum - 1))) return undefined;
+    const columns = [...access.dependsOn].map((attnum) => attnum - 1);
+    const values: Datum[] = new Array<Datum>(table.types.length).fill(null);
+    return (rowId, _, bytes, view, start) => {
+      for (let i = 0; i < columns.length; i++) values[columns[i]!] = codec.readFixed(bytes, view, start, columns[i]!);
+      this.addEntry(rowId, values);
+    };
   }
 
   /** A block whose long values are read first, some rows at a time. */
@@ -108,8 +123,7 @@ class IndexBuild {
   }
 
   private addBlock(block: RowBlock, from: number, end: number): void {
-    const { access, table, sorter, index } = this;
-    const checked = index.unique && !index.nullsNotDistinct;
+    const { access, table } = this;
     const only = access.dependsOn ? [...access.dependsOn] : null;
     const { codec } = table;
     let values: Datum[] = new Array<Datum>(table.types.length).fill(null);
@@ -120,13 +134,17 @@ class IndexBuild {
         values = codec.readAll(tuple);
         if (!access.covers(values)) continue;
       }
-      const made = access.makeKey(values, this.relation.relname);
-      const rowId = block.rowIds[i]!;
-      if (checked && made.hasNull) this.withNulls.add(rowId);
-      const payload = access.payloadOf(values, access.hasPayload ? access.keyValues(values) : values);
-      if (!sorter.add(made.bytes, made.length, rowId, payload)) this.transaction.putIndexEntry(index.storage, made.bytes.slice(0, made.length), rowId as RowId, payload);
-      this.entries++;
+      this.addEntry(block.rowIds[i]!, values);
     }
+  }
+
+  private addEntry(rowId: number, values: readonly Datum[]): void {
+    const { access, sorter, index } = this;
+    const made = access.makeKey(values, this.relation.relname);
+    if (made.hasNull && index.unique && !index.nullsNotDistinct) this.withNulls.add(rowId);
+    const payload = access.payloadOf(values, access.hasPayload ? access.keyValues(values) : values);
+    if (!sorter.add(made.bytes, made.length, rowId, payload)) this.transaction.putIndexEntry(index.storage, made.bytes.slice(0, made.length), rowId as RowId, payload);
+    this.entries++;
   }
 
   /** `only`: there is no other run. */
