@@ -34,7 +34,8 @@ const lookups = Number(values.lookups);
 const rounds = Number(values.rounds);
 const BITS = 52;
 /** One row in so many is asked for. */
-const every = Math.max(1, Math.floor(rows / lookups));
+const askedTables = 2 * (rounds + 1);
+const every = Math.max(askedTables, Math.floor(rows / lookups));
 
 const directory = mkdtempSync(join(tmpdir(), 'oxbow-bench-learned-'));
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -69,38 +70,41 @@ async function fill(client: pg.Client): Promise<void> {
     await client.query(`insert into keys select (random() * ${2 ** BITS})::int8, i, 'row ' || i from generate_series(${from}, ${to}) i`);
     say(`${to} rows, ${((performance.now() - begun) / 1000).toFixed(0)} s`);
   }
-  await client.query(`create table asked as select case when v / ${every} % 10 = 0 then -1 - k else k end as k, v as i from keys where v % ${every} = 0`);
+  // Other keys each time, or caches of keys and rows would answer.
+  for (let n = 0; n < askedTables; n++) await client.query(`create table asked${n} as select case when v / ${every} % 10 = 0 then -1 - k else k end as k, v as i from keys where v % ${every} = ${n}`);
   await client.query('analyze');
 }
 
 interface Times { readonly ms: number; readonly cpuMs: number }
-interface Case { readonly name: string; readonly sql: string }
+interface Case { readonly name: string; readonly sql: string; /** The first of its tables of keys. */ readonly from: number }
 const CASES: readonly Case[] = [
-  { name: 'keys only', sql: 'select count(*) from asked a join keys using (k)' },
-  { name: 'rows', sql: 'select count(*), sum(v), max(t) from asked a join keys using (k)' },
+  { name: 'keys only', sql: 'select count(*) from asked a join keys using (k)', from: 0 },
+  { name: 'rows', sql: 'select count(*), sum(v), max(t) from asked a join keys using (k)', from: rounds + 1 },
 ];
+/** Before rows are read from columns, which are built after many were read one by one: the heap. */
+const FROM_HEAP = 'rows, from the heap';
 
-async function joins(client: pg.Client, pid: number): Promise<Map<string, Times>> {
+async function joins(client: pg.Client, pid: number, cases: readonly Case[]): Promise<Map<string, Times>> {
   const found = new Map<string, Times>();
-  for (const { name, sql } of CASES) {
+  for (const { name, sql, from } of cases) {
     const times: number[] = [];
     let answer = '';
     let begun = 0;
     for (let round = 0; round <= rounds; round++) {
       // The first compiles what the others run.
       if (round === 1) begun = cpuMs(pid);
-      const ran = await timed(client, sql);
+      const ran = await timed(client, sql.replace('asked', `asked${from + round}`));
       if (round > 0) times.push(ran.ms);
       ({ answer } = ran);
     }
     const took: Times = { ms: median(times), cpuMs: (cpuMs(pid) - begun) / rounds };
     found.set(name, took);
-    say(`${name}: ${took.ms.toFixed(0)} ms, ${took.cpuMs.toFixed(0)} ms CPU ${answer}\n${await plan(client, sql)}`);
+    say(`${name}: ${took.ms.toFixed(0)} ms, ${took.cpuMs.toFixed(0)} ms CPU ${answer}\n${await plan(client, sql.replace('asked', 'asked0'))}`);
   }
   return found;
 }
 
-async function served(): Promise<{ tree: Map<string, Times>; learned: Map<string, Times>; storage: number }> {
+async function byTree(): Promise<Map<string, Times>> {
   const server = await startTestServer({ directory, keep: true });
   try {
     const client = await connect(server.port);
@@ -109,17 +113,38 @@ async function served(): Promise<{ tree: Map<string, Times>; learned: Map<string
     await client.query('create unique index keys_tree on keys (k)');
     say(`btree: ${((performance.now() - begun) / 1000).toFixed(1)} s`);
     await client.query('set enable_hashjoin = off; set enable_mergejoin = off');
-    const tree = await joins(client, server.process.pid!);
+    const tree = await joins(client, server.process.pid!, CASES);
     await client.query('drop index keys_tree');
+    await client.end();
+    return tree;
+  } finally {
+    await server.stop();
+  }
+}
+
+/** On a server that has just been started: what it remembers of rows is its own. */
+async function byModel(): Promise<{ learned: Map<string, Times>; storage: number }> {
+  const server = await startTestServer({ directory, keep: true });
+  try {
+    const client = await connect(server.port);
+    await client.query('set enable_hashjoin = off; set enable_mergejoin = off');
     const again = performance.now();
     await client.query(`create unique index keys_learned on keys using learned (k) with (epsilon = ${values.epsilon})`);
     const made = performance.now();
-    for (let text = ''; !/\d pieces?,/.test(text); text = await plan(client, 'select count(*) from asked a join keys using (k) where i < 1000')) await new Promise((resolve) => setTimeout(resolve, 50));
+    for (let text = ''; !/\d pieces?,/.test(text); text = await plan(client, 'select count(*) from asked0 a join keys using (k) where i < 1000')) await new Promise((resolve) => setTimeout(resolve, 50));
     say(`learned: ${((made - again) / 1000).toFixed(1)} s, in memory ${((performance.now() - made) / 1000).toFixed(1)} s after`);
-    const learned = await joins(client, server.process.pid!);
+    await client.query('set oxbow.columns = off');
+    const fromHeap = await joins(client, server.process.pid!, [{ ...CASES[1]!, name: FROM_HEAP }]);
+    await client.query('set oxbow.columns = on');
+    // Rows read one by one add up until columns are built.
+    for (let tries = 0; tries < 40; tries++) {
+      await client.query(CASES[1]!.sql.replace('asked', 'asked0'));
+      await new Promise((resolve) => setTimeout(resolve, rows / 40_000));
+    }
+    const learned = new Map([...fromHeap, ...(await joins(client, server.process.pid!, CASES))]);
     const { rows: [row] } = await client.query({ text: `select relfilenode from pg_class where relname = 'keys_learned'`, rowMode: 'array' });
     await client.end();
-    return { tree, learned, storage: Number((row as string[])[0]) };
+    return { learned, storage: Number((row as string[])[0]) };
   } finally {
     await server.stop();
   }
@@ -139,8 +164,8 @@ async function alone(index: StorageId): Promise<{ tree: number; learned: number;
     const snapshot = transaction.takeSnapshot();
     const known = generation.entries.keys;
     const asked = Float64Array.from({ length: lookups }, (_, i) => (i % 10 === 0 ? -i - 1 : Number(known.keyAt(Math.floor(Math.random() * known.length)))));
-    const byTree: number[] = [];
-    const byModel: number[] = [];
+    const treeNs: number[] = [];
+    const modelNs: number[] = [];
     let sums = [0, 0];
     const encoded = Array.from(asked, (key) => keyBytes('int64', key));
     const skip = new Uint8Array(1024);
@@ -149,7 +174,7 @@ async function alone(index: StorageId): Promise<{ tree: number; learned: number;
       sums = [0, 0];
       let begun = ownCpuMs();
       for (const key of encoded) sums[0]! += transaction.lookup(index, key, snapshot);
-      byTree.push(((ownCpuMs() - begun) * 1e6) / lookups);
+      treeNs.push(((ownCpuMs() - begun) * 1e6) / lookups);
       begun = ownCpuMs();
       const { entries } = generation;
       for (let at = 0; at < asked.length; at += 1024) {
@@ -157,12 +182,12 @@ async function alone(index: StorageId): Promise<{ tree: number; learned: number;
         entries.findMany(asked.subarray(at, at + count), null, skip, count, positions);
         for (let i = 0; i < count; i++) if (positions[i]! >= 0) sums[1]! += entries.rows[entries.firstRow(positions[i]!)]!;
       }
-      byModel.push(((ownCpuMs() - begun) * 1e6) / lookups);
+      modelNs.push(((ownCpuMs() - begun) * 1e6) / lookups);
     }
     if (sums[0] !== sums[1]) throw new Error(`the tree says ${sums[0]}, the model ${sums[1]}`);
     snapshot.release();
     transaction.rollback();
-    return { tree: median(byTree.slice(1)), learned: median(byModel.slice(1)), generation };
+    return { tree: median(treeNs.slice(1)), learned: median(modelNs.slice(1)), generation };
   } finally {
     learnedStore(storage, runtime.clock).close();
     await storage.close();
@@ -170,15 +195,16 @@ async function alone(index: StorageId): Promise<{ tree: number; learned: number;
 }
 
 try {
-  const { tree, learned, storage } = await served();
+  const tree = await byTree();
+  const { learned, storage } = await byModel();
   const { tree: treeNs, learned: learnedNs, generation: { entries } } = await alone(storage as StorageId);
   console.log(`\n${rows} keys, ${lookups} look-ups, epsilon ${values.epsilon}: ${entries.pieces} pieces, ${entries.levels} levels, ${(entries.bytes / rows).toFixed(1)} bytes an entry; ${cpus().length} cores, Node ${process.version}\n`);
   console.log('| | tree | learned | tree / learned |');
   console.log('|---|--:|--:|--:|');
   console.log(`| look-up of a row id, ns CPU | ${treeNs.toFixed(0)} | ${learnedNs.toFixed(0)} | ${(treeNs / learnedNs).toFixed(1)} |`);
-  for (const { name } of CASES) {
-    const [a, b] = [tree.get(name)!, learned.get(name)!];
-    console.log(`| nested loop, ${name}, ms | ${a.ms.toFixed(0)} | ${b.ms.toFixed(0)} | ${(a.ms / b.ms).toFixed(1)} |`);
+  for (const [name, of] of [['keys only', 'keys only'], ['rows', FROM_HEAP], ['rows', 'rows']] as const) {
+    const [a, b] = [tree.get(name)!, learned.get(of)!];
+    console.log(`| nested loop, ${of === 'rows' ? 'rows, from columns' : of}, ms | ${a.ms.toFixed(0)} | ${b.ms.toFixed(0)} | ${(a.ms / b.ms).toFixed(1)} |`);
     console.log(`| the same, ms CPU of the server | ${a.cpuMs.toFixed(0)} | ${b.cpuMs.toFixed(0)} | ${(a.cpuMs / b.cpuMs).toFixed(1)} |`);
   }
 } finally {

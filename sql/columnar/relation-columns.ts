@@ -28,6 +28,9 @@ const REBUILD_CHANGED = 2048;
 const FILL_ROWS = 1024;
 const WARM_AFTER_MS = 50;
 const WARM_TRIES = 8;
+/** After so many rows, and this part of all, were read one by one, columns are built. */
+const FETCHED_LEAST = 8192;
+const FETCHED_PART = 0.25;
 /** Texts of a column that come along unasked: up to so many different ones in a segment. */
 const CHEAP_TEXTS = 256;
 
@@ -61,6 +64,8 @@ export class ColumnStore {
   private readonly relations = new Map<StorageId, RelationSegments>();
   private clock = 0;
   private readonly warming = new Set<StorageId>();
+  /** Rows read one by one since columns were last asked for. */
+  private readonly fetches = new Map<StorageId, number>();
   /** Builds segments beside the sessions; null where the state is only here. */
   readonly thread: BuildThread | null;
   /** Runs kernels beside the sessions; null where threads have no place (the simulation). */
@@ -97,24 +102,34 @@ export class ColumnStore {
    * After many rows came in: has their columns built in the background, once they are committed. Only by the thread;
    * without it the first statement that needs them does.
    */
-  loaded(relation: Relation, context: EvalContext): void {
+  loaded(relation: Relation, context: EvalContext, attnums: readonly number[] = []): void {
     if (!this.thread || this.warming.has(relation.storage) || relation.isCatalog || this.storage.isTemporary(relation.storage)) return;
     this.warming.add(relation.storage);
     let tries = 0;
-    const attempt = (): void => void this.warm(relation, context).then((done) => {
+    const attempt = (): void => void this.warm(relation, context, attnums).then((done) => {
       if (done || ++tries >= WARM_TRIES) this.warming.delete(relation.storage);
       else context.runtime.clock.after(WARM_AFTER_MS * 2 ** tries, attempt);
     });
     context.runtime.clock.after(WARM_AFTER_MS, attempt);
   }
 
+  /** So many rows were read from the heap one by one for these columns: in the end columns cost less. */
+  fetched(relation: Relation, attnums: readonly number[], count: number, context: EvalContext): void {
+    const total = (this.fetches.get(relation.storage) ?? 0) + count;
+    this.fetches.set(relation.storage, total);
+    const rows = this.storage.rowCount(relation.storage);
+    if (total < FETCHED_LEAST || total < rows * FETCHED_PART || context.settings.get('oxbow.columns') === 'off') return;
+    this.fetches.delete(relation.storage);
+    if (attnums.every((attnum) => classOf(relation, attnum) !== null && !this.relations.get(relation.storage)?.refused.has(attnum))) this.loaded(relation, context, attnums);
+  }
+
   /** Whether there were rows to build of. */
-  private async warm(relation: Relation, context: EvalContext): Promise<boolean> {
+  private async warm(relation: Relation, context: EvalContext, attnums: readonly number[]): Promise<boolean> {
     const transaction = this.storage.begin({ readOnly: true });
     const snapshot = transaction.takeSnapshot();
     try {
       const state = new ExecState(context, [], transaction, snapshot);
-      const views = new ViewBuilder(this, relation, [], state, this.known(relation), true);
+      const views = new ViewBuilder(this, relation, attnums, state, this.known(relation), true);
       for (const step of views.run()) await step.until;
       return this.known(relation).segments.length > 0;
     } catch {
@@ -184,6 +199,7 @@ export class ColumnStore {
 
   private forget(storage: StorageId): void {
     this.relations.delete(storage);
+    this.fetches.delete(storage);
     this.storage.unwatchChanges(storage);
   }
 }

@@ -3,7 +3,8 @@
  * else from the heap.
  */
 import type { RowId } from '../../engine/ids.js';
-import type { Pending } from '../../engine/pending.js';
+import { hasLarge } from '../../engine/mvcc/row-format.js';
+import { Pending } from '../../engine/pending.js';
 import { slabCopy } from '../../engine/slab.js';
 import { tableAccess, type TableAccess } from '../access/table-access.js';
 import type { Relation } from '../catalog/catalog.js';
@@ -52,19 +53,43 @@ export class RowFetch {
     return this.table.types[attnum - 1]?.vector ?? 'any';
   }
 
+  /** One after the other as they lie; with long values: all of them first, then what they refer to. */
   private *fromHeap(rowIds: readonly number[], count: number): Generator<Pending, Vector[]> {
+    const { table, attnums, state, relation } = this;
+    const { transaction, snapshot } = state;
+    columnStore(state.context.storage).fetched(relation, attnums, count, state.context);
+    const columns = attnums.map(() => new Array<Datum>(count));
+    for (let i = 0; i < count; i++) {
+      const rowId = rowIds[i]! as RowId;
+      let version = table.fetch(transaction, snapshot, rowId);
+      while (version instanceof Pending) {
+        yield version;
+        version = table.fetch(transaction, snapshot, rowId);
+      }
+      if (!version) throw notThere(rowId);
+      if (hasLarge(version.tuple)) return yield* this.withLong(rowIds, count);
+      for (let c = 0; c < attnums.length; c++) columns[c]![i] = table.read(attnums[c]!, version.tuple, rowId, version.xmin);
+    }
+    return columns.map(anyVector);
+  }
+
+  private *withLong(rowIds: readonly number[], count: number): Generator<Pending, Vector[]> {
     const { table, attnums, state } = this;
     const tuples = new Array<Uint8Array>(count);
     const xmins = new Array<number>(count);
     for (let i = 0; i < count; i++) {
       const version = yield* waitFor(() => table.fetch(state.transaction, state.snapshot, rowIds[i]! as RowId));
-      if (!version) throw new Error(`an index entry leads to row ${rowIds[i]}, which is not there`);
+      if (!version) throw notThere(rowIds[i]!);
       tuples[i] = slabCopy(version.tuple, 0, version.tuple.length);
       xmins[i] = version.xmin;
     }
     yield* waitFor(() => table.load(attnums, tuples, count) ?? true);
     return table.decode(attnums, tuples, rowIds, xmins, count);
   }
+}
+
+function notThere(rowId: number): Error {
+  return new Error(`an index entry leads to row ${rowId}, which is not there`);
 }
 
 /** A column of the rows that have a segment; the others' places are left as they are. */

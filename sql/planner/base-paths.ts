@@ -14,7 +14,7 @@ import type { Clause, JoinProblem, Rel } from './join-problem.js';
 import { addPath, type Path, type SameValue } from './path.js';
 import type { Cost, IndexCondition, ParamBinding, SortKey } from './plan-node.js';
 import type { Planner } from './planner-state.js';
-import { givesColumn } from '../learned/learned-access.js';
+import { givesColumn, learnedMemory } from '../learned/learned-access.js';
 import { isLearned } from '../learned/learned-options.js';
 import { mapDeep } from './query-vars.js';
 import { relationRows, selectivityOf, variableStats } from './selectivity.js';
@@ -211,7 +211,7 @@ function indexPath(
   return {
     node: {
       kind: 'IndexScan', varno: rel.varno, relation: relation.oid, index: index.oid, indexOnly, conditions: match.conditions, backward, filter, output,
-      cost: indexCost(base, index, match, indexSelectivity, filter, rows, indexOnly, isLearned(index) && isBulk(match, required)),
+      cost: indexCost(base, index, match, indexSelectivity, filter, rows, indexOnly, isLearned(index) && isBulk(match, required) && learnedMemory(planner.context) > 0),
     },
     order, required, params, enforced,
   };

@@ -303,6 +303,33 @@ test('in one snapshot the index and a scan without it say the same, while others
   expect(hits, `seed ${seed}: the model answered nothing`).toBeGreaterThan(0);
 }, 60_000);
 
+test('SERIALIZABLE sees reads by such an index, and the past is read as it was', async () => {
+  const own = await startTestServer({ args: ['--retention', '1h'] });
+  const [one, two] = await Promise.all([connect(own.port), connect(own.port)]);
+  await run(one, 'CREATE TABLE skew (k int, v int); INSERT INTO skew SELECT i, 1 FROM generate_series(1, 5000) i; CREATE INDEX skew_k ON skew USING learned (k)');
+  await run(one, 'CREATE TABLE wanted AS SELECT 6000 + i AS k FROM generate_series(1, 50) i; ANALYZE skew; ANALYZE wanted');
+  const sql = 'SELECT count(*), sum(s.v) FROM wanted w JOIN skew s USING (k)';
+  for (const client of [one, two]) await run(client, ONLY_LOOPS);
+  await learned(one, sql);
+  for (const client of [one, two]) {
+    await run(client, 'BEGIN ISOLATION LEVEL SERIALIZABLE');
+    expect((await run(client, sql)).rows).toEqual([['0', null]]);
+  }
+  await run(one, 'INSERT INTO skew VALUES (6010, 1)');
+  await run(two, 'INSERT INTO skew VALUES (6020, 1)');
+  const ends = [await run(one, 'COMMIT'), await run(two, 'COMMIT')];
+  expect(ends.map(({ error }) => error?.code ?? 'committed')).toEqual(['committed', '40001']);
+  expect((await run(two, sql)).rows).toEqual([['1', '1']]);
+  const [[moment]] = (await run(one, 'SELECT pg_current_wal_lsn()')).rows as [[string]];
+  await run(one, 'UPDATE skew SET k = k + 1 WHERE k = 6010; DELETE FROM skew WHERE k < 4000');
+  await learned(one, sql);
+  await run(two, `SET oxbow.as_of = '${moment}'`);
+  expect((await run(two, sql)).rows).toEqual([['1', '1']]);
+  expect((await run(two, 'SELECT count(*) FROM skew WHERE k BETWEEN 3000 AND 6010')).rows).toEqual([['2002']]);
+  await Promise.all([one.end(), two.end()]);
+  await own.stop();
+}, 60_000);
+
 test('its memory is bounded, and after a restart it is made again', async () => {
   const own = await startTestServer({ keep: true });
   const client = await connect(own.port);
