@@ -10,7 +10,7 @@ import { compareBy } from '../executor/compare.js';
 import type { ExecState } from '../executor/exec-state.js';
 import { TIME_SLICE } from '../executor/interrupts.js';
 import { anyVector } from '../executor/vectors.js';
-import type { SortNode } from '../planner/plan-node.js';
+import type { PlanNode, SortNode } from '../planner/plan-node.js';
 import type { Datum } from '../types/datum.js';
 import { derivedStage } from './derived-stages.js';
 import { Pipeline, type Sink } from './pipeline.js';
@@ -27,14 +27,18 @@ import { intValue } from './value.js';
 
 export interface SortPlan extends RowsPlan { readonly node: SortNode; readonly stage: Stage }
 
-/** Estimated rows below which sorting datums is as quick. */
+/** Estimated groups below which sorting datums is as quick: another kernel would be written for them. */
 const MIN_ROWS = 1000;
 /** Rows kept beyond the bound before the worst of them are dropped. */
 const SPARE_ROWS = 1024;
 
+function readsGroups(node: PlanNode): boolean {
+  return node.kind === 'Agg' || ((node.kind === 'Project' || node.kind === 'Filter' || node.kind === 'SubqueryScan') && readsGroups(node.child));
+}
+
 /** The sort as kernels, null when it has to run on rows. */
 export function planSort(node: SortNode, compiler: PlanCompiler): SortPlan | null {
-  if (node.child.cost.rows < MIN_ROWS) return null;
+  if (node.child.cost.rows < MIN_ROWS && readsGroups(node.child)) return null;
   const builder = new StageBuilder(compiler, derivedStage);
   const stage = builder.kernels(node.child);
   if (!stage || builder.scans === 0) return null;
