@@ -51,7 +51,9 @@ interface ManyRows {
 export class TableWriter {
   readonly access: TableAccess;
   private readonly indexes: readonly IndexAccess[];
+  /** By index, of the row that is written; and of the one that it replaces. */
   private readonly entries: (Entry | null)[];
+  private readonly oldEntries: (Entry | null)[];
   private inserts = 0;
   private many: ManyRows | null | undefined;
   private bulk: BulkLoader | undefined;
@@ -61,7 +63,8 @@ export class TableWriter {
   constructor(readonly relation: Relation, private readonly context: WriterContext) {
     this.access = tableAccess(relation, context.catalog);
     this.indexes = relation.indexes.filter((index) => index.ready).map((index) => indexAccess(index, context.catalog, context.compileRow));
-    this.entries = new Array<Entry | null>(this.indexes.length);
+    this.entries = new Array<Entry | null>(this.indexes.length).fill(null);
+    this.oldEntries = new Array<Entry | null>(this.indexes.length).fill(null);
     this.stager = new ValueStager(this.access.codec.variableColumns, this.openValue);
   }
 
@@ -158,31 +161,34 @@ export class TableWriter {
   /** Replaces a locked row. `changed`: attribute numbers that may differ, when known. */
   update(rowId: RowId, before: readonly Datum[], after: readonly Datum[], changed?: ReadonlySet<number>): Pending | undefined {
     const { transaction } = this.context;
+    const { indexes, entries, oldEntries } = this;
     const deferred: DeferredUniqueCheck[] = [];
-    const writes: (() => void)[] = [];
-    for (const access of this.indexes) {
+    for (let i = 0; i < indexes.length; i++) {
+      const access = indexes[i]!;
+      entries[i] = oldEntries[i] = null;
       if (changed && access.dependsOn && !intersects(access.dependsOn, changed)) continue;
       const old = this.entryOf(access, before);
       const next = this.entryOf(access, after);
-      const sameKey = old !== null && next !== null && equalBytes(old.key, next.key);
-      if (sameKey) {
+      if (old !== null && next !== null && equalBytes(old.key, next.key)) {
         const payload = access.payloadOf(after, next.values);
         if (payload.length === 0 || equalBytes(payload, access.payloadOf(before, old.values))) continue;
       } else {
         const probed = this.probe(access, next, rowId, deferred);
         if (probed) return probed;
       }
-      writes.push(() => {
-        // Also under the same key: the entry with the old payload stays for older snapshots.
-        if (old) transaction.deleteIndexEntry(access.index.storage, old.key, rowId);
-        this.put(access, next, rowId, after);
-      });
+      entries[i] = next;
+      oldEntries[i] = old;
     }
     const refs = this.stager.refs(after);
     if (refs instanceof Pending) return refs;
     transaction.update(this.relation.storage, rowId, this.access.codec.encode(after, refs, this.openValue));
     this.stager.done();
-    for (const write of writes) write();
+    for (let i = 0; i < indexes.length; i++) {
+      // Also under the same key: the entry with the old payload stays for older snapshots.
+      const old = oldEntries[i];
+      if (old) transaction.deleteIndexEntry(indexes[i]!.index.storage, old.key, rowId);
+      this.put(indexes[i]!, entries[i]!, rowId, after);
+    }
     for (const check of deferred) this.context.deferUnique!({ ...check, rowId });
     return undefined;
   }

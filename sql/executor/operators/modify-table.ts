@@ -108,7 +108,10 @@ class ModifyTable {
         for (let i = 0; i < batch.length; i++) {
           const row = rowAt(batch, i);
           if (node.operation === 'insert') yield* this.insert(batch, row);
-          else yield* this.change(batch, row);
+          else {
+            const rest = this.change(batch, row);
+            if (rest) yield* rest;
+          }
           if (state.shouldYield()) yield TIME_SLICE;
           if (this.results.length === MAX_BATCH_ROWS) yield this.takeResults();
         }
@@ -241,15 +244,32 @@ class ModifyTable {
   /** xmin of the row version that is being changed. */
   private changedXmin = 0;
 
-  /** UPDATE or DELETE of the row whose id the source carries. */
-  private *change(batch: Batch, row: number): Generator<Pending, void> {
+  /** UPDATE or DELETE of the row whose id the source carries. Answers what is left to do where something has to be waited for. */
+  private change(batch: Batch, row: number): Generator<Pending, void> | null {
+    const { compiled, state, writer } = this;
+    const { transaction, snapshot } = state;
+    const rowId = readVector(batch.columns[compiled.rowIds.get(compiled.node.varno)!]!, row) as RowId | null;
+    if (rowId === null) return null;
+    if ((++this.looked & 255) !== 0) {
+      const locked = transaction.lockRow(this.relation.storage, rowId, this.strength, 'wait', snapshot);
+      if (!(locked instanceof Pending) && locked.kind === 'locked') {
+        const version = writer.access.fetch(transaction, snapshot, rowId);
+        if (!version) return null;
+        if (!(version instanceof Pending) && !hasLarge(version.tuple)) {
+          this.changedXmin = version.xmin;
+          return this.apply(rowId, writer.access.codec.readAll(version.tuple), batch, row);
+        }
+      }
+    }
+    return this.changeWaiting(batch, row, rowId);
+  }
+
+  private *changeWaiting(batch: Batch, row: number, rowId: RowId): Generator<Pending, void> {
     const { compiled, state } = this;
     const { transaction } = state;
     const { node } = compiled;
-    const rowId = readVector(batch.columns[compiled.rowIds.get(node.varno)!]!, row) as RowId | null;
-    if (rowId === null) return;
     // A transaction beyond memory goes no faster than the engine can apply it.
-    if ((++this.looked & 255) === 0) yield* waitFor(() => transaction.loadPending() ?? true);
+    if ((this.looked & 255) === 0) yield* waitFor(() => transaction.loadPending() ?? true);
     const locked = yield* waitFor(() => transaction.lockRow(this.relation.storage, rowId, this.strength, 'wait', state.snapshot));
     let tuple: Uint8Array;
     let source = { batch, row };
@@ -277,15 +297,18 @@ class ModifyTable {
         break;
       }
     }
-    const old = yield* this.readOld(tuple);
+    const rest = this.apply(rowId, yield* this.readOld(tuple), source.batch, source.row);
+    if (rest) yield* rest;
+  }
+
+  /** Changes a locked row. */
+  private apply(rowId: RowId, old: Datum[], batch: Batch, row: number): Generator<Pending, void> | null {
     this.affected++;
-    if (node.operation === 'delete') {
-      this.writer.delete(rowId, old);
-      if (this.events.any) this.events.deleted(old);
-      this.returnRow(source.batch, source.row, old, rowId);
-    } else {
-      yield* this.update(rowId, old, source.batch, source.row);
-    }
+    if (this.compiled.node.operation !== 'delete') return this.update(rowId, old, batch, row);
+    this.writer.delete(rowId, old);
+    if (this.events.any) this.events.deleted(old);
+    this.returnRow(batch, row, old, rowId);
+    return null;
   }
 
   /** The row before the change. Long values that nothing here looks at stay where they are, and the new version shares them. */
@@ -326,15 +349,25 @@ class ModifyTable {
     }
   }
 
-  private *update(rowId: RowId, old: Datum[], batch: Batch, row: number): Generator<Pending, void> {
-    const { compiled, state, frame } = this;
+  private update(rowId: RowId, old: Datum[], batch: Batch, row: number): Generator<Pending, void> | null {
+    const { compiled, frame } = this;
     frame.columns = batch.columns;
     frame.row = row;
     const values = [...old];
     for (const { index, value } of compiled.set) values[index] = value(frame);
     this.check(values);
+    if (this.writer.update(rowId, old, values, this.changed)) return this.updateWaiting(rowId, old, values, batch, row);
+    this.updated(rowId, old, values, batch, row);
+    return null;
+  }
+
+  private *updateWaiting(rowId: RowId, old: Datum[], values: Datum[], batch: Batch, row: number): Generator<Pending, void> {
     yield* waitFor(() => this.writer.update(rowId, old, values, this.changed));
-    if (this.events.any) this.events.updated(rowId, old, values, state.catalog);
+    this.updated(rowId, old, values, batch, row);
+  }
+
+  private updated(rowId: RowId, old: Datum[], values: Datum[], batch: Batch, row: number): void {
+    if (this.events.any) this.events.updated(rowId, old, values, this.state.catalog);
     this.returnRow(batch, row, values, rowId);
   }
 
