@@ -8,6 +8,8 @@ export class ChangedKeys implements EntryListener {
   readonly values = new Set<KeyValue>();
   /** Nothing more is known: what was learned before cannot be used any more. */
   isLost = false;
+  /** Called when it becomes so. */
+  onLost: () => void = () => undefined;
   private sortedValues: KeyValue[] | null = null;
 
   /** `max`: with more keys it is lost. */
@@ -67,8 +69,10 @@ export class ChangedKeys implements EntryListener {
   }
 
   lost(): void {
+    if (this.isLost) return;
     this.isLost = true;
     this.values.clear();
     this.sortedValues = null;
+    this.onLost();
   }
 }

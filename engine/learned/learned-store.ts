@@ -171,6 +171,12 @@ export class LearnedStore {
         this.drop(known);
         generation.used = ++this.uses;
         known.generation = generation;
+        // Whoever reads by it goes on; nobody begins to.
+        generation.changed.onLost = () => {
+          if (known.generation !== generation) return;
+          this.drop(known);
+          if (!known.building) this.indexes.delete(index);
+        };
         this.evict(bound);
       }, () => {
         // Only the model is missing; who reads the index by the tree will say what is wrong.
