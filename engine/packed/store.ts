@@ -494,7 +494,7 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   clear(space: Keyspace, lower: Uint8Array, upper: Uint8Array, max: number): boolean {
     this.marked.clear();
     this.gap = undefined;
-    return this.writer!.clear(space, lower, upper, space === 'index' ? Math.ceil(max / 4) : max);
+    return this.writer!.clear(space, lower, upper, max);
   }
 
   // ---- the rest is the store's below
