@@ -9,6 +9,7 @@
  *   npm run bench:tpch -- --scale 1 --rounds 3 --queries 1,6 --timeout 120
  *
  * With `--q-error` estimates and actual rows of every operator are printed instead of times.
+ * With `--cpu` it is the processor time of Oxbow's threads, with kernels on the sessions' thread, on one of their own and on two (prepared, Linux).
  * With `--duckdb` (needs `pip install duckdb`) DuckDB runs the same queries afterwards, with one thread and with two.
  */
 import { spawnSync } from 'node:child_process';
@@ -24,6 +25,7 @@ import { runCommand } from '../../test/harness/command.js';
 import { startOracle } from '../../test/harness/oracle.js';
 import { startTestServer } from '../../test/harness/server.js';
 import { median } from '../oltp/servers.js';
+import { cpuTimes } from './cpu-times.js';
 import { qErrorReport, qErrors, type QError } from './q-error.js';
 
 const { values } = parseArgs({
@@ -37,6 +39,7 @@ const { values } = parseArgs({
     timeout: { type: 'string', default: '120' },
     duckdb: { type: 'boolean', default: false },
     'q-error': { type: 'boolean', default: false },
+    cpu: { type: 'boolean', default: false },
   },
 });
 const TABLES = ['region', 'nation', 'part', 'supplier', 'partsupp', 'customer', 'orders', 'lineitem'] as const;
@@ -105,6 +108,11 @@ async function main(): Promise<void> {
         const errors: Record<string, QError[]> = {};
         for (const name of SERVERS) for (const { query, sql } of queries) (errors[name] ??= []).push(...(await qErrors(clients[name]!, query, sql)));
         for (const line of qErrorReport(errors.Oxbow!, errors)) console.log(line);
+        for (const client of Object.values(clients)) await client.end();
+        return;
+      }
+      if (values.cpu) {
+        for (const line of await cpuTimes(clients.Oxbow!, oxbow.process.pid!, queries, rounds)) console.log(line);
         for (const client of Object.values(clients)) await client.end();
         return;
       }

@@ -15,6 +15,7 @@ import { PipelineRun } from './pipeline-run.js';
 import { NotColumnar } from './segment.js';
 import { StageBuilder, require as requireOf, type Stage } from './stage.js';
 import { appendRow, ColumnTable, datumsOf, type TableColumn } from './table.js';
+import { threadedRows } from './threaded-rows.js';
 
 export interface RowsPlan { readonly node: PlanNode; readonly stage: Stage }
 
@@ -50,6 +51,8 @@ function* rowsOf({ node, stage }: RowsPlan, run: PipelineRun): Generator<Batch |
       ready = true;
       appendRow(kernel, table, values.map((value, c) => (table.columns[c]!.shape.kind === 'any' ? { code: lowering.datum(value), isNull: null } : value)));
     },
+    // Nothing is given out before all rows are there; where that is not so, who reads them may want few.
+    threaded: () => (early ? null : threadedRows(table, run.state)),
     drain() {
       if (!early && table.bytes > memory) throw new NotColumnar();
     },
