@@ -52,7 +52,7 @@ export function describeCatalogObject(catalog: CatalogView, path: readonly Oid[]
     }
     case ClassOid.pg_rewrite: {
       const row = rows.one('pg_rewrite', 'oid', object.objectId);
-      return row ? `rule ${quoteIdentifier(row[1] as string)} on ${describe(address(ClassOid.pg_class, row[2] as Oid))}` : null;
+      return row ? `rule ${row[1] as string} on ${describe(address(ClassOid.pg_class, row[2] as Oid))}` : null;
     }
     case ClassOid.pg_proc: {
       const proc = catalog.proc(object.objectId);

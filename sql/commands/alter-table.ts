@@ -21,6 +21,7 @@ import { recordExpressionDependencies } from './expression-references.js';
 import { checkOwner, KIND_NAMES, nameEnvironment, openRelationIfExists, qualifiedName, refuseCatalog, roleOfSpec } from './names.js';
 import { changeOwner } from './owner.js';
 import { attributeEntry, attributeValues, checkColumnType, classEntry, recordColumnDependencies, refuseSystemName, updateClass } from './relation-rows.js';
+import { forgetJointStatistics } from './statistics-command.js';
 import { rewriteTable } from './rewrite-table.js';
 import { changeSequence, ownSequence } from './sequence-command.js';
 
@@ -291,6 +292,7 @@ async function alterColumnType(state: AlterState, command: AlterTableCmd): Promi
   deleteDependenciesOf(context.changes, address(ClassOid.pg_class, oid, column.attnum), (dependency) => dependency.referenced.classId === ClassOid.pg_type || dependency.referenced.classId === ClassOid.pg_collation);
   recordColumnDependencies(context, oid, column.attnum, { type: type.oid, collation });
   for (const statistic of context.catalog.rows.find('pg_statistic', 'starelid', oid)) if (statistic.values![1] === column.attnum) context.changes.delete('pg_statistic', statistic);
+  forgetJointStatistics(context, oid, column.attnum);
   if (oldDefault !== null) convertDefault(context, oid, column, oldDefault, type.oid, typmod);
   refreshIndexes(context, oid, column.attnum);
   for (const constraint of current(context, oid).constraints) {

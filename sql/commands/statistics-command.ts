@@ -7,7 +7,7 @@ import { mustBeOwner, ownsAs } from '../catalog/acl.js';
 import { arrayOf, type Row } from '../catalog/born-rows.js';
 import { BTREE_AM, type Oid, type Relation } from '../catalog/catalog.js';
 import { ClassOid } from '../catalog/class-oids.js';
-import { address, recordDependency, recordSharedDependency } from '../catalog/dependency.js';
+import { address, dependentsOf, recordDependency, recordSharedDependency } from '../catalog/dependency.js';
 import type { Expr } from '../analyzer/query-tree.js';
 import type { ArrayValue } from '../types/datum.js';
 import type { CommandContext } from './command.js';
@@ -215,4 +215,12 @@ export function statisticsExpressions(context: CommandContext, relation: Relatio
       },
     }));
   });
+}
+
+/** What ANALYZE found with a column whose type changes. */
+export function forgetJointStatistics(context: CommandContext, relation: Oid, attnum: number): void {
+  for (const dependency of dependentsOf(context.catalog.rows, address(ClassOid.pg_class, relation, attnum))) {
+    if (dependency.dependent.classId !== ClassOid.pg_statistic_ext) continue;
+    for (const entry of context.catalog.rows.find('pg_statistic_ext_data', 'stxoid', dependency.dependent.objectId)) context.changes.delete('pg_statistic_ext_data', entry);
+  }
 }
