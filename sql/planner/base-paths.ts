@@ -5,7 +5,7 @@ import { BTREE_AM } from '../catalog/catalog.js';
 import { indexAccess } from '../access/index-access.js';
 import { rowCompilerOf } from '../executor/row-compiler.js';
 import { BLOCK_SIZE } from './cost-settings.js';
-import { COLUMN_SCAN, fetchCost, KERNEL_SHARE, KEY_LOOKUP, LEARNED_LOOKUP, lookupCost, readsColumns, rowOperatorCost } from './column-costs.js';
+import { COLUMN_SCAN, fetchCost, KERNEL_SHARE, KEY_LOOKUP, LEARNED_FETCH, LEARNED_LOOKUP, lookupCost, readsColumns, rowOperatorCost } from './column-costs.js';
 import { exprsCost, makeCost, widthOf } from './cost.js';
 import { equalExpr } from '../analyzer/tree-walk.js';
 import { conjuncts } from './logical.js';
@@ -244,10 +244,11 @@ function indexCost(base: BaseRelation, index: Index, match: Match, fraction: num
     const sequential = cost.randomPage + Math.max(0, Math.ceil(fraction * base.pages) - 1) * cost.seqPage;
     const first = index.keyColumns[0]!;
     const correlation = first.attnum > 0 ? variableStats(planner.var(base.rel.varno, first.attnum), planner).stats?.correlation ?? 0 : 0;
-    total += fetchCost(random + correlation * correlation * (Math.min(sequential, random) - random), tuples, planner);
+    const read = fetchCost(random + correlation * correlation * (Math.min(sequential, random) - random), tuples, planner);
+    total += bulk && planner.columnar ? Math.min(read, tuples * LEARNED_FETCH) : read;
   }
   total += tuples * (cost.cpuTuple + exprsCost(filter, planner)) + rowOperatorCost(tuples, planner) + (bulk ? 0 : lookupCost(planner));
-  if (unique && planner.columnar) total = Math.min(total, KEY_LOOKUP + exprsCost(filter, planner));
+  if (!bulk && unique && planner.columnar) total = Math.min(total, KEY_LOOKUP + exprsCost(filter, planner));
   const penalty = cost.penalty(indexOnly ? 'enable_indexonlyscan' : 'enable_indexscan');
   return makeCost(Math.min(descent, total) + penalty, total + penalty, rows, base.width);
 }

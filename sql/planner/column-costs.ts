@@ -20,8 +20,9 @@ export const COLUMN_SCAN = 300;
 /** A row of a range fetched by key, beside it: between these, however many pages PostgreSQL would read. */
 const FETCH = { least: 1, most: 1.2 } as const;
 
-/** A look-up by a model in memory, one of many: half a microsecond. */
-export const LEARNED_LOOKUP = 0.05;
+/** A look-up by a model in memory, one of many (0.4 us), and the row that it leads to, from columns or the heap (1 to 2 us, bench/learned). */
+export const LEARNED_LOOKUP = 0.25;
+export const LEARNED_FETCH = 1.2;
 
 /** Cost of fetching `tuples` rows by an index, of which PostgreSQL's formula says `pages`. */
 export function fetchCost(pages: number, tuples: number, planner: Planner): number {

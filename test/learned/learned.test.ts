@@ -101,6 +101,18 @@ describe('definitions', () => {
     ]);
   });
 
+  test('chosen by cost: for many keys and ranges before a btree on the same column, for one key the btree', async () => {
+    for (const sql of [
+      'CREATE TABLE chosen (k int8 PRIMARY KEY, v int); INSERT INTO chosen SELECT i * 3, i FROM generate_series(1, 100000) i; CREATE INDEX chosen_l ON chosen USING learned (k)',
+      'CREATE TABLE few AS SELECT (i * 17 % 300000)::int8 AS k, i FROM generate_series(1, 2000) i', 'ANALYZE chosen', 'ANALYZE few',
+    ]) expect((await run(here, sql)).error).toBeNull();
+    expect(await explain(here, 'SELECT sum(v) FROM few JOIN chosen USING (k) WHERE i < 50')).toContain('Index Scan using chosen_l on chosen');
+    expect(await explain(here, 'SELECT few.i, v FROM few LEFT JOIN chosen USING (k) WHERE i < 100')).toContain('Index Scan using chosen_l on chosen');
+    expect(await explain(here, 'SELECT * FROM chosen WHERE k BETWEEN 100 AND 400')).toContain('Index Scan using chosen_l on chosen');
+    expect(await explain(here, 'SELECT * FROM chosen WHERE k = 300')).toContain('Index Scan using chosen_pkey on chosen');
+    expect(await explain(here, 'SELECT sum(v) FROM few JOIN chosen USING (k)')).toContain('Hash Join');
+  });
+
   test('a unique one refuses repeated keys, also in another transaction', async () => {
     await run(here, 'CREATE TABLE once (a int8); CREATE UNIQUE INDEX once_a ON once USING learned (a); INSERT INTO once VALUES (1), (2), (NULL), (NULL)');
     expect((await run(here, 'INSERT INTO once VALUES (2)')).error).toMatchObject({ code: '23505', message: 'duplicate key value violates unique constraint "once_a"', detail: 'Key (a)=(2) already exists.' });
