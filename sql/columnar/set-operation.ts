@@ -3,7 +3,7 @@ import type { Pending } from '../../engine/pending.js';
 import type { Expr } from '../analyzer/query-tree.js';
 import { OutputLayout } from '../executor/layout.js';
 import type { AggNode, SetOpNode } from '../planner/plan-node.js';
-import { AggregateSink } from './aggregate.js';
+import { AggregateSink } from './aggregate-sink.js';
 import type { KernelAggregate } from './aggregates.js';
 import { computeRows } from './append.js';
 import type { GroupTable } from './group-table.js';
