@@ -16,93 +16,14 @@ import { compareBytes, readUint48, writeUint48 } from '../keycode.js';
 import { nextKey } from '../kv/key-value-store.js';
 import type { Builder, Capabilities, Chunk, Entry, EntryVisitor, KeyValueReader, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from '../kv/key-value-store.js';
 import { BLOCK_HEADER, ENTRY_HEADER, Flag, PROVISIONAL_ENTRY_HEADER, blocksMark, damaged, isBlock, sealBlock, storagePrefix, writeEntryValue } from '../mvcc/row-format.js';
-import { slabCopy, slabTake } from '../slab.js';
+import { slabCopy } from '../slab.js';
 import { BLOCK_LEAST, BLOCK_MAX, BlockView } from './block.js';
+import { INDEX_ID, StoredBlock } from './stored-block.js';
 
-const INDEX_ID = 6;
 const NO_PAYLOAD = new Uint8Array(0);
 const LAST = new Uint8Array(INDEX_ID).fill(0xff);
 /** Entries that a block has at least, mostly: how many are read at once follows. */
 const EXPECTED_ENTRIES = 64;
-
-/** A stored block, opened. */
-class Block {
-  readonly view = new BlockView();
-  /** Under which it is stored; its first bytes are the index's id. */
-  key: Uint8Array = NO_PAYLOAD;
-  value: Uint8Array = NO_PAYLOAD;
-  private keyStart = 0;
-  private start = 0;
-
-  open(key: Uint8Array, keyStart: number, value: Uint8Array, start: number, end: number): this {
-    this.key = key;
-    this.keyStart = keyStart;
-    this.value = value;
-    this.start = start;
-    this.view.open(value, start + BLOCK_HEADER, end);
-    return this;
-  }
-
-  get count(): number {
-    return this.view.count;
-  }
-
-  get provisional(): number {
-    return this.value[this.start]! & Flag.provisional;
-  }
-
-  get birth(): number {
-    return readUint48(this.value, this.start + 1);
-  }
-
-  get stage(): number {
-    return readUint48(this.value, this.start + ENTRY_HEADER);
-  }
-
-  get valueLength(): number {
-    return this.provisional ? PROVISIONAL_ENTRY_HEADER : ENTRY_HEADER;
-  }
-
-  /** Copies entry `i`'s whole key into `into`; returns its length. */
-  keyInto(i: number, into: Uint8Array): number {
-    for (let n = 0; n < INDEX_ID; n++) into[n] = this.key[this.keyStart + n]!;
-    return this.view.key(i, into, INDEX_ID);
-  }
-
-  keyOf(i: number): Uint8Array {
-    const key = slabTake(INDEX_ID + this.view.keyLength(i));
-    this.keyInto(i, key);
-    return key;
-  }
-
-  valueInto(into: Uint8Array, key: Uint8Array): Uint8Array {
-    writeEntryValue(into, this.provisional, this.birth, NO_PAYLOAD, key, this.stage);
-    return into;
-  }
-
-  valueOf(key: Uint8Array): Uint8Array {
-    return this.valueInto(slabTake(this.valueLength), key);
-  }
-
-  /** Whether `key` is of its index; what is not lies before or behind all of it. */
-  private order(key: Uint8Array): number {
-    for (let i = 0; i < INDEX_ID; i++) {
-      const difference = i < key.length ? this.key[this.keyStart + i]! - key[i]! : 1;
-      if (difference !== 0) return difference;
-    }
-    return 0;
-  }
-
-  /** The first entry at or behind `key`. */
-  lowerBound(key: Uint8Array): number {
-    const order = this.order(key);
-    return order !== 0 ? (order > 0 ? 0 : this.count) : this.view.lowerBound(key, INDEX_ID);
-  }
-
-  is(i: number, key: Uint8Array): boolean {
-    return i < this.count && this.view.compare(i, key, INDEX_ID) === 0;
-  }
-}
 
 const isMark = (key: Uint8Array): boolean => key.length === INDEX_ID;
 const indexOf = (key: Uint8Array): number => readUint48(key, 0);
@@ -117,7 +38,7 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   readonly capabilities: Capabilities;
   private writer: KeyValueWriter | undefined;
   private readonly found: Entry = { key: NO_PAYLOAD, value: NO_PAYLOAD };
-  private readonly block = new Block();
+  private readonly block = new StoredBlock();
   private readonly keyScratch = new Uint8Array(2048);
   private readonly valueScratch = new Uint8Array(PROVISIONAL_ENTRY_HEADER);
   private readonly blockScratch = new Uint8Array(BLOCK_HEADER + BLOCK_MAX);
@@ -149,11 +70,11 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   // ---- blocks
 
   /** The block at this place, checked; undefined when it is damaged and that was told. */
-  private opened(key: Uint8Array, value: Uint8Array): Block | undefined {
+  private opened(key: Uint8Array, value: Uint8Array): StoredBlock | undefined {
     return this.openedAt(this.block, key, 0, key.length, value, 0, value.length);
   }
 
-  private openedAt(block: Block, keys: Uint8Array, keyStart: number, keyEnd: number, values: Uint8Array, start: number, end: number): Block | undefined {
+  private openedAt(block: StoredBlock, keys: Uint8Array, keyStart: number, keyEnd: number, values: Uint8Array, start: number, end: number): StoredBlock | undefined {
     if (isBlock(values, start, end, keys, keyStart, keyEnd)) return block.open(keys, keyStart, values, start, end);
     const key = keys.slice(keyStart, keyEnd);
     if (!this.damage) throw damaged('index entry', key);
@@ -172,7 +93,7 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   }
 
   /** The block whose range has `key`. What was found else is in `found`, as far as `there` says so. */
-  private covering(key: Uint8Array): { block: Block | undefined; there: boolean } {
+  private covering(key: Uint8Array): { block: StoredBlock | undefined; there: boolean } {
     const there = this.seekStored(key);
     if (!there || !isPacked(this.found.value) || indexOf(this.found.key) !== indexOf(key)) return { block: undefined, there };
     const block = this.opened(this.found.key, this.found.value);
@@ -303,7 +224,7 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
     return count;
   }
 
-  private pushDown(block: Block, lower: Uint8Array, end: number, max: number, into: Chunk): number {
+  private pushDown(block: StoredBlock, lower: Uint8Array, end: number, max: number, into: Chunk): number {
     const first = block.lowerBound(lower);
     let count = 0;
     for (let i = end - 1; i >= first && count < max; i--, count++) push(block, i, into);
@@ -331,7 +252,7 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   private walkIndex(walker: Walker, lower: Uint8Array, upper: Uint8Array, visit: EntryVisitor): boolean {
     const scratch = new Uint8Array(this.keyScratch.length + PROVISIONAL_ENTRY_HEADER);
     // Its own: the visitor may read.
-    const block = new Block();
+    const block = new StoredBlock();
     let ended = false;
     const each: EntryVisitor = (keys, keyStart, keyEnd, values, valueStart, valueEnd) => {
       if (keyEnd - keyStart === INDEX_ID) return false;
@@ -427,7 +348,7 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   }
 
   /** Writes the entries [from, to) of the block without the one at `without`, as a block or, when they are few, one by one. */
-  private putSlice(block: Block, from: number, to: number, without: number): void {
+  private putSlice(block: StoredBlock, from: number, to: number, without: number): void {
     const { keyScratch: scratch, blockScratch: value } = this;
     const entries = to - from - (without >= from && without < to ? 1 : 0);
     if (entries < BLOCK_LEAST) {
@@ -551,7 +472,7 @@ function anyPacked(values: readonly Uint8Array[], from: number): boolean {
   return false;
 }
 
-function push(block: Block, i: number, into: Chunk): void {
+function push(block: StoredBlock, i: number, into: Chunk): void {
   const key = block.keyOf(i);
   into.keys.push(key);
   into.values.push(block.valueOf(key));

@@ -5,6 +5,7 @@
  */
 import { expect, test } from 'vitest';
 import type pg from 'pg';
+import { expectSame } from './expect-same.js';
 import { besideOracle } from '../harness/beside-oracle.js';
 import { connect, run } from '../harness/compare.js';
 import { MADE_DATA, randomFrom } from './made-data.js';
@@ -128,12 +129,7 @@ const both = besideOracle(MADE_DATA);
 
 test('columns, rows and PostgreSQL give the same answers', async () => {
   for (const query of QUERIES) {
-    const columns = await run(both.client, query);
-    await both.client.query('set oxbow.columns = off');
-    const rows = await run(both.client, query);
-    await both.client.query('reset oxbow.columns');
-    expect({ query, ...columns }).toEqual({ query, ...rows });
-    expect({ query, ...columns }).toEqual({ query, ...(await run(both.other, query)) });
+    await expectSame(both, query, true);
   }
 }, 300_000);
 

@@ -3,6 +3,7 @@
  * also with little memory and beside writers. Every query says its order completely, so that there is one right answer.
  */
 import { expect, test } from 'vitest';
+import { expectSame } from './expect-same.js';
 import { besideOracle } from '../harness/beside-oracle.js';
 import { connect, run } from '../harness/compare.js';
 import { MADE_DATA, randomFrom } from './made-data.js';
@@ -83,15 +84,8 @@ const both = besideOracle(MADE_DATA);
 
 test('kernels, rows and PostgreSQL give the same answers', async () => {
   for (const [n, query] of QUERIES.entries()) {
-    const columns = await run(both.client, query);
-    // Rows take long; the both.other tests ask for more of them.
-    if (n % 4 === 0) {
-      await both.client.query('set oxbow.columns = off');
-      const rows = await run(both.client, query);
-      await both.client.query('reset oxbow.columns');
-      expect({ query, ...columns }).toEqual({ query, ...rows });
-    }
-    expect({ query, ...columns }).toEqual({ query, ...(await run(both.other, query)) });
+    // Rows take long; the other tests ask for more of them.
+    await expectSame(both, query, n % 4 === 0);
   }
 }, 300_000);
 
