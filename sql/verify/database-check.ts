@@ -82,8 +82,10 @@ async function checkOne(cluster: Cluster, session: Session, relation: Relation, 
     await check.run();
     return check.rows;
   } catch (error) {
-    // The snapshot was too old, the relation went away: the next pass meets it again.
     if (!(error instanceof DatabaseError)) throw error;
+    // The server stops, memory is short: that says nothing of the relation.
+    if (/^5[37]/.test(error.sqlstate)) throw error;
+    // The snapshot was too old: the next pass meets it again.
     if (error.sqlstate !== '72000') findings.add({ part: 'relation', storage: relation.storage, message: `cannot be read: ${error.message}` });
     return 0;
   } finally {

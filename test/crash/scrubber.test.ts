@@ -81,6 +81,16 @@ it('checks beside writers, after a crash by itself, and keeps damage from being 
   expect(server.log()).toContain('scrubbed: sound');
   await server.stop();
 
+  // A stop in the middle of a pass is no damage.
+  for (let round = 0; round < 6; round++) {
+    ({ server, ops } = await start());
+    const asked = verify(ops);
+    await new Promise((resolve) => setTimeout(resolve, 150 + round * 150));
+    await server.stop();
+    await asked;
+    expect(JSON.parse(readFileSync(join(directory, 'scrub.json'), 'utf8'))).toMatchObject({ damaged: [] });
+  }
+
   // An index entry vanishes.
   const kv = openStateFile({ path: join(directory, 'state.mdb') });
   const chunk: Chunk = { keys: [], values: [] };
