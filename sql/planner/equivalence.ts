@@ -40,7 +40,32 @@ export function buildEquivalences(problem: JoinProblem): SameValue {
     target.sources.push(clause);
   }
   classes.forEach((ec, id) => applyClass(ec, id, problem));
-  return (a, b) => equalExpr(a, b) || classes.some((ec) => ec.members.some((m) => equalExpr(m.expr, a)) && ec.members.some((m) => equalExpr(m.expr, b)));
+  return sameByNumber(classes);
+}
+
+/** Equal in every row. Asked very often while joins are searched: each expression is compared with others once, and has a number from then on. */
+function sameByNumber(classes: readonly EquivalenceClass[]): SameValue {
+  const distinct: Expr[] = [];
+  /** By number, the classes that the expression is in. */
+  const classesOf: number[][] = [];
+  const numbers = new Map<Expr, number>();
+  const numberOf = (expr: Expr): number => {
+    let number = numbers.get(expr);
+    if (number !== undefined) return number;
+    number = distinct.findIndex((other) => equalExpr(other, expr));
+    if (number < 0) {
+      number = distinct.push(expr) - 1;
+      classesOf.push(classes.flatMap((ec, at) => (ec.members.some((member) => equalExpr(member.expr, expr)) ? [at] : [])));
+    }
+    numbers.set(expr, number);
+    return number;
+  };
+  return (a, b) => {
+    if (a === b) return true;
+    const first = numberOf(a);
+    const second = numberOf(b);
+    return first === second || classesOf[first]!.some((at) => classesOf[second]!.includes(at));
+  };
 }
 
 function applyClass(ec: EquivalenceClass, id: number, problem: JoinProblem): void {

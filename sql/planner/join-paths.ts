@@ -3,9 +3,10 @@ import type { Expr } from '../analyzer/query-tree.js';
 import { hashingShare, rowOperatorCost } from './column-costs.js';
 import { exprsCost, makeCost, materialized, sortCost, widthOf } from './cost.js';
 import type { BinaryClause, Clause, JoinProblem, SpecialJoin } from './join-problem.js';
-import { addPath, cheapest, satisfies, type Path, type SameValue } from './path.js';
-import type { JoinKey, PlanJoinType, PlanNode, SortKey } from './plan-node.js';
+import { addPath, cheapest, isBeaten, satisfies, type Path, type SameValue } from './path.js';
+import type { Cost, JoinKey, PlanJoinType, PlanNode, SortKey } from './plan-node.js';
 import type { Planner } from './planner-state.js';
+import type { UsefulOrders } from './useful-orders.js';
 
 export interface JoinRel {
   readonly mask: number;
@@ -25,18 +26,19 @@ interface JoinContext {
   /** Tested on the result (outer joins only; otherwise they are join clauses). */
   readonly filters: readonly Expr[];
   readonly rows: number;
+  readonly orders: UsefulOrders;
 }
 
 const INTEGERS = new Set([20, 21, 23]);
 const FLOATS = new Set([700, 701]);
 
-export function addJoinPaths(into: Path[], problem: JoinProblem, same: SameValue, outer: JoinRel, inner: JoinRel, join: SpecialJoin | null, clauses: readonly Clause[], rows: number): void {
+export function addJoinPaths(into: Path[], problem: JoinProblem, same: SameValue, orders: UsefulOrders, outer: JoinRel, inner: JoinRel, join: SpecialJoin | null, clauses: readonly Clause[], rows: number): void {
   const { planner } = problem;
   const type: PlanJoinType = join ? join.type : 'inner';
   const isOuter = type === 'left' || type === 'full' || type === 'anti';
   const joinClauses = clauses.filter((clause) => !isOuter || clause.of === join);
   const filters = isOuter ? clauses.filter((clause) => clause.of !== join).map((clause) => clause.expr) : [];
-  const context: JoinContext = { problem, planner, same, type, outer, inner, joinClauses, filters, rows };
+  const context: JoinContext = { problem, planner, same, type, outer, inner, joinClauses, filters, rows, orders };
   if (type !== 'full') nestLoops(into, context);
   hashJoins(into, context);
   mergeJoins(into, context);
@@ -49,6 +51,20 @@ function outputOf(context: JoinContext, outer: PlanNode, inner: PlanNode): Expr[
   return context.type === 'semi' || context.type === 'anti' ? [...outer.output] : [...outer.output, ...inner.output];
 }
 
+/** Bytes of a row of the join, which are the same for each of its paths. */
+function joinedWidth(into: readonly Path[], output: () => readonly Expr[], planner: Planner): number {
+  return into[0]?.node.cost.width ?? widthOf(output(), planner);
+}
+
+/** Adds a join's path if it will be kept: most will not, and their nodes are not made. */
+function offer(into: Path[], context: JoinContext, order: readonly SortKey[], startup: number, total: number, outer: PlanNode, inner: PlanNode, make: (output: Expr[], cost: Cost) => PlanNode): void {
+  const { planner, same, rows } = context;
+  const output = (): Expr[] => outputOf(context, outer, inner);
+  const cost = makeCost(startup, total, rows, joinedWidth(into, output, planner));
+  const kept = context.orders.of(order, context.outer.mask | context.inner.mask);
+  if (!isBeaten(into, { cost, order: kept, required: 0 }, same)) addPath(into, { node: make(output(), cost), order: kept, required: 0, params: [], enforced: [] }, same);
+}
+
 function nestLoops(into: Path[], context: JoinContext): void {
   const { planner, outer, inner, type, joinClauses, filters, rows } = context;
   const bestInner = cheapest(inner.paths);
@@ -58,25 +74,26 @@ function nestLoops(into: Path[], context: JoinContext): void {
     if (type !== 'semi' || bestInner.node.cost.rows > 1) candidates.push({ ...bestInner, node: materialized(bestInner.node, planner) });
   }
   candidates.push(...inner.paths.filter((path) => path.required !== 0 && (path.required & ~outer.mask) === 0));
+  const inners = candidates.map((path) => {
+    const enforced = new Set(path.enforced);
+    const classes = new Set(path.enforced.filter((clause) => clause.ec >= 0).map((clause) => clause.ec));
+    const quals = joinClauses.filter((clause) => !enforced.has(clause) && !(clause.ec >= 0 && classes.has(clause.ec))).map((clause) => clause.expr);
+    const cost = path.node.cost;
+    const rescan = path.node.kind === 'Materialize' ? planner.cost.cpuOperator * cost.rows : cost.total;
+    const stops = type === 'semi' || type === 'anti';
+    const fraction = stops && quals.length === 0 ? Math.min(1, 1 / Math.max(1, cost.rows)) : stops ? 0.6 : 1;
+    return { path, quals, cost, rescan, fraction, pair: planner.cost.cpuTuple + exprsCost(quals, planner) };
+  });
+  const penalty = planner.cost.penalty('enable_nestloop');
+  const filtering = rows * exprsCost(filters, planner);
   for (const outerPath of outer.paths) {
     if (outerPath.required !== 0) continue;
-    for (const innerPath of candidates) {
-      const enforced = new Set(innerPath.enforced);
-      const classes = new Set(innerPath.enforced.filter((clause) => clause.ec >= 0).map((clause) => clause.ec));
-      const quals = joinClauses.filter((clause) => !enforced.has(clause) && !(clause.ec >= 0 && classes.has(clause.ec))).map((clause) => clause.expr);
-      const o = outerPath.node.cost;
-      const i = innerPath.node.cost;
-      const rescan = innerPath.node.kind === 'Materialize' ? planner.cost.cpuOperator * i.rows : i.total - (innerPath.node.kind === 'IndexScan' ? 0 : 0);
-      const stops = type === 'semi' || type === 'anti';
-      const innerFraction = stops && quals.length === 0 ? Math.min(1, 1 / Math.max(1, i.rows)) : stops ? 0.6 : 1;
-      const pairs = o.rows * i.rows * innerFraction;
-      const total = o.total + i.total + Math.max(0, o.rows - 1) * rescan * innerFraction + pairs * (planner.cost.cpuTuple + exprsCost(quals, planner)) + rows * exprsCost(filters, planner) + rowOperatorCost(o.rows + pairs / 4, planner) + planner.cost.penalty('enable_nestloop');
-      const output = outputOf(context, outerPath.node, innerPath.node);
-      const node: PlanNode = {
-        kind: 'NestLoop', joinType: type, outer: outerPath.node, inner: innerPath.node, joinQuals: quals, filter: filters, params: innerPath.params, innerUnique: false, output,
-        cost: makeCost(o.startup + i.startup + planner.cost.penalty('enable_nestloop'), total, rows, widthOf(output, planner)),
-      };
-      addPath(into, { node, order: outerPath.order, required: 0, params: [], enforced: [] });
+    const o = outerPath.node.cost;
+    for (const { path, quals, cost: i, rescan, fraction, pair } of inners) {
+      const pairs = o.rows * i.rows * fraction;
+      const total = o.total + i.total + Math.max(0, o.rows - 1) * rescan * fraction + pairs * pair + filtering + rowOperatorCost(o.rows + pairs / 4, planner) + penalty;
+      offer(into, context, outerPath.order, o.startup + i.startup + penalty, total, outerPath.node, path.node, (output, cost) =>
+        ({ kind: 'NestLoop', joinType: type, outer: outerPath.node, inner: path.node, joinQuals: quals, filter: filters, params: path.params, innerUnique: false, output, cost }));
     }
   }
 }
@@ -128,13 +145,9 @@ function hashJoins(into: Path[], context: JoinContext): void {
     const share = hashingShare(planner);
     const startup = i.total + share * (cpuOperator * keys.length + cpuTuple) * i.rows + o.startup + ofKeys + penalty;
     const total = startup + (o.total - o.startup) + share * (1.5 * cpuOperator * keys.length * o.rows + rows * (cpuTuple + exprsCost(quals, planner) + exprsCost(filters, planner)));
-    const output = outputOf(context, outerPath.node, innerPath.node);
-    const node: PlanNode = {
-      kind: 'HashJoin', joinType: type, outer: outerPath.node, inner: innerPath.node, keys, joinQuals: quals, filter: filters, innerUnique: false, output,
-      cost: makeCost(startup, total, rows, widthOf(output, planner)),
-    };
     // Probing keeps the outer order, except for inner rows added at the end.
-    addPath(into, { node, order: type === 'right' || type === 'full' ? [] : outerPath.order, required: 0, params: [], enforced: [] });
+    offer(into, context, type === 'right' || type === 'full' ? [] : outerPath.order, startup, total, outerPath.node, innerPath.node, (output, cost) =>
+      ({ kind: 'HashJoin', joinType: type, outer: outerPath.node, inner: innerPath.node, keys, joinQuals: quals, filter: filters, innerUnique: false, output, cost }));
   }
 }
 
@@ -168,13 +181,10 @@ function mergeJoins(into: Path[], context: JoinContext): void {
     const { cpuOperator, cpuTuple } = planner.cost;
     const penalty = planner.cost.penalty('enable_mergejoin');
     const total = o.total + i.total + cpuOperator * keys.length * (o.rows + i.rows) + rows * (cpuTuple + exprsCost(quals, planner) + exprsCost(filters, planner)) + rowOperatorCost(o.rows + i.rows, planner) + penalty;
-    const output = outputOf(context, outerPath.node, innerPath.node);
-    const node: PlanNode = {
+    offer(into, context, type === 'full' ? [] : outerPath.order, o.startup + i.startup + penalty, total, outerPath.node, innerPath.node, (output, cost) => ({
       kind: 'MergeJoin', joinType: type, outer: outerPath.node, inner: innerPath.node, keys: order.keys, descending: order.descending, nullsFirst: order.nullsFirst,
-      joinQuals: quals, filter: filters, innerUnique: false, output,
-      cost: makeCost(o.startup + i.startup + penalty, total, rows, widthOf(output, planner)),
-    };
-    addPath(into, { node, order: type === 'full' ? [] : outerPath.order, required: 0, params: [], enforced: [] });
+      joinQuals: quals, filter: filters, innerUnique: false, output, cost,
+    }));
   }
 }
 

@@ -8,13 +8,14 @@ import { addJoinPaths, type JoinRel } from './join-paths.js';
 import { cheapest, type SameValue } from './path.js';
 import { joinSelectivityOf } from './join-selectivity.js';
 import { selectivityOf } from './selectivity.js';
+import type { UsefulOrders } from './useful-orders.js';
 
 const DP_LIMIT = 10;
 
-export function searchJoins(problem: JoinProblem, same: SameValue): JoinRel {
+export function searchJoins(problem: JoinProblem, same: SameValue, orders: UsefulOrders): JoinRel {
   const singles: JoinRel[] = problem.rels.map((rel) => ({ mask: rel.bit, rows: rel.rows, paths: rel.paths }));
   if (singles.length === 1) return singles[0]!;
-  const result = singles.length <= DP_LIMIT ? dynamic(problem, same, singles) : greedy(problem, same, singles);
+  const result = singles.length <= DP_LIMIT ? dynamic(problem, same, orders, singles) : greedy(problem, same, orders, singles);
   if (!result || !cheapest(result.paths)) {
     if (problem.joins.some((join) => join.type === 'full')) throw new DatabaseError('0A000', 'FULL JOIN is only supported with merge-joinable or hash-joinable join conditions');
     throw new DatabaseError('XX000', 'failed to build any join of the relations');
@@ -22,7 +23,7 @@ export function searchJoins(problem: JoinProblem, same: SameValue): JoinRel {
   return result;
 }
 
-function dynamic(problem: JoinProblem, same: SameValue, singles: readonly JoinRel[]): JoinRel | undefined {
+function dynamic(problem: JoinProblem, same: SameValue, orders: UsefulOrders, singles: readonly JoinRel[]): JoinRel | undefined {
   const n = singles.length;
   const table = new Map<number, JoinRel>(singles.map((rel) => [rel.mask, rel]));
   const levels: JoinRel[][] = [[], [...singles]];
@@ -37,7 +38,7 @@ function dynamic(problem: JoinProblem, same: SameValue, singles: readonly JoinRe
             if ((a.mask & b.mask) !== 0 || (left === right && a.mask > b.mask)) continue;
             if (!cartesian && !connected(problem, a.mask, b.mask)) continue;
             if (cartesian && (connected(problem, a.mask, b.mask) || !needsCartesian(problem, a.mask, b.mask))) continue;
-            join(problem, same, a, b, table, levels[size]!);
+            join(problem, same, orders, a, b, table, levels[size]!);
           }
         }
       }
@@ -46,7 +47,7 @@ function dynamic(problem: JoinProblem, same: SameValue, singles: readonly JoinRe
     if (levels[size]!.length === 0) {
       // Nothing allowed yet at this size: let every legal pair in.
       for (let left = size - 1; left >= size - left; left--) {
-        for (const a of levels[left]!) for (const b of levels[size - left]!) if ((a.mask & b.mask) === 0) join(problem, same, a, b, table, levels[size]!);
+        for (const a of levels[left]!) for (const b of levels[size - left]!) if ((a.mask & b.mask) === 0) join(problem, same, orders, a, b, table, levels[size]!);
       }
     }
   }
@@ -64,7 +65,7 @@ function connected(problem: JoinProblem, a: number, b: number): boolean {
   return problem.joins.some((join) => ((join.minLeft & ~a) === 0 && (join.minRight & ~b) === 0) || ((join.minLeft & ~b) === 0 && (join.minRight & ~a) === 0));
 }
 
-function greedy(problem: JoinProblem, same: SameValue, singles: readonly JoinRel[]): JoinRel | undefined {
+function greedy(problem: JoinProblem, same: SameValue, orders: UsefulOrders, singles: readonly JoinRel[]): JoinRel | undefined {
   let current = [...singles];
   while (current.length > 1) {
     let best: { joined: JoinRel; a: JoinRel; b: JoinRel } | null = null;
@@ -75,7 +76,7 @@ function greedy(problem: JoinProblem, same: SameValue, singles: readonly JoinRel
           const b = current[j]!;
           if (linked && !connected(problem, a.mask, b.mask)) continue;
           const found: JoinRel[] = [];
-          join(problem, same, a, b, new Map(), found);
+          join(problem, same, orders, a, b, new Map(), found);
           const [joined] = found;
           if (!joined || !cheapest(joined.paths)) continue;
           const cost = cheapest(joined.paths)!.node.cost.total;
@@ -105,7 +106,7 @@ function clausesAt(problem: JoinProblem, a: number, b: number): Clause[] {
   });
 }
 
-function join(problem: JoinProblem, same: SameValue, a: JoinRel, b: JoinRel, table: Map<number, JoinRel>, level: JoinRel[]): void {
+function join(problem: JoinProblem, same: SameValue, orders: UsefulOrders, a: JoinRel, b: JoinRel, table: Map<number, JoinRel>, level: JoinRel[]): void {
   const legal = problem.legal(a.mask, b.mask);
   if (!legal) return;
   const mask = a.mask | b.mask;
@@ -116,10 +117,10 @@ function join(problem: JoinProblem, same: SameValue, a: JoinRel, b: JoinRel, tab
   const fresh = !rel;
   if (!rel) rel = { mask, rows: joinRows(problem, left, right, special, clauses), paths: [] };
   if (special) {
-    addJoinPaths(rel.paths, problem, same, left, right, special, clauses, rel.rows);
+    addJoinPaths(rel.paths, problem, same, orders, left, right, special, clauses, rel.rows);
   } else {
-    addJoinPaths(rel.paths, problem, same, left, right, null, clauses, rel.rows);
-    addJoinPaths(rel.paths, problem, same, right, left, null, clauses, rel.rows);
+    addJoinPaths(rel.paths, problem, same, orders, left, right, null, clauses, rel.rows);
+    addJoinPaths(rel.paths, problem, same, orders, right, left, null, clauses, rel.rows);
   }
   if (rel.paths.length > 0 && fresh) {
     table.set(mask, rel);

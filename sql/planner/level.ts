@@ -12,6 +12,7 @@ import { conjuncts, toLogical, treeVarnos, type Logical, type Tree } from './log
 import { JoinProblem, type Rel } from './join-problem.js';
 import { searchJoins } from './join-search.js';
 import { addPath, type Path, type SameValue } from './path.js';
+import { UsefulOrders } from './useful-orders.js';
 import type { ParamBinding, PlanNode, SortKey } from './plan-node.js';
 import type { Planner } from './planner-state.js';
 import { planCte } from './plan-cte.js';
@@ -83,9 +84,10 @@ export function planLevel(logical: Logical, planner: Planner, options: LevelOpti
   const problem = new JoinProblem(tree, planner);
   const same = buildEquivalences(problem);
   const needed = neededColumns(logical, varnos, planner, options.rowIdsOf ?? []);
-  const wanted = [...(options.wanted?.(query) ?? []), ...mergeOrders(problem)];
+  const ofQuery = options.wanted?.(query) ?? [];
+  const wanted = [...ofQuery, ...mergeOrders(problem)];
   for (const rel of problem.rels) basePaths(rel, needed.get(rel.varno) ?? [], problem, wanted, same, planner);
-  const joined = searchJoins(problem, same);
+  const joined = searchJoins(problem, same, new UsefulOrders(problem, same, ofQuery));
   let { paths } = joined;
   if (problem.pseudoconstants.length > 0) paths = paths.map((path) => gated(path, problem.pseudoconstants));
   return { logical, query, paths, rows: joined.rows, same };

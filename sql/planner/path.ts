@@ -2,7 +2,7 @@
 import type { Expr } from '../analyzer/query-tree.js';
 import { equalExpr } from '../analyzer/tree-walk.js';
 import type { Clause } from './join-problem.js';
-import type { ParamBinding, PlanNode, SortKey } from './plan-node.js';
+import type { Cost, ParamBinding, PlanNode, SortKey } from './plan-node.js';
 
 export interface Path {
   readonly node: PlanNode;
@@ -27,12 +27,29 @@ export function satisfies(order: readonly SortKey[], wanted: readonly SortKey[],
   return wanted.length <= order.length && wanted.every((key, i) => sameKey(order[i]!, key, same));
 }
 
+/** What decides whether a path is kept; all that has to be known of it before its node is made. */
+export interface PathClaim {
+  readonly cost: Cost;
+  readonly order: readonly SortKey[];
+  readonly required: number;
+}
+
+function better(a: PathClaim, b: PathClaim, same: SameValue): boolean {
+  return a.cost.total <= b.cost.total * 1.01 && a.cost.startup <= b.cost.startup * 1.01 && (a.required & ~b.required) === 0 && a.cost.rows <= b.cost.rows && satisfies(a.order, b.order, same);
+}
+
+const claimOf = ({ node, order, required }: Path): PathClaim => ({ cost: node.cost, order, required });
+
+/** Whether a path of this claim would not be kept: another is at least as good in all respects. */
+export function isBeaten(paths: readonly Path[], claim: PathClaim, same: SameValue): boolean {
+  return paths.some((other) => better(claimOf(other), claim, same));
+}
+
 /** Adds a path unless another is at least as good in all respects; drops those that it beats. */
-export function addPath(paths: Path[], path: Path): void {
-  const better = (a: Path, b: Path): boolean => a.node.cost.total <= b.node.cost.total * 1.01 && a.node.cost.startup <= b.node.cost.startup * 1.01
-    && (a.required & ~b.required) === 0 && satisfies(a.order, b.order) && a.node.cost.rows <= b.node.cost.rows;
-  if (paths.some((other) => better(other, path))) return;
-  for (let i = paths.length - 1; i >= 0; i--) if (better(path, paths[i]!)) paths.splice(i, 1);
+export function addPath(paths: Path[], path: Path, same: SameValue = equalExpr): void {
+  const claim = claimOf(path);
+  if (isBeaten(paths, claim, same)) return;
+  for (let i = paths.length - 1; i >= 0; i--) if (better(claim, claimOf(paths[i]!), same)) paths.splice(i, 1);
   paths.push(path);
 }
 
