@@ -65,6 +65,10 @@ export interface WalkTotals {
 }
 
 const CHUNK = 128;
+/** Entries of a slice when pages are read. */
+const PAGED = 2048;
+/** No key is longer. */
+const MAX_KEY = 4096;
 /** A pin serves several storages for so long. */
 const PIN_MS = 2000;
 const LAST_ROW = 2 ** 48 - 1;
@@ -105,9 +109,33 @@ export class StateWalk {
   private async guarded(space: Keyspace, walk: () => Promise<void>): Promise<void> {
     try {
       await walk();
+      await this.walkPages(space);
     } catch (error) {
-      if (error instanceof DatabaseError) throw error;
+      if (error instanceof DatabaseError && error.sqlstate !== 'XX001') throw error;
       this.findings.add({ part: 'state', message: `${space} cannot be read to its end: ${(error as Error).message}` });
+    }
+  }
+
+  /** Long scans and backups read the file's pages by themselves, and check of them what LMDB does not: what they would refuse must be found here. */
+  private async walkPages(space: Keyspace): Promise<void> {
+    const seen = new Uint8Array(MAX_KEY);
+    let length = 0;
+    for (let from: Uint8Array = LOWEST; ; from = successor(seen.subarray(0, length))) {
+      let left = PAGED;
+      try {
+        const all = this.kv.bulk((walker) => walker.walk(space, from, HIGHEST, (keys, start, end) => {
+          length = end - start;
+          for (let i = 0; i < length; i++) seen[i] = keys[start + i]!;
+          return --left === 0;
+        }));
+        if (all) return;
+      } catch (error) {
+        if (!(error instanceof DatabaseError) || error.sqlstate !== 'XX001') throw error;
+        this.damage(space, length > 0 ? seen.slice(0, length) : from, error.message);
+        return;
+      }
+      const wait = this.options.turn();
+      if (wait) await wait;
     }
   }
 
