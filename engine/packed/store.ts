@@ -140,6 +140,12 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
     return reverse ? this.scanDown(lower, upper, max, into) : this.scanUp(lower, upper, max, into);
   }
 
+  /** As `opened`, for a block that a scan came to. */
+  private met(key: Uint8Array, value: Uint8Array): StoredBlock | undefined {
+    if (this.seen.size < MOST_SEEN) this.seen.add(indexOf(key));
+    return this.opened(key, value);
+  }
+
   /** So many stored values are asked for, for so many entries. */
   private want(lower: Uint8Array, entries: number): number {
     if (entries === Infinity || lower.length < INDEX_ID || !this.seen.has(indexOf(lower))) return entries;
@@ -183,8 +189,7 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
         count++;
         continue;
       }
-      if (this.seen.size < MOST_SEEN) this.seen.add(indexOf(key));
-      const block = this.opened(key, value);
+      const block = this.met(key, value);
       if (!block) continue;
       const end = Math.min(compareBytes(key, upper) < 0 ? block.count : block.lowerBound(upper), block.count);
       for (let i = block.lowerBound(lower); i < end && count < max; i++, count++) push(block, i, into);
@@ -214,8 +219,7 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
           count++;
           continue;
         }
-        if (this.seen.size < MOST_SEEN) this.seen.add(indexOf(key));
-        const block = this.opened(key, value);
+        const block = this.met(key, value);
         if (block) count += this.pushDown(block, lower, block.count, max - count, into);
       }
       if (got < want) break;

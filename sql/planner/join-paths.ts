@@ -3,7 +3,7 @@ import type { Expr } from '../analyzer/query-tree.js';
 import { hashingShare, rowOperatorCost } from './column-costs.js';
 import { exprsCost, makeCost, materialized, sortCost, widthOf } from './cost.js';
 import type { BinaryClause, Clause, JoinProblem, SpecialJoin } from './join-problem.js';
-import { addPath, cheapest, isBeaten, satisfies, type Path, type SameValue } from './path.js';
+import { cheapest, offerPath, satisfies, type Path, type SameValue } from './path.js';
 import type { Cost, JoinKey, PlanJoinType, PlanNode, SortKey } from './plan-node.js';
 import type { Planner } from './planner-state.js';
 import type { UsefulOrders } from './useful-orders.js';
@@ -51,18 +51,13 @@ function outputOf(context: JoinContext, outer: PlanNode, inner: PlanNode): Expr[
   return context.type === 'semi' || context.type === 'anti' ? [...outer.output] : [...outer.output, ...inner.output];
 }
 
-/** Bytes of a row of the join, which are the same for each of its paths. */
-function joinedWidth(into: readonly Path[], output: () => readonly Expr[], planner: Planner): number {
-  return into[0]?.node.cost.width ?? widthOf(output(), planner);
-}
-
-/** Adds a join's path if it will be kept: most will not, and their nodes are not made. */
+/** Offers a join's path. */
 function offer(into: Path[], context: JoinContext, order: readonly SortKey[], startup: number, total: number, outer: PlanNode, inner: PlanNode, make: (output: Expr[], cost: Cost) => PlanNode): void {
   const { planner, same, rows } = context;
-  const output = (): Expr[] => outputOf(context, outer, inner);
-  const cost = makeCost(startup, total, rows, joinedWidth(into, output, planner));
+  // A row has the same width in each path of the join.
+  const cost = makeCost(startup, total, rows, into[0]?.node.cost.width ?? widthOf(outputOf(context, outer, inner), planner));
   const kept = context.orders.of(order, context.outer.mask | context.inner.mask);
-  if (!isBeaten(into, { cost, order: kept, required: 0 }, same)) addPath(into, { node: make(output(), cost), order: kept, required: 0, params: [], enforced: [] }, same);
+  offerPath(into, { cost, order: kept, required: 0 }, () => ({ node: make(outputOf(context, outer, inner), cost), order: kept, required: 0, params: [], enforced: [] }), same);
 }
 
 function nestLoops(into: Path[], context: JoinContext): void {

@@ -34,23 +34,23 @@ export interface PathClaim {
   readonly required: number;
 }
 
+const claimOf = ({ node, order, required }: Path): PathClaim => ({ cost: node.cost, order, required });
+
+/** At least as good in all respects. */
 function better(a: PathClaim, b: PathClaim, same: SameValue): boolean {
   return a.cost.total <= b.cost.total * 1.01 && a.cost.startup <= b.cost.startup * 1.01 && (a.required & ~b.required) === 0 && a.cost.rows <= b.cost.rows && satisfies(a.order, b.order, same);
 }
 
-const claimOf = ({ node, order, required }: Path): PathClaim => ({ cost: node.cost, order, required });
-
-/** Whether a path of this claim would not be kept: another is at least as good in all respects. */
-export function isBeaten(paths: readonly Path[], claim: PathClaim, same: SameValue): boolean {
-  return paths.some((other) => better(claimOf(other), claim, same));
+/** Adds the path that `claim` promises unless another is at least as good; drops those that it beats. Most are not kept: `make` is called for those that are. */
+export function offerPath(paths: Path[], claim: PathClaim, make: () => Path, same: SameValue): void {
+  if (paths.some((other) => better(claimOf(other), claim, same))) return;
+  for (let i = paths.length - 1; i >= 0; i--) if (better(claim, claimOf(paths[i]!), same)) paths.splice(i, 1);
+  paths.push(make());
 }
 
 /** Adds a path unless another is at least as good in all respects; drops those that it beats. */
-export function addPath(paths: Path[], path: Path, same: SameValue = equalExpr): void {
-  const claim = claimOf(path);
-  if (isBeaten(paths, claim, same)) return;
-  for (let i = paths.length - 1; i >= 0; i--) if (better(claim, claimOf(paths[i]!), same)) paths.splice(i, 1);
-  paths.push(path);
+export function addPath(paths: Path[], path: Path): void {
+  offerPath(paths, claimOf(path), () => path, equalExpr);
 }
 
 export function cheapest(paths: readonly Path[], fraction = 1): Path | undefined {
