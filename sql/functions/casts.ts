@@ -2,7 +2,7 @@
 import { DatabaseError } from '../../engine/errors.js';
 import type { Datum, Int8 } from '../types/datum.js';
 import { int8FromBigInt } from '../types/datum.js';
-import { rint } from '../types/datetime-parse.js';
+import { rint } from '../types/float.js';
 import { JsonbObject, type Jsonb, type JsonbNode } from '../types/jsonb.js';
 import { Numeric } from '../types/numeric.js';
 import { lookupRelation } from '../types/reg.js';

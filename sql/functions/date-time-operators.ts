@@ -4,10 +4,9 @@ import {
   END_TIMESTAMP_DATE, MICROS_PER_DAY, MICROS_PER_SECOND, UNIX_EPOCH_SECONDS, addInt8, isValidDate, isValidTimestamp, joinTimestamp, splitTimestamp, timestampToClock,
 } from '../types/calendar.js';
 import { adjustInterval, compareInterval, compareTimeTz, roundMicros } from '../types/date-time.js';
-import { zoneOffsetAtLocal } from '../types/datetime-parse.js';
 import { unixSeconds, zonedClock } from '../types/datetime-print.js';
 import type { Int8, Interval, TimeTz } from '../types/datum.js';
-import type { Zone } from '../types/timezone.js';
+import { zoneOffsetAtLocal, type Zone } from '../types/timezone.js';
 import type { EvalContext } from './context.js';
 import { comparisons, f, fc } from './define.js';
 import type { SqlFunction } from './function.js';

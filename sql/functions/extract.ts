@@ -6,11 +6,12 @@ import {
 import type { Datum, Int8, Interval, TimeTz } from '../types/datum.js';
 import { int8FromBigInt } from '../types/datum.js';
 import { UNIX_EPOCH_TIMESTAMP, intervalMeasure } from '../types/date-time.js';
-import { abbreviationOffset, decodeNumericZone, rint, zoneOffsetAtLocal } from '../types/datetime-parse.js';
+import { decodeNumericZone } from '../types/datetime-numbers.js';
+import { rint } from '../types/float.js';
 import { printInterval, splitIntervalTime, unixSeconds, zonedClock } from '../types/datetime-print.js';
 import { intervalUnit } from '../types/interval-parse.js';
 import { Numeric } from '../types/numeric.js';
-import { findAbbreviation, findZone, type Zone } from '../types/timezone.js';
+import { abbreviationOffset, findAbbreviation, findZone, zoneOffsetAtLocal, type Zone } from '../types/timezone.js';
 import type { EvalContext } from './context.js';
 import { dateToTimestamp, instantToLocal, localToInstant } from './date-time-operators.js';
 import { f, fc } from './define.js';

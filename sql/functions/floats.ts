@@ -1,7 +1,6 @@
 /** Operators and functions of float4 and float8: arithmetic with PostgreSQL's range checks, and the math library. */
 import { DatabaseError } from '../../engine/errors.js';
-import { compareFloat } from '../types/float.js';
-import { rint } from '../types/datetime-parse.js';
+import { compareFloat, rint } from '../types/float.js';
 import { f, fc } from './define.js';
 import type { SqlFunction } from './function.js';
 import type { EvalContext } from './context.js';

@@ -2,9 +2,9 @@
 import { DatabaseError } from '../../engine/errors.js';
 import { clockToTimestamp, dateFromJulian, dayOfWeek, daysFromDate, daysInMonth, isValidDate, isoWeek, isoWeekStart, isoYear, julianDay, timestampToClock, type Clock } from '../types/calendar.js';
 import type { Int8, Interval } from '../types/datum.js';
-import { MONTHS, WEEKDAYS, zoneOffsetAtLocal } from '../types/datetime-parse.js';
+import { MONTHS, WEEKDAYS } from '../types/datetime-fields.js';
 import { splitIntervalTime, two, zonedClock } from '../types/datetime-print.js';
-import { findAbbreviation } from '../types/timezone.js';
+import { findAbbreviation, zoneOffsetAtLocal } from '../types/timezone.js';
 import type { EvalContext } from './context.js';
 import { f, fc } from './define.js';
 import { ordinalSuffix, toRoman } from './format-number.js';

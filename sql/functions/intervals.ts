@@ -3,9 +3,9 @@ import { DatabaseError } from '../../engine/errors.js';
 import type { EvalContext } from './context.js';
 import { EPOCH_JULIAN, MICROS_PER_DAY, MICROS_PER_SECOND, addInt8, clockToTimestamp, daysInMonth, isValidTimestamp, joinTimestamp, julianDay, splitTimestamp, subtractInt8, timestampToClock } from '../types/calendar.js';
 import { int8FromBigInt, type Int8, type Interval } from '../types/datum.js';
-import { rint, zoneOffsetAtLocal } from '../types/datetime-parse.js';
+import { rint } from '../types/float.js';
 import { zonedClock } from '../types/datetime-print.js';
-import { sessionZone, type Zone } from '../types/timezone.js';
+import { sessionZone, zoneOffsetAtLocal, type Zone } from '../types/timezone.js';
 
 export const timestampOutOfRange = (): DatabaseError => new DatabaseError('22008', 'timestamp out of range');
 export const intervalOutOfRange = (): DatabaseError => new DatabaseError('22008', 'interval out of range');

@@ -1,47 +1,13 @@
 /**
- * Reads dates and times in all the forms PostgreSQL takes: a port of datetime.c's tokenizer and
- * decoders, field by field with bit masks of what is known already. Failures are codes until the
- * type that asked turns them into its message (`dateTimeError`).
+ * Reads dates and times in all the forms PostgreSQL takes: a port of datetime.c's decoders, field by field with bit masks of what is known
+ * already. What the fields are, and what failures become, stands in `datetime-fields.ts`.
  */
-import { DatabaseError } from '../../engine/errors.js';
 import type { EvalContext } from '../functions/context.js';
-import { EPOCH_JULIAN, MICROS_PER_DAY, MICROS_PER_SECOND, UNIX_EPOCH_SECONDS, dateFromJulian, daysInMonth, julianDay, microsOfDay, timestampToClock, withTime, type Clock } from './calendar.js';
-import { findAbbreviation, findZone, sessionZone, type Zone } from './timezone.js';
-
-export type FieldKind = 'number' | 'string' | 'date' | 'time' | 'tz' | 'special';
-export interface Field {
-  readonly kind: FieldKind;
-  text: string;
-}
-
-export type Failure = 'bad format' | 'field overflow' | 'month/day overflow' | 'interval overflow' | 'zone overflow' | { badZone: string };
-
-/** Thrown inside the decoders only. */
-export class DecodeFailure extends Error {
-  constructor(readonly failure: Failure) {
-    super('date/time input');
-  }
-}
-
-export const fail = (failure: Failure): never => {
-  throw new DecodeFailure(failure);
-};
-
-/** DateTimeParseError. */
-export function dateTimeError(failure: Failure, text: string, typeName: string): DatabaseError {
-  if (typeof failure === 'object') return new DatabaseError('22023', `time zone "${failure.badZone}" not recognized`);
-  switch (failure) {
-    case 'field overflow': return new DatabaseError('22008', `date/time field value out of range: "${text}"`);
-    case 'month/day overflow': return new DatabaseError('22008', `date/time field value out of range: "${text}"`, { hint: 'Perhaps you need a different "datestyle" setting.' });
-    case 'interval overflow': return new DatabaseError('22015', `interval field value out of range: "${text}"`);
-    case 'zone overflow': return new DatabaseError('22009', `time zone displacement out of range: "${text}"`);
-    case 'bad format': return new DatabaseError('22007', `invalid input syntax for type ${typeName}: "${text}"`);
-  }
-}
-
-const isDigit = (c: string | undefined): boolean => c !== undefined && c >= '0' && c <= '9';
-const isAlpha = (c: string | undefined): boolean => c !== undefined && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'));
-const isSpace = (c: string | undefined): boolean => c === ' ' || (c !== undefined && c >= '\t' && c <= '\r');
+import { MICROS_PER_DAY, MICROS_PER_SECOND, UNIX_EPOCH_SECONDS, dateFromJulian, daysInMonth, julianDay, timestampToClock, withTime, type Clock } from './calendar.js';
+import { BC, PM, dateToken, fail, guarded, isAlpha, isDigit, tokenize, type Field } from './datetime-fields.js';
+import { decodeClock, decodeNumericZone, fractionMicros, leadingInteger, parseFraction, timeOverflows } from './datetime-numbers.js';
+import { rint } from './float.js';
+import { abbreviationOffset, findAbbreviation, findZone, sessionZone, zoneOffsetAtLocal, type Zone } from './timezone.js';
 
 /** Bits for what has been read. */
 const YEAR = 1;
@@ -60,199 +26,6 @@ const ERA = 4096;
 const RESERVED = 8192;
 const DATE_MASK = YEAR | MONTH | DAY;
 const TIME_MASK = HOUR | MINUTE | SECOND;
-
-type Token =
-  | { readonly type: 'month' | 'dow' | 'ampm' | 'era' | 'dstmod'; readonly value: number }
-  | { readonly type: 'reserved'; readonly value: 'now' | 'today' | 'tomorrow' | 'yesterday' | 'zulu' | 'epoch' | 'infinity' | '-infinity' }
-  | { readonly type: 'units'; readonly value: string }
-  | { readonly type: 'ignore' | 'isotime' };
-
-export const MONTHS = ['january', 'february', 'march', 'april', 'may', 'june', 'july', 'august', 'september', 'october', 'november', 'december'];
-export const WEEKDAYS = ['sunday', 'monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday'];
-export const PM = 12;
-const BC = 1;
-
-const TOKENS = new Map<string, Token>([
-  ['-infinity', { type: 'reserved', value: '-infinity' }], ['infinity', { type: 'reserved', value: 'infinity' }],
-  ['now', { type: 'reserved', value: 'now' }], ['today', { type: 'reserved', value: 'today' }], ['tomorrow', { type: 'reserved', value: 'tomorrow' }],
-  ['yesterday', { type: 'reserved', value: 'yesterday' }], ['epoch', { type: 'reserved', value: 'epoch' }], ['allballs', { type: 'reserved', value: 'zulu' }],
-  ['ad', { type: 'era', value: 0 }], ['bc', { type: 'era', value: BC }], ['am', { type: 'ampm', value: 0 }], ['pm', { type: 'ampm', value: PM }],
-  ['at', { type: 'ignore' }], ['on', { type: 'ignore' }], ['dst', { type: 'dstmod', value: 3600 }], ['t', { type: 'isotime' }],
-  ['d', { type: 'units', value: 'day' }], ['dow', { type: 'units', value: 'dow' }], ['doy', { type: 'units', value: 'doy' }], ['h', { type: 'units', value: 'hour' }],
-  ['isodow', { type: 'units', value: 'isodow' }], ['isoyear', { type: 'units', value: 'isoyear' }], ['j', { type: 'units', value: 'julian' }], ['jd', { type: 'units', value: 'julian' }],
-  ['julian', { type: 'units', value: 'julian' }], ['m', { type: 'units', value: 'month' }], ['mm', { type: 'units', value: 'minute' }], ['s', { type: 'units', value: 'second' }], ['y', { type: 'units', value: 'year' }],
-  ['sept', { type: 'month', value: 9 }], ['tues', { type: 'dow', value: 2 }], ['thur', { type: 'dow', value: 4 }], ['thurs', { type: 'dow', value: 4 }], ['weds', { type: 'dow', value: 3 }],
-]);
-MONTHS.forEach((name, i) => {
-  TOKENS.set(name, { type: 'month', value: i + 1 });
-  TOKENS.set(name.slice(0, 3), { type: 'month', value: i + 1 });
-});
-WEEKDAYS.forEach((name, i) => {
-  TOKENS.set(name, { type: 'dow', value: i });
-  TOKENS.set(name.slice(0, 3), { type: 'dow', value: i });
-});
-
-export function dateToken(word: string): Token | undefined {
-  return TOKENS.get(word);
-}
-
-/** ParseDateTime: cuts the text into fields. */
-export function tokenize(text: string): Field[] {
-  const fields: Field[] = [];
-  let p = 0;
-  const span = (test: (c: string) => boolean): void => {
-    while (p < text.length && test(text[p]!)) p++;
-  };
-  while (p < text.length) {
-    const c = text[p]!;
-    if (isSpace(c)) {
-      p++;
-      continue;
-    }
-    const start = p;
-    let kind: FieldKind;
-    let value: string | undefined;
-    if (isDigit(c)) {
-      span(isDigit);
-      const delimiter = text[p];
-      if (delimiter === ':') {
-        kind = 'time';
-        span((d) => isDigit(d) || d === ':' || d === '.');
-      } else if (delimiter === '-' || delimiter === '/' || delimiter === '.') {
-        p++;
-        if (isDigit(text[p])) {
-          kind = delimiter === '.' ? 'number' : 'date';
-          span(isDigit);
-          if (text[p] === delimiter) {
-            kind = 'date';
-            span((d) => isDigit(d) || d === delimiter);
-          }
-        } else {
-          kind = 'date';
-          span((d) => isDigit(d) || isAlpha(d) || d === delimiter);
-        }
-      } else kind = 'number';
-    } else if (c === '.') {
-      p++;
-      span(isDigit);
-      kind = 'number';
-    } else if (isAlpha(c)) {
-      kind = 'string';
-      span(isAlpha);
-      const next = text[p];
-      const looksLikeDate = next === '-' || next === '/' || next === '.' || ((next === '+' || isDigit(next)) && !TOKENS.has(text.slice(start, p).toLowerCase()));
-      if (looksLikeDate) {
-        kind = 'date';
-        span((d) => d === '+' || d === '-' || d === '/' || d === '_' || d === '.' || d === ':' || isDigit(d) || isAlpha(d));
-      }
-    } else if (c === '+' || c === '-') {
-      p++;
-      span(isSpace);
-      const from = p;
-      if (isDigit(text[p])) {
-        kind = 'tz';
-        span((d) => isDigit(d) || d === ':' || d === '.' || d === '-');
-      } else if (isAlpha(text[p])) {
-        kind = 'special';
-        span(isAlpha);
-      } else return fail('bad format');
-      value = c + text.slice(from, p);
-    } else if (/[!-/:-@[-`{-~]/.test(c)) {
-      p++;
-      continue;
-    } else return fail('bad format');
-    fields.push({ kind, text: (value ?? text.slice(start, p)).toLowerCase() });
-    if (fields.length > 25) fail('bad format');
-  }
-  return fields;
-}
-
-const MAX_INT = 2147483647;
-
-/** strtoint: leading integer and where it ends. */
-function leadingInteger(text: string): { value: number; end: number } {
-  const match = /^[+-]?\d+/.exec(text);
-  if (!match) return { value: 0, end: 0 };
-  const value = Number(match[0]);
-  if (value > MAX_INT || value < -MAX_INT - 1) fail('field overflow');
-  return { value, end: match[0].length };
-}
-
-/** '.123' -> 0.123; what follows must be nothing. */
-export function parseFraction(text: string): number {
-  if (text === '.') return 0;
-  if (!/^\.\d+$/.test(text)) return fail('bad format');
-  return Number(text);
-}
-
-/** Rounds half to even, as rint does. */
-export function rint(value: number): number {
-  const rounded = Math.round(value);
-  return Math.abs(value % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
-}
-
-const fractionMicros = (text: string): number => rint(parseFraction(text) * MICROS_PER_SECOND);
-
-/** "+08", "-0330", "+5:30:15": seconds west. */
-export function decodeNumericZone(text: string): number {
-  if (text[0] !== '+' && text[0] !== '-') fail('bad format');
-  const body = text.slice(1);
-  let { value: hour, end } = leadingInteger(body);
-  let minute = 0;
-  let second = 0;
-  let rest = body.slice(end);
-  if (rest.startsWith(':')) {
-    const m = leadingInteger(rest.slice(1));
-    minute = m.value;
-    rest = rest.slice(1 + m.end);
-    if (rest.startsWith(':')) {
-      const s = leadingInteger(rest.slice(1));
-      second = s.value;
-      rest = rest.slice(1 + s.end);
-    }
-  } else if (rest === '' && text.length > 3) {
-    minute = hour % 100;
-    hour = Math.floor(hour / 100);
-  }
-  if (hour < 0 || hour > 15 || minute < 0 || minute > 59 || second < 0 || second > 59) fail('zone overflow');
-  if (rest !== '') fail('bad format');
-  const seconds = (hour * 60 + minute) * 60 + second;
-  return text[0] === '-' ? seconds : 0 - seconds;
-}
-
-export interface DecodedTime {
-  hour: number;
-  minute: number;
-  second: number;
-  micros: number;
-}
-
-/** hh:mm[:ss[.f]] or mm:ss.f; `minuteToSecond`: two fields are mm:ss. */
-export function decodeClock(text: string, minuteToSecond = false): DecodedTime {
-  const match = /^(\d+):(\d*)(?:(?=\.)|:(\d*)|$)(\.\d*)?$/.exec(text);
-  if (!match) return fail('bad format');
-  let hour = Number(match[1]);
-  let minute = Number(match[2] === '' ? 0 : match[2]);
-  let second = 0;
-  let micros = 0;
-  if (match[3] !== undefined) {
-    second = Number(match[3] === '' ? 0 : match[3]);
-    if (match[4] !== undefined) micros = fractionMicros(match[4]);
-  } else if (match[4] !== undefined || minuteToSecond) {
-    if (match[4] !== undefined) micros = fractionMicros(match[4]);
-    second = minute;
-    minute = hour;
-    hour = 0;
-  }
-  if (minute > MAX_INT || second > MAX_INT) fail('field overflow');
-  if (minute > 59 || second > 60 || micros > MICROS_PER_SECOND) fail('field overflow');
-  return { hour, minute, second, micros };
-}
-
-export function timeOverflows(time: DecodedTime): boolean {
-  return time.hour < 0 || time.hour > 24 || time.minute < 0 || time.minute > 59 || time.second < 0 || time.second > 60
-    || time.micros < 0 || time.micros > MICROS_PER_SECOND || microsOfDay(time) > MICROS_PER_DAY;
-}
 
 export interface DecodedDateTime {
   readonly kind: 'date' | 'epoch' | 'infinity' | '-infinity' | 'time only';
@@ -658,23 +431,6 @@ class Decoder {
   }
 }
 
-/** Seconds since the Unix epoch of a clock read as UTC. */
-export function localSeconds(clock: Clock): number {
-  return (julianDay(clock.year, clock.month, clock.day) - EPOCH_JULIAN) * 86400 + UNIX_EPOCH_SECONDS + (clock.hour * 60 + clock.minute) * 60 + clock.second;
-}
-
-/** DetermineTimeZoneOffset, seconds east. */
-export function zoneOffsetAtLocal(zone: Zone, clock: Clock): number {
-  return zone.typeAtLocal(localSeconds(clock)).offset;
-}
-
-/** DetermineTimeZoneAbbrevOffset, seconds east. */
-export function abbreviationOffset(zone: Zone, name: string, clock: Clock): number {
-  const local = localSeconds(clock);
-  const zoneOffset = zone.typeAtLocal(local).offset;
-  return zone.abbreviation(name, local - zoneOffset)?.offset ?? zoneOffset;
-}
-
 /** ParseDateTime and DecodeDateTime; failures become `typeName`'s errors. */
 export function decodeDateTime(text: string, typeName: string, context: EvalContext): DecodedDateTime {
   return guarded(text, typeName, () => new Decoder(tokenize(text), context, false).run());
@@ -682,13 +438,4 @@ export function decodeDateTime(text: string, typeName: string, context: EvalCont
 
 export function decodeTimeOnly(text: string, typeName: string, context: EvalContext): DecodedDateTime {
   return guarded(text, typeName, () => new Decoder(tokenize(text), context, true).run());
-}
-
-export function guarded<T>(text: string, typeName: string, decode: () => T): T {
-  try {
-    return decode();
-  } catch (error) {
-    if (error instanceof DecodeFailure) throw dateTimeError(error.failure, text, typeName);
-    throw error;
-  }
 }

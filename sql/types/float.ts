@@ -210,3 +210,9 @@ export const float4Type: DataType = {
     read: (from, offset) => from.getFloat32(offset, true),
   },
 };
+
+/** Rounds half to even, as rint does. */
+export function rint(value: number): number {
+  const rounded = Math.round(value);
+  return Math.abs(value % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
+}

@@ -6,7 +6,9 @@ import type { EvalContext } from '../functions/context.js';
 import { DatabaseError } from '../../engine/errors.js';
 import { MICROS_PER_DAY } from './calendar.js';
 import { int8FromBigInt, type Interval } from './datum.js';
-import { DecodeFailure, dateTimeError, dateToken, decodeClock, fail, parseFraction, rint, tokenize, type Failure } from './datetime-parse.js';
+import { DecodeFailure, dateTimeError, dateToken, fail, tokenize, type Failure } from './datetime-fields.js';
+import { decodeClock, parseFraction } from './datetime-numbers.js';
+import { rint } from './float.js';
 
 type Unit = 'microsecond' | 'millisecond' | 'second' | 'minute' | 'hour' | 'day' | 'week' | 'month' | 'quarter' | 'year' | 'decade' | 'century' | 'millennium';
 

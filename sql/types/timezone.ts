@@ -4,7 +4,7 @@
  * instants are seconds since the Unix epoch.
  */
 import { DatabaseError } from '../../engine/errors.js';
-import { UNIX_EPOCH_DAYS, dateFromDays, dayOfWeek, daysInMonth, isLeapYear, julianDay } from './calendar.js';
+import { EPOCH_JULIAN, UNIX_EPOCH_DAYS, UNIX_EPOCH_SECONDS, dateFromDays, dayOfWeek, daysInMonth, isLeapYear, julianDay, type Clock } from './calendar.js';
 import { loadFacts } from './facts.js';
 
 interface ZoneFile {
@@ -297,4 +297,21 @@ export function zoneNames(): string[] {
 
 export function abbreviationNames(): string[] {
   return Object.keys(facts().abbreviations);
+}
+
+/** Seconds since the Unix epoch of a clock read as UTC. */
+export function localSeconds(clock: Clock): number {
+  return (julianDay(clock.year, clock.month, clock.day) - EPOCH_JULIAN) * 86400 + UNIX_EPOCH_SECONDS + (clock.hour * 60 + clock.minute) * 60 + clock.second;
+}
+
+/** DetermineTimeZoneOffset, seconds east. */
+export function zoneOffsetAtLocal(zone: Zone, clock: Clock): number {
+  return zone.typeAtLocal(localSeconds(clock)).offset;
+}
+
+/** DetermineTimeZoneAbbrevOffset, seconds east. */
+export function abbreviationOffset(zone: Zone, name: string, clock: Clock): number {
+  const local = localSeconds(clock);
+  const zoneOffset = zone.typeAtLocal(local).offset;
+  return zone.abbreviation(name, local - zoneOffset)?.offset ?? zoneOffset;
 }
