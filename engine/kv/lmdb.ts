@@ -15,7 +15,9 @@
  * - a damaged page can hand out wrong bytes: values carry a check bound to their key. Those of heap, history, index,
  *   dead and values bring their own (mvcc/row-format.ts); those of the other keyspaces get one here, behind them;
  * - the map is sized once, sparse and large; the environment is left open until the process ends
- *   unless `close` is asked for after a sync.
+ *   unless `close` is asked for after a sync;
+ * - lmdb-js would close it in a thread that exits, below a sync of that thread which waits for its turn in libuv's pool,
+ *   and which then has no environment (SIGSEGV): it is kept from that, and `close` waits for syncs.
  */
 import { open } from 'lmdb';
 import type { Database, RootDatabase } from 'lmdb';
@@ -62,6 +64,9 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
   private pages: LmdbPages | undefined | 'unread' = 'unread';
   private trees: Map<string, Tree> | undefined;
   private writing = false;
+  /** Syncs that have not been answered. */
+  private syncs = 0;
+  private closing = false;
   onDamage: ((space: Keyspace, key: Uint8Array) => void) | undefined;
 
   constructor(private readonly options: LmdbOptions) {
@@ -84,7 +89,7 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
       cache: false,
       ...(pageSize === undefined ? {} : { pageSize }),
     };
-    this.root = open<Uint8Array, Uint8Array>(settings);
+    this.root = withoutExitHook(() => open<Uint8Array, Uint8Array>(settings));
     this.spaces = Object.fromEntries(
       KEYSPACES.map((space) => [space, this.root.openDB<Uint8Array, Uint8Array>({ name: space, encoding: 'binary', keyEncoding: 'binary', cache: false })]),
     ) as Record<Keyspace, Binary>;
@@ -298,9 +303,15 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
   }
 
   async sync(): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      (this.root as unknown as { sync(callback: (error: unknown) => void): void }).sync((error) => (error ? reject(error as Error) : resolve()));
-    });
+    this.syncs++;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        (this.root as unknown as { sync(callback: (error: unknown) => void): void }).sync((error) => (error ? reject(error as Error) : resolve()));
+      });
+    } finally {
+      this.syncs--;
+      if (this.closing) this.close();
+    }
   }
 
   entryCount(space: Keyspace): number {
@@ -313,6 +324,8 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
   }
 
   close(): void {
+    this.closing = this.syncs > 0;
+    if (this.closing) return;
     // Closing while a read transaction is open crashes the process: end it first, and let the exit do the rest.
     this.root.resetReadTxn();
     void this.root.close();
@@ -325,6 +338,17 @@ interface HeldTransaction {
 }
 
 const HOLD_TRIES = 10;
+
+/**
+ * lmdb-js closes its environments when this thread emits 'exit', whatever libuv's pool does with them at that moment. Without that the
+ * thread's end does it, after what it has in the pool; and the process's end leaves it to the system.
+ */
+function withoutExitHook<T>(action: () => T): T {
+  const before = process.listeners('exit');
+  const result = action();
+  for (const listener of process.listeners('exit')) if (!before.includes(listener)) process.off('exit', listener);
+  return result;
+}
 
 const seal = (key: Uint8Array, value: Uint8Array): number => crc32(value, crc32(key));
 

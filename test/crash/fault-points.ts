@@ -16,5 +16,7 @@ export type FaultCommand =
   | { readonly keepLog: boolean }
   /** The threads that run kernels of queries end, in whatever they are doing. */
   | { readonly endKernelThreads: true }
+  /** From now on something that fails finds libuv's pool busy for a while: what waits there outlives who asked for it. */
+  | { readonly busyPool: true }
   | { readonly at: FaultPoint; readonly count: number; readonly action: 'kill' | 'EIO' | 'ENOSPC' }
   | { readonly at: null };

@@ -7,10 +7,12 @@
  *     { slowSyncMs: n }                     each sync of the log takes so much longer
  *     { keepLog: true }                     checkpoints do nothing, and no log is trimmed
  *     { endKernelThreads: true }            threads that run kernels of queries end
+ *     { busyPool: true }                    libuv's pool is busy when something fails
  *     { at: point, count: n, action }       at the n-th passage of the point: kill | EIO | ENOSPC
  *
  * The points are what the engine asks of its Runtime, so the engine has no test code in it.
  */
+import { pbkdf2 } from 'node:crypto';
 import { Command } from 'commander';
 import type { FileHandle, FileSystem, Runtime, Thread } from '../../engine/runtime.js';
 import { nodeRuntime } from '../../engine/runtime-node.js';
@@ -22,6 +24,7 @@ import type { FaultCommand, FaultPoint } from './fault-points.js';
 let full = false;
 let keepLog = false;
 let slowSyncMs = 0;
+let busyPool = false;
 let armed: { readonly at: FaultPoint; left: number; readonly action: 'kill' | 'EIO' | 'ENOSPC' } | null = null;
 
 const failure = (code: string): Error => Object.assign(new Error(`${code}: injected`), { code });
@@ -34,6 +37,7 @@ function pass(point: FaultPoint): void {
   if (action === 'kill') process.kill(process.pid, 'SIGKILL');
   // SIGKILL is delivered when the call returns; nothing may happen in between.
   while (action === 'kill') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+  if (busyPool) for (let i = 0; i < 20; i++) pbkdf2('a', 'b', 20_000, 32, 'sha256', () => undefined);
   throw failure(action);
 }
 
@@ -149,6 +153,7 @@ process.on('message', (command: FaultCommand) => {
   if ('full' in command) ({ full } = command);
   else if ('slowSyncMs' in command) ({ slowSyncMs } = command);
   else if ('keepLog' in command) ({ keepLog } = command);
+  else if ('busyPool' in command) busyPool = true;
   else if ('endKernelThreads' in command) for (const thread of kernelThreads) void thread.terminate();
   else armed = command.at === null ? null : { at: command.at, left: command.count, action: command.action };
   process.send!('ok');
