@@ -202,7 +202,7 @@ export function workerContext<Data, In, Out>(): WorkerContext<Data, In, Out> {
 export function projectRoot(from: string): string {
   const dist = from.lastIndexOf('/dist/');
   if (dist >= 0) return from.slice(0, dist + 1);
-  return from.slice(0, Math.max(from.lastIndexOf('/engine/'), from.lastIndexOf('/sql/'), from.lastIndexOf('/server/')) + 1);
+  return from.slice(0, Math.max(...['/engine/', '/sql/', '/server/', '/test/', '/bench/'].map((folder) => from.lastIndexOf(folder))) + 1);
 }
 
 /** URL of the module `path` (compiled, from the project's root) for a thread or process of its own; bundled where the asking module is. */

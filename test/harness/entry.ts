@@ -1,8 +1,9 @@
 /** The compiled files that tests and benchmarks start as processes. */
 import { existsSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { projectRoot } from '../../engine/runtime-node.js';
 
-const root = fileURLToPath(new URL('../../', import.meta.url)).replace(/dist[\\/]$/, '');
+const root = fileURLToPath(projectRoot(import.meta.url));
 
 /** `path` from the project's root. */
 export function compiledEntry(path: string): string {
