@@ -340,6 +340,13 @@ export interface RowVisitor {
  * `undefined` is open. A bound stands for every key that starts with it: an inclusive upper bound
  * takes them all in, an exclusive lower bound leaves them all out.
  */
+/** Where a stored row lies. */
+export interface RowPlace {
+  bytes: Uint8Array;
+  start: number;
+  end: number;
+}
+
 export interface KeyRange {
   lower?: Uint8Array;
   lowerInclusive?: boolean;
@@ -437,6 +444,10 @@ export interface Transaction {
   get(storage: StorageId, rowId: RowId, snapshot: Snapshot, keep?: boolean): RowVersion | undefined | Pending;
   /** As `get`, for a row asked for by its key: it may be kept in memory. */
   getOne(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined | Pending;
+  /** As `getOne`, without an object per row: false where there is none. The place is valid until the next read. */
+  placeOf(storage: StorageId, rowId: RowId, snapshot: Snapshot, place: RowPlace): boolean;
+  /** Row ids of a short index range in its order, at most `max`, for which `into` has room, of entries visible to the snapshot: how many. -1: only `scanIndex` can say. */
+  rowIdsOf(index: StorageId, snapshot: Snapshot, range: KeyRange, max: number, into: Float64Array): number;
   scan(storage: StorageId, snapshot: Snapshot, range?: { from?: RowId; to?: RowId }): RowCursor;
   /**
    * The row that the visible entry with exactly this key of a unique index leads to (a whole key, not cut for its length, and

@@ -39,6 +39,8 @@ export class WireSink implements Sink {
       rangeField: (bytes, start, end) => writer.rangeField(bytes, start, end),
       nullField: () => writer.nullField(),
       endRow: () => writer.end(),
+      mark: () => writer.mark(),
+      undo: (mark) => writer.undo(mark),
     };
   }
 

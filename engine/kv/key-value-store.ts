@@ -52,6 +52,18 @@ export interface Walker {
   walk(space: Keyspace, lower: Uint8Array, upper: Uint8Array, visit: EntryVisitor): boolean;
 }
 
+/** Row ids of a range's entries, and where others come among them. */
+export interface IndexRows {
+  /** With room for as many as are read at most. */
+  rowIds: Float64Array;
+  /** Entries (storage, key, row id) in the order of the scan that are not taken from the store, should they stand there, too. */
+  stops: readonly Uint8Array[];
+  /** How many of `rowIds` come before each stop. */
+  readonly before: number[];
+  /** Commit LSNs of transactions that wrote ahead, by the xid that their entries have as birth. */
+  readonly fates: ReadonlyMap<number, number>;
+}
+
 /** One entry, as copies. */
 export interface Entry {
   key: Uint8Array;
@@ -80,6 +92,23 @@ export interface Builder {
   add(bytes: Uint8Array, keyStart: number, valueStart: number, valueEnd: number): void;
 }
 
+/** A place among the entries of a keyspace, for short ranges: key and value are ranges of `bytes`, valid until it moves. */
+export interface HeldCursor {
+  readonly bytes: Uint8Array;
+  /** Of the same bytes. */
+  readonly view: DataView;
+  readonly keyStart: number;
+  readonly keyEnd: number;
+  readonly valueStart: number;
+  readonly valueEnd: number;
+  /** The value is too long to lie here: only its length is known. */
+  readonly elsewhere: boolean;
+  /** To the first entry at or behind `key`; false: behind the last one. */
+  seek(key: Uint8Array): boolean;
+  next(): boolean;
+  previous(): boolean;
+}
+
 export interface KeyValueStore extends KeyValueReader {
   readonly capabilities: Capabilities;
   /** Told of stored values that do not match the store's own check, which then count as absent; unset, reading one raises XX001. */
@@ -91,6 +120,13 @@ export interface KeyValueStore extends KeyValueReader {
    * sees the same state, unless it calls `refresh`. Not inside `write`.
    */
   bulk<T>(action: (walker: Walker) => T): T;
+  /**
+   * A cursor over a keyspace's stored entries in one state, at least as new as the last `refresh` and let go by the next. The same one each time. Undefined where there
+   * is no such way.
+   */
+  held?(space: RowKeyspace): HeldCursor | undefined;
+  /** Of stores with entries in blocks: see engine/packed/index-rows.ts. */
+  indexRows?(lower: Uint8Array, upper: Uint8Array, reverse: boolean, s: number, max: number, into: IndexRows): number;
   /**
    * Fills heap, index and values of a store that is empty and that nobody else has open, durably and several times as fast as `write`. False, with nothing
    * done, when that is not so, when there is no such way, or when the entries did not come in order: then they have to be put.

@@ -317,7 +317,7 @@ function childFor(level: Level, pageSize: number, key: Uint8Array): number {
   return low;
 }
 
-function compareRange(bytes: Uint8Array, start: number, end: number, other: Uint8Array): number {
+export function compareRange(bytes: Uint8Array, start: number, end: number, other: Uint8Array): number {
   const length = Math.min(end - start, other.length);
   for (let i = 0; i < length; i++) {
     const difference = bytes[start + i]! - other[i]!;
@@ -326,6 +326,6 @@ function compareRange(bytes: Uint8Array, start: number, end: number, other: Uint
   return end - start - other.length;
 }
 
-function damaged(detail: string): DatabaseError {
+export function damaged(detail: string): DatabaseError {
   return new DatabaseError('XX001', `the state file is damaged: ${detail}`, { hint: 'It can be made anew from the log or a backup.' });
 }

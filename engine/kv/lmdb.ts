@@ -24,11 +24,13 @@ import type { Database, RootDatabase } from 'lmdb';
 import { DatabaseError, assert } from '../errors.js';
 import { crc32 } from '../log/checksum.js';
 import { compareBytes } from '../keycode.js';
+import type { FileHandle } from '../runtime.js';
 import { slabCopy } from '../slab.js';
 import { nodeRuntime } from '../runtime-node.js';
 import { KEYSPACES, clearByScan, nextKey } from './key-value-store.js';
-import type { Builder, Capabilities, Chunk, Entry, EntryVisitor, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from './key-value-store.js';
+import type { Builder, Capabilities, Chunk, Entry, EntryVisitor, HeldCursor, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from './key-value-store.js';
 import { CannotBuild, LmdbBuilder } from './lmdb-build.js';
+import { HeldPages, TreeCursor } from './lmdb-held.js';
 import { LmdbPages } from './lmdb-pages.js';
 import type { PageState, Tree } from './lmdb-pages.js';
 import { walkByScans } from './walk-by-scans.js';
@@ -67,6 +69,10 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
   /** Syncs that have not been answered. */
   private syncs = 0;
   private closing = false;
+  /** The state's file, for reading pages. */
+  private file: FileHandle | undefined;
+  private kept: KeptState | undefined;
+  private keptPages: HeldPages | undefined;
   onDamage: ((space: Keyspace, key: Uint8Array) => void) | undefined;
 
   constructor(private readonly options: LmdbOptions) {
@@ -177,7 +183,33 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
   }
 
   refresh(): void {
+    this.letGo();
     this.root.resetReadTxn();
+  }
+
+  held(space: RowKeyspace): HeldCursor | undefined {
+    if (this.writing || this.trees) return undefined;
+    return (this.kept ??= this.keep()).cursors?.[space];
+  }
+
+  /** Holds the newest state until the next refresh. */
+  private keep(): KeptState {
+    const held = this.hold();
+    // Not tried again before then.
+    if (!held) return { transaction: undefined, cursors: undefined };
+    const { transaction, state, pages } = held;
+    const former = this.keptPages;
+    const own = (this.keptPages = former?.pageSize === pages.pageSize ? former : new HeldPages(this.stateFile(), pages.pageSize));
+    own.forget();
+    const trees = pages.trees(state);
+    const heap = trees.get('heap');
+    const index = trees.get('index');
+    return { transaction, cursors: heap && index && { heap: new TreeCursor(own, heap), index: new TreeCursor(own, index) } };
+  }
+
+  private letGo(): void {
+    this.kept?.transaction?.done();
+    this.kept = undefined;
   }
 
   bulk<T>(action: (walker: Walker) => T): T {
@@ -201,8 +233,12 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
     return (this.pages === 'unread' ? this.openPages() : this.pages) !== undefined;
   }
 
+  private stateFile(): FileHandle {
+    return (this.file ??= nodeRuntime().files.open(this.options.path, 'read'));
+  }
+
   private openPages(): LmdbPages | undefined {
-    return (this.pages = LmdbPages.open(nodeRuntime().files.open(this.options.path, 'read')));
+    return (this.pages = LmdbPages.open(this.stateFile()));
   }
 
   /**
@@ -244,6 +280,7 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
   async fill(action: (builder: Builder) => Promise<void>): Promise<boolean> {
     if ((['heap', 'index', 'values'] as const).some((space) => this.entryCount(space) > 0) || !this.readsPages) return false;
     await this.sync();
+    this.letGo();
     this.root.resetReadTxn();
     await this.root.close();
     const file = nodeRuntime().files.open(this.options.path, 'readwrite');
@@ -274,6 +311,7 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
       }, TRANSACTION_FLAGS);
     } finally {
       this.writing = false;
+      this.letGo();
     }
   }
 
@@ -327,9 +365,16 @@ export class LmdbKeyValueStore implements KeyValueStore, KeyValueWriter {
     this.closing = this.syncs > 0;
     if (this.closing) return;
     // Closing while a read transaction is open crashes the process: end it first, and let the exit do the rest.
+    this.letGo();
     this.root.resetReadTxn();
     void this.root.close();
   }
+}
+
+/** A state held for `held`, undefined where that cannot be. */
+interface KeptState {
+  readonly transaction: HeldTransaction | undefined;
+  readonly cursors: Readonly<Record<RowKeyspace, TreeCursor>> | undefined;
 }
 
 /** A read transaction of lmdb-js that stays at its state until it is done with. */

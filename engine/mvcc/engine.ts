@@ -25,6 +25,7 @@ import { Housekeeping } from './housekeeping.js';
 import { KeyCeilings } from './key-ceilings.js';
 import { LargeValues } from './large-values.js';
 import { listLocks } from './lock-listing.js';
+import { RangeRows } from './range-rows.js';
 import { Staging } from './staging.js';
 import { PreparedTransactions } from './prepared.js';
 import type { RecoveredPrepared } from './prepared.js';
@@ -82,6 +83,8 @@ export class Engine implements Storage {
   readonly locks: LockManager;
   readonly store: VersionStore;
   readonly temporary = new TemporaryStore();
+  /** Short index ranges. */
+  readonly ranges: RangeRows;
   readonly sequences: Sequences;
   readonly staging: Staging;
   readonly prepared: PreparedTransactions;
@@ -127,6 +130,8 @@ export class Engine implements Storage {
     this.store = store;
     this.locks = new LockManager(runtime.clock);
     this.visible = log.durable;
+    store.fed = log.durable;
+    this.ranges = new RangeRows(store);
     this.transactions = new TransactionTable(log, recovered.nextXid, recovered.nextStorageId);
     this.rowCounters = recovered.nextRowIds;
     this.committer = new Committer(this, runtime, applier, this.watches, recovered.lastCommitMicros);
@@ -244,7 +249,7 @@ export class Engine implements Storage {
   get stateReader(): StateReader | undefined {
     const { directory } = this.options;
     if (directory === undefined) return undefined;
-    return { path: `${directory}/state.mdb`, runtime: this.runtime, whenApplied: (storage) => this.whenStorageApplied(storage), plain: (storage, s) => !this.store.mergesDead(storage, s) };
+    return { path: `${directory}/state.mdb`, runtime: this.runtime, whenApplied: (storage) => this.whenStorageApplied(storage), plain: (storage, s) => !this.store.mayMergeDead(storage, s) };
   }
 
   private whenStorageApplied(storage: StorageId): Promise<void> | undefined {
@@ -369,6 +374,7 @@ export class Engine implements Storage {
   private becameDurable(batch: Uint8Array, durable: Lsn): void {
     this.showUpTo(durable);
     this.durableCell[0] = durable;
+    this.store.fed = durable;
     this.applier.feed(batch);
     this.housekeeping.logGrew(batch.length);
     if (this.notices.length === 0) return;

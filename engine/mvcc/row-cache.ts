@@ -18,6 +18,7 @@
  * and a hash table of (hash, record) pairs, linear probing, deletion by shifting back.
  */
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
+import type { RowPlace } from '../storage.js';
 
 const HEADER_WORDS = 6;
 /** Larger rows are not kept. */
@@ -77,6 +78,13 @@ export class RowCache {
 
   tuple(record: number): Uint8Array {
     return new Uint8Array(this.bytes.buffer, (record + HEADER_WORDS) * 8, this.words[record + 5]);
+  }
+
+  /** As `tuple`, without a view of its own. */
+  place(record: number, place: RowPlace): void {
+    place.bytes = this.bytes;
+    place.start = (record + HEADER_WORDS) * 8;
+    place.end = place.start + this.words[record + 5]!;
   }
 
   /** The record of a unique key's entry, -1 without one. */

@@ -307,7 +307,8 @@ function checkEntry(value: Uint8Array, length: number, key: Uint8Array): number 
 export const VALUE_CHUNK = 16_352;
 export const VALUE_HEADER = 4;
 export const VALUE_KEY = 16;
-const LARGE_MARK = 0x80;
+/** In a tuple's second byte: values of it stand elsewhere. */
+export const LARGE_MARK = 0x80;
 
 export function valueKey(into: Uint8Array, storage: number, id: number, chunk: number): Uint8Array {
   writeUint48(into, 0, storage);

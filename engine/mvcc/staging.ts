@@ -329,7 +329,7 @@ export class Staging {
     if (!staged) return;
     for (const xid of staged.xids.values()) this.engine.store.staged.set(xid, lsn);
     for (const storage of staged.storages) {
-      this.engine.store.noteDeath(storage, lsn);
+      this.engine.store.noteDeath(storage, lsn, true);
       this.engine.store.closeDeath(storage);
     }
     const span = this.spans.get(staged.xid);

@@ -11,7 +11,7 @@ import type { LockOwner, Upgrade, Wait } from '../locks/lock-manager.js';
 import { EXCLUSIVE, LockClass, SHARED, TABLE_MODE } from '../locks/modes.js';
 import { Pending } from '../pending.js';
 import type {
-  BulkLoader, IndexCursor, IsolationLevel, KeyRange, LargeValueReader, LargeValueWriter, Message, RowCursor, RowLockResult, RowLockStrength, RowVersion, Snapshot,
+  BulkLoader, IndexCursor, IsolationLevel, KeyRange, LargeValueReader, LargeValueWriter, Message, RowCursor, RowLockResult, RowLockStrength, RowPlace, RowVersion, Snapshot,
   TableLockMode, Transaction, TransactionOptions, WaitPolicy,
 } from '../storage.js';
 import type { Staged } from './staging.js';
@@ -23,6 +23,7 @@ import type { Engine } from './engine.js';
 import { HeapScan } from './heap-scan.js';
 import type { RowResolver } from './heap-scan.js';
 import { IndexScan } from './index-scan.js';
+import { UNTOLD } from './range-rows.js';
 import { entryKey, hasLarge, largeIds } from './row-format.js';
 import type { Serializable } from '../serializable/serializable.js';
 import { TrackedIndexScan } from '../serializable/tracked-index-scan.js';
@@ -231,6 +232,24 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
 
   getOne(storage: StorageId, rowId: RowId, snapshot: Snapshot): RowVersion | undefined {
     return this.resolveRow(storage, rowId, snapshot, this.lsnFor(storage, snapshot), true);
+  }
+
+  placeOf(storage: StorageId, rowId: RowId, snapshot: Snapshot, place: RowPlace): boolean {
+    // What is tracked, written by itself, or not 'at' an LSN has more to it.
+    if (snapshot.kind === 'at' && !this.serializable && !this.provisional && !this.writes.has(storage) && !this.engine.isTemporary(storage))
+      return this.engine.store.readPlace(storage, rowId, snapshot.lsn, this.hit, place);
+    const found = this.getOne(storage, rowId, snapshot);
+    if (!found) return false;
+    place.bytes = found.tuple;
+    place.start = 0;
+    place.end = found.tuple.length;
+    return true;
+  }
+
+  rowIdsOf(index: StorageId, snapshot: Snapshot, range: KeyRange, max: number, into: Float64Array): number {
+    if (snapshot.kind !== 'at' || this.serializable || this.provisional || this.engine.isTemporary(index)) return UNTOLD;
+    this.checkAge();
+    return this.engine.ranges.read(index, snapshot.lsn, this.writes.find(index), range, max, into);
   }
 
   resolveRow(storage: StorageId, rowId: RowId, snapshot: Snapshot, s: Lsn, keep = false): RowVersion | undefined {

@@ -6,6 +6,7 @@ import { prefixSuccessor, readUint48, writeUint48 } from '../keycode.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
 import type { Chunk, Entry, KeyValueStore } from '../kv/key-value-store.js';
 import type { OrderedMap } from '../kv/ordered-map.js';
+import type { RowPlace } from '../storage.js';
 import { Overlay } from './overlay.js';
 import { RowCache } from './row-cache.js';
 import { Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, entryHeader, heapKey, historyKey, isProvisionalDeath, killerOf, stageOf, stampOf, verifyEntry, verifyRow, xidOf } from './row-format.js';
@@ -47,6 +48,10 @@ export class VersionStore {
   readonly staged = new Map<Xid, Lsn>();
   /** LSN of the last death per storage or index, as of what is assigned. */
   readonly lastDeath = new Map<StorageId, Lsn>();
+  /** The same of transactions that wrote ahead: their deaths may be applied before they commit. */
+  private readonly aheadDeaths = new Map<StorageId, Lsn>();
+  /** Nothing at or behind this has been handed to the applier: other deaths behind it are in the overlay alone. */
+  fed = FOREVER;
   /** Storages with deaths of transactions whose fate is open, or that are not undone: how many such transactions. */
   private readonly openDeaths = new Map<StorageId, number>();
   private readonly rowKey = new Uint8Array(HEAP_KEY);
@@ -110,6 +115,23 @@ export class VersionStore {
       return true;
     }
     return this.readDeleted(storage, rowId, s, own, hit);
+  }
+
+  /** As `read` with `keep`, without an object: false where there is no row. The place is valid until the next read. */
+  readPlace(storage: StorageId, rowId: RowId, s: Lsn, hit: Hit, place: RowPlace): boolean {
+    if (!this.overlay.has(storage)) {
+      const { cache } = this;
+      const record = cache.findRow(storage, rowId);
+      if (record >= 0 && cache.stamp(record) <= s) {
+        cache.place(record, place);
+        return true;
+      }
+    }
+    if (!this.read(storage, rowId, s, undefined, hit, true)) return false;
+    place.bytes = hit.tuple;
+    place.start = 0;
+    place.end = hit.tuple.length;
+    return true;
   }
 
   /** From a heap value on, back through history. */
@@ -247,8 +269,13 @@ export class VersionStore {
     return value.length === at ? EMPTY : value.subarray(at);
   }
 
-  /** Whether a snapshot at `s` must look for what is dead in the storage or index. */
+  /** Whether a snapshot at `s` must look for what is dead in the storage or index: in what is applied by now. */
   mergesDead(storage: StorageId, s: Lsn): boolean {
+    return this.mayMergeDead(storage, s) && (s < this.fed || this.openDeaths.has(storage) || s < (this.aheadDeaths.get(storage) ?? 0));
+  }
+
+  /** The same, also for whoever reads later, when more is applied. */
+  mayMergeDead(storage: StorageId, s: Lsn): boolean {
     if (this.openDeaths.size > 0 && this.openDeaths.has(storage)) return true;
     const death = this.lastDeath.get(storage);
     return death !== undefined && s < death;
@@ -265,8 +292,10 @@ export class VersionStore {
     else this.openDeaths.delete(storage);
   }
 
-  noteDeath(storage: StorageId, lsn: Lsn): void {
+  /** `ahead`: of a transaction that wrote ahead. */
+  noteDeath(storage: StorageId, lsn: Lsn, ahead = false): void {
     if ((this.lastDeath.get(storage) ?? 0) < lsn) this.lastDeath.set(storage, lsn);
+    if (ahead && (this.aheadDeaths.get(storage) ?? 0) < lsn) this.aheadDeaths.set(storage, lsn);
   }
 }
 

@@ -14,10 +14,11 @@
  */
 import { compareBytes, readUint48, writeUint48 } from '../keycode.js';
 import { nextKey } from '../kv/key-value-store.js';
-import type { Builder, Capabilities, Chunk, Entry, EntryVisitor, KeyValueReader, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from '../kv/key-value-store.js';
+import type { Builder, Capabilities, Chunk, Entry, EntryVisitor, IndexRows, KeyValueReader, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from '../kv/key-value-store.js';
 import { BLOCK_HEADER, ENTRY_HEADER, Flag, PROVISIONAL_ENTRY_HEADER, blocksMark, damaged, isBlock, sealBlock, storagePrefix, writeEntryValue } from '../mvcc/row-format.js';
 import { slabCopy } from '../slab.js';
 import { BLOCK_LEAST, BLOCK_MAX, BlockView } from './block.js';
+import { IndexRowsReader } from './index-rows.js';
 import { INDEX_ID, StoredBlock } from './stored-block.js';
 
 const NO_PAYLOAD = new Uint8Array(0);
@@ -39,6 +40,7 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   private writer: KeyValueWriter | undefined;
   private readonly found: Entry = { key: NO_PAYLOAD, value: NO_PAYLOAD };
   private readonly block = new StoredBlock();
+  private readonly rows = new IndexRowsReader();
   private readonly keyScratch = new Uint8Array(2048);
   private readonly valueScratch = new Uint8Array(PROVISIONAL_ENTRY_HEADER);
   private readonly blockScratch = new Uint8Array(BLOCK_HEADER + BLOCK_MAX);
@@ -245,6 +247,11 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
       nextKey(key);
     }
     return count;
+  }
+
+  indexRows(lower: Uint8Array, upper: Uint8Array, reverse: boolean, s: number, max: number, into: IndexRows): number {
+    const cursor = this.writer ? undefined : this.base.held?.('index');
+    return cursor ? this.rows.read(cursor, lower, upper, reverse, s, max, into) : -1;
   }
 
   bulk<T>(action: (walker: Walker) => T): T {

@@ -71,8 +71,18 @@ export class WireWriter {
 
   /** Forgets the message that was begun and not ended. */
   #drop(): void {
-    this.#length = this.#messageStart - 1;
-    while (this.#large.length > 0 && this.#large[this.#large.length - 1].at > this.#messageStart) this.#largeBytes -= this.#large.pop()!.bytes;
+    this.undo(this.#messageStart - 1);
+  }
+
+  /** Between two messages: a place to which `undo` goes back as long as nothing was taken. */
+  mark(): number {
+    return this.#length;
+  }
+
+  undo(mark: number): void {
+    this.#open = false;
+    this.#length = mark;
+    while (this.#large.length > 0 && this.#large[this.#large.length - 1].at > mark) this.#largeBytes -= this.#large.pop()!.bytes;
   }
 
   #largeField(value: string | Uint8Array, bytes: number): void {

@@ -197,13 +197,13 @@ export class TupleCodec {
     return this.readView;
   }
 
-  /** One column (0-based) of a stored row. */
-  read(tuple: Uint8Array, column: number): Datum {
+  /** One column (0-based) of a stored row, which begins at `at` of `tuple`. */
+  read(tuple: Uint8Array, column: number, at = 0): Datum {
     const slot = this.slots[column]!;
-    const n = tuple[0]! | ((tuple[1]! & 0x7f) << 8);
+    const n = tuple[at]! | ((tuple[at + 1]! & 0x7f) << 8);
     if (column >= n) return slot.missing;
-    if ((tuple[2 + (column >> 3)]! & (1 << (column & 7))) !== 0 || slot.type === null) return null;
-    const base = 2 + ((n + 7) >> 3);
+    if ((tuple[at + 2 + (column >> 3)]! & (1 << (column & 7))) !== 0 || slot.type === null) return null;
+    const base = at + 2 + ((n + 7) >> 3);
     const view = this.viewOf(tuple);
     const codec = slot.type.row;
     if (codec.width !== 0) return codec.read(view, tuple.byteOffset + base + slot.offset);
@@ -229,13 +229,13 @@ export class TupleCodec {
   start = 0;
   end = 0;
 
-  /** Where the UTF-8 of a text column lies in the row: 'here' (start, end), 'null', or 'elsewhere' (or in no such column): `read` it. */
-  locate(tuple: Uint8Array, column: number): 'here' | 'null' | 'elsewhere' {
+  /** Where the UTF-8 of a text column lies in the row, which begins at `at`: 'here' (start, end), 'null', or 'elsewhere' (or in no such column): `read` it. */
+  locate(tuple: Uint8Array, column: number, at = 0): 'here' | 'null' | 'elsewhere' {
     const slot = this.slots[column]!;
-    const n = tuple[0]! | ((tuple[1]! & 0x7f) << 8);
+    const n = tuple[at]! | ((tuple[at + 1]! & 0x7f) << 8);
     if (column >= n || !slot.plainText) return 'elsewhere';
-    if ((tuple[2 + (column >> 3)]! & (1 << (column & 7))) !== 0) return 'null';
-    const base = 2 + ((n + 7) >> 3);
+    if ((tuple[at + 2 + (column >> 3)]! & (1 << (column & 7))) !== 0) return 'null';
+    const base = at + 2 + ((n + 7) >> 3);
     const variableBase = base + this.slotEnd[n]!;
     const end = readUint32LE(tuple, base + slot.offset);
     if (end >= ELSEWHERE) return 'elsewhere';

@@ -183,7 +183,7 @@ export class ExtendedProtocol {
     }
     if (portal.source === null) {
       // with a row limit the portal may have to be suspended
-      const outcome = maxRows === 0 ? runShort(this.session, portal) : NOT_SHORT;
+      const outcome = maxRows === 0 ? runShort(this.session, portal, false) : NOT_SHORT;
       if (outcome instanceof Promise) return this.#executeShortWaiting(portal, outcome, maxRows, started);
       if (outcome.count >= 0) {
         this.#executed(portal, this.runner.answerShort(portal, outcome), started);

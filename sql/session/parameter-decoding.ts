@@ -6,8 +6,8 @@ import type { DataType } from '../types/data-type.js';
 import type { Datum } from '../types/datum.js';
 import { LARGE_TEXT, TextAssembler } from '../types/large-text.js';
 
-/** Parameters below this are decoded by hand. */
-const SHORT_BYTES = 24;
+/** Of parameters up to this length it is seen first whether they are ASCII. */
+const ASCII_BYTES = 4096;
 const DECODE_SLICE = 1 << 20;
 
 type Parameters = readonly (Uint8Array | null)[];
@@ -54,17 +54,19 @@ function formatOf(formats: readonly number[], i: number): number {
   return formats.length === 0 ? 0 : formats.length === 1 ? formats[0] : formats[i];
 }
 
+const latin1Slice = (Buffer.prototype as unknown as { latin1Slice(this: Uint8Array, start: number, end: number): string }).latin1Slice;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 function decodeText(bytes: Uint8Array): string {
-  if (bytes.length < SHORT_BYTES) {
-    let short = '';
-    for (let i = 0; ; i++) {
-      if (i === bytes.length) return short;
-      const byte = bytes[i];
+  const { length } = bytes;
+  if (length <= ASCII_BYTES) {
+    let i = 0;
+    for (; i < length; i++) {
+      const byte = bytes[i]!;
       if (byte === 0 || byte > 127) break;
-      short += String.fromCharCode(byte);
     }
+    // A fraction of what the decoder takes.
+    if (i === length) return latin1Slice.call(bytes, 0, length);
   }
   let text: string;
   try {

@@ -1,6 +1,5 @@
 /** Runs portals: plan, snapshot and row source, rows into the sink, the short paths' answers. */
 import { Pending } from '../../engine/pending.js';
-import { Frame } from '../executor/expressions/frame.js';
 import type { Datum } from '../types/datum.js';
 import { drain, type Drained } from './driver.js';
 import { startQuery } from './execute-query.js';
@@ -8,7 +7,7 @@ import type { Portal } from './portal.js';
 import { ensureAnalyzed, queryTag, type PreparedStatement } from './prepared.js';
 import { lockRelations } from './relation-locks.js';
 import type { Session } from './session.js';
-import { encoderOf, type ShortOutcome, type StoredRows } from './short-statement.js';
+import { encoderOf, type ShortOutcome } from './short-statement.js';
 import { runUtility } from './utility.js';
 
 /** Utility statements that take no snapshot: the isolation level may still change after them (PlannedStmtRequiresSnapshot). */
@@ -99,8 +98,8 @@ export class PortalRunner {
     return portal.tag(portal.statement.query?.commandType === 'select' || !portal.statement.query ? rows : portal.rowsSent);
   }
 
-  /** Sends the row of a short path. Answers the command tag. */
-  answerShort(portal: Portal, { count, row, stored }: ShortOutcome): string {
+  /** Sends the row of a short change; what was read has gone. Answers the command tag. */
+  answerShort(portal: Portal, { count, row }: ShortOutcome): string {
     const { query, columns } = portal.statement;
     portal.columns = columns;
     portal.finished = true;
@@ -110,18 +109,6 @@ export class PortalRunner {
       portal.rowsSent = 1;
       this.session.cluster.metrics.rows(1);
     }
-    if (stored) this.#sendStored(portal, stored);
     return queryTag(query!, count);
-  }
-
-  #sendStored(portal: Portal, { tuples, output, state }: StoredRows): void {
-    const encoder = encoderOf(this.session, portal);
-    const frame = new Frame(state);
-    for (const tuple of tuples) {
-      frame.tuple = tuple;
-      encoder.writeStored(tuple, output, frame, this.session.sink.rows);
-    }
-    portal.rowsSent = tuples.length;
-    this.session.cluster.metrics.rows(tuples.length);
   }
 }

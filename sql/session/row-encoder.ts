@@ -39,16 +39,17 @@ export class RowEncoder {
     writer.endRow();
   }
 
-  /** One row as it is stored: texts go from bytes to bytes. */
-  writeStored(tuple: Uint8Array, { codec, columns, scalars }: StoredOutput, frame: Frame, writer: RowWriter): void {
+  /** One row as it is stored (`frame.tuple`): texts go from bytes to bytes. */
+  writeStored({ codec, columns, scalars }: StoredOutput, frame: Frame, writer: RowWriter): void {
+    const { tuple, tupleAt } = frame;
     const encoders = this.#values;
     writer.beginRow(encoders.length);
     for (let c = 0; c < encoders.length; c++) {
       const column = columns[c]!;
-      const where = column >= 0 && this.#asStored[c] ? codec.locate(tuple, column) : 'elsewhere';
+      const where = column >= 0 && this.#asStored[c] ? codec.locate(tuple, column, tupleAt) : 'elsewhere';
       if (where === 'here') writer.rangeField(tuple, codec.start, codec.end);
       else {
-        const value = where === 'null' ? null : column >= 0 ? codec.read(tuple, column) : scalars[c]!(frame);
+        const value = where === 'null' ? null : column >= 0 ? codec.read(tuple, column, tupleAt) : scalars[c]!(frame);
         if (value === null) writer.nullField();
         else encoders[c](value, writer);
       }

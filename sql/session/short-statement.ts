@@ -7,7 +7,6 @@ import { Pending } from '../../engine/pending.js';
 import { ExecState } from '../executor/exec-state.js';
 import { Frame } from '../executor/expressions/frame.js';
 import { foldedExpressions } from '../executor/short/folded.js';
-import type { StoredOutput } from '../executor/short/stored-row.js';
 import { GENERAL, ShortExecution, shortPlanOf, type ShortPlan } from '../executor/short/short-plan.js';
 import type { Datum } from '../types/datum.js';
 import { planOf, refuseInReadOnly } from './execute-query.js';
@@ -23,13 +22,11 @@ export interface ShortOutcome {
   readonly count: number;
   /** The result row of a change, when there is one. */
   readonly row: readonly Datum[] | null;
-  /** The rows read, as they are stored. */
-  readonly stored: StoredRows | null;
+  /** What was read is with the sink already, described if it was to be. */
+  readonly sent: boolean;
 }
 
-export interface StoredRows { readonly tuples: readonly Uint8Array[]; readonly output: StoredOutput; readonly state: ExecState }
-
-export const NOT_SHORT: ShortOutcome = { count: GENERAL, row: null, stored: null };
+export const NOT_SHORT: ShortOutcome = { count: GENERAL, row: null, sent: false };
 
 /** Analyzes and plans a statement whose constants were lifted out: has it a short path that does what the text would? Raises what analyzing raises. */
 export function liftedHasShortPath(session: Session, statement: PreparedStatement): boolean {
@@ -41,8 +38,8 @@ export function liftedHasShortPath(session: Session, statement: PreparedStatemen
   return statement.folded !== null && statement.short !== null;
 }
 
-/** A promise only when the statement has to wait for a row or for durability. */
-export function runShort(session: Session, portal: Portal): ShortOutcome | Promise<ShortOutcome> {
+/** A promise only when the statement has to wait for a row or for durability. `describe`: the rows' columns are to be said before them. */
+export function runShort(session: Session, portal: Portal, describe: boolean): ShortOutcome | Promise<ShortOutcome> {
   const { statement } = portal;
   const { context } = session;
   if (statement.short === null || session.transaction.isolation === 'serializable') return NOT_SHORT;
@@ -57,17 +54,35 @@ export function runShort(session: Session, portal: Portal): ShortOutcome | Promi
   if (!short || !lockRelationsNow(session, statement)) return NOT_SHORT;
   session.transaction.markStarted();
   if (statement.folded) for (const compute of statement.folded) compute(new Frame(new ExecState(context, portal.params, session.engineTransaction, null as never, session.interrupts)));
-  return short.readOnly ? read(session, portal, short) : change(session, portal, short);
+  return short.readOnly ? read(session, portal, short, describe) : change(session, portal, short);
 }
 
-function read(session: Session, portal: Portal, short: ShortPlan): ShortOutcome {
+function read(session: Session, portal: Portal, short: ShortPlan, describe: boolean): ShortOutcome {
   const transaction = session.engineTransaction;
   // What was seen before must be durable before anything leaves: the general way waits for it.
   if (transaction.floorPending()) return NOT_SHORT;
   const state = new ExecState(session.context, portal.params, transaction, transaction.instantSnapshot(), session.interrupts);
-  const tuples: Uint8Array[] = [];
-  const count = short.run(new ShortExecution(state, none, (tuple) => tuples.push(tuple)));
-  return count instanceof Pending ? NOT_SHORT : { count, row: null, stored: tuples.length > 0 ? { tuples, output: short.output!, state } : null };
+  const { sink } = session;
+  const { rows } = sink;
+  const { output } = short;
+  portal.columns = portal.statement.columns;
+  const encoder = encoderOf(session, portal);
+  // Rows go out as they are read: nothing else can happen meanwhile.
+  const mark = rows.mark();
+  let count: number | Pending = GENERAL;
+  try {
+    if (describe) sink.rowDescription(portal.columns!, encoder.formats);
+    count = short.run(new ShortExecution(state, (row) => encoder.writeRow(row, rows), (frame) => encoder.writeStored(output!, frame, rows)));
+  } finally {
+    if (typeof count !== 'number' || count < 0) {
+      portal.columns = null;
+      rows.undo(mark);
+    }
+  }
+  if (typeof count !== 'number' || count < 0) return NOT_SHORT;
+  portal.rowsSent = count;
+  session.cluster.metrics.rows(count);
+  return { count, row: null, sent: true };
 }
 
 const none = (): void => undefined;
@@ -82,7 +97,7 @@ function change(session: Session, portal: Portal, short: ShortPlan): ShortOutcom
     execution.rows = portal.rows;
     const count = short.run(execution);
     const wait = count instanceof Pending ? count : floorOf(session, row);
-    if (!wait) return { count: count as number, row, stored: null };
+    if (!wait) return { count: count as number, row, sent: false };
     waits = true;
     return waitAndRun(session, short, execution, count, wait, () => row).finally(() => snapshot.release());
   } finally {
@@ -106,7 +121,7 @@ async function waitAndRun(session: Session, short: ShortPlan, execution: ShortEx
     if (count instanceof Pending) count = short.run(execution);
     pending = count instanceof Pending ? count : floorOf(session, row());
   }
-  return { count: count as number, row: row(), stored: null };
+  return { count: count as number, row: row(), sent: false };
 }
 
 /** The encoder of the portal's rows, kept with its statement. */

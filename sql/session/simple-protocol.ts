@@ -78,7 +78,7 @@ export class SimpleProtocol {
   /** Undefined with the portal unfinished: it has no short way now, and nothing was done. */
   #runLifted(portal: Portal, text: string, started: number): Promise<void> | undefined {
     this.session.ensureTransaction();
-    const outcome = runShort(this.session, portal);
+    const outcome = runShort(this.session, portal, true);
     if (outcome instanceof Promise) return this.#finishSimple(this.#runLiftedWaiting(portal, outcome, text), portal.statement.tag, started);
     if (outcome.count < 0) return undefined;
     const completing = this.#completeSimple(this.#sendShort(portal, outcome), true);
@@ -162,7 +162,7 @@ export class SimpleProtocol {
     const portal = this.runner.make('', statement, [], []);
     let waits = false;
     try {
-      const outcome = runShort(this.session, portal);
+      const outcome = runShort(this.session, portal, true);
       if (outcome instanceof Promise) {
         waits = true;
         return this.#runSimpleWaiting(portal, this.#sendShortWaiting(portal, outcome), isLast);
@@ -207,7 +207,7 @@ export class SimpleProtocol {
 
   #sendShort(portal: Portal, outcome: ShortOutcome): string {
     const { columns } = portal.statement;
-    if (columns) this.session.sink.rowDescription(columns, expandFormats(portal.formats, columns.length));
+    if (columns && !outcome.sent) this.session.sink.rowDescription(columns, expandFormats(portal.formats, columns.length));
     return this.runner.answerShort(portal, outcome);
   }
 

@@ -11,6 +11,9 @@ export interface RowWriter {
   rangeField(bytes: Uint8Array, start: number, end: number): void;
   nullField(): void;
   endRow(): void;
+  /** What was written so far. Until anything may leave, `undo` takes back what came since. */
+  mark(): number;
+  undo(mark: number): void;
 }
 
 export interface NoticeFields {

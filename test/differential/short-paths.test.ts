@@ -30,6 +30,9 @@ const SETUP = [
   'CREATE TABLE indexed (id int PRIMARY KEY, n int, t text); CREATE INDEX ON indexed (n); CREATE INDEX ON indexed (t) WHERE n > 5',
   'INSERT INTO plain SELECT i, i, i, \'row \' || i, i FROM generate_series(1, 20) i',
   'ALTER TABLE plain ADD COLUMN late int DEFAULT 7',
+  'CREATE TABLE notes (id int PRIMARY KEY, c char(6), v varchar(9), k int, d numeric, f float8)',
+  `INSERT INTO notes SELECT i, (ARRAY['ab', 'ab ', 'b', 'längst', NULL, 'ab c'])[1 + i * 7 % 6], (ARRAY['x', 'x ', '', NULL, 'é', 'xy', '𐀀', '~'])[1 + i * 5 % 8], nullif(i * 13 % 11, 4), i % 4 / 2.0, i % 5 FROM generate_series(1, 400) i`,
+  'ALTER TABLE notes ADD COLUMN late varchar(5) DEFAULT \'dflt\'',
 ];
 
 /** mulberry32 */
@@ -108,12 +111,34 @@ function statement(pick: (below: number) => number): Statement {
     `SELECT a, b FROM pairs WHERE a = ${pick(4)} AND b >= ${word} ORDER BY b LIMIT 2`,
     `SELECT id, t, n FROM indexed WHERE n BETWEEN ${pick(900)} AND ${pick(1000)} ORDER BY n, id`,
     `SELECT t FROM indexed WHERE id IN (${id}, ${pick(30)}, 3) ORDER BY id`,
+    `SELECT sum(k), count(*), count(c), min(v), max(d), avg(f) FROM notes WHERE id BETWEEN ${id} AND ${pick(90)}`,
+    `SELECT sum(k) + ${n}, count(DISTINCT c) FILTER (WHERE k > 2), string_agg(v, ',' ORDER BY id DESC) FROM notes WHERE id > ${id} AND id <= ${pick(60)} AND k <> 3`,
+    `SELECT count(*) FROM notes WHERE id BETWEEN ${id} AND ${pick(400)}`,
+    `SELECT c FROM notes WHERE id BETWEEN ${id} AND ${pick(90)} ORDER BY c`,
+    `SELECT v, id, d FROM notes WHERE id BETWEEN ${id} AND ${pick(90)} ORDER BY v DESC, d DESC NULLS LAST, id`,
+    `SELECT k, id FROM notes WHERE id BETWEEN ${id} AND ${pick(90)} ORDER BY k ${['DESC', 'NULLS FIRST', 'DESC NULLS LAST', ''][pick(4)]}, id LIMIT ${pick(9)}`,
+    `SELECT DISTINCT c FROM notes WHERE id BETWEEN ${id} AND ${pick(90)} ORDER BY c`,
+    `SELECT DISTINCT v, k FROM notes WHERE id BETWEEN ${id} AND ${pick(90)} ORDER BY k DESC, v LIMIT ${1 + pick(9)}`,
+    `SELECT DISTINCT late, d FROM notes WHERE id BETWEEN ${id} AND ${pick(90)} ORDER BY d, late`,
+    `SELECT late, v FROM notes WHERE id BETWEEN ${id} AND ${pick(400)} ORDER BY late, v, id`,
+    `SELECT 100 / sum(k - 3) FROM notes WHERE id BETWEEN ${id} AND ${pick(20)}`,
+    `UPDATE notes SET k = k + 1, v = ${word} WHERE id = ${id}`,
+    `DELETE FROM notes WHERE id = ${id}`,
+    `INSERT INTO notes (id, c, v) VALUES (${id}, 'new', ${word})`,
+    `INSERT INTO plain (id, n, t) VALUES (${id}, ${n}, ${word}) ON CONFLICT (id) DO UPDATE SET n = plain.n + 1, t = excluded.t || plain.t WHERE plain.n < 500 RETURNING *`,
+    `INSERT INTO plain (id, n, t) VALUES (${id}, ${n}, ${word}) ON CONFLICT DO NOTHING RETURNING id, late`,
+    `INSERT INTO checked (id, n, u) VALUES (${id}, ${n}, ${pick(12)}) ON CONFLICT (u) DO UPDATE SET n = checked.n + excluded.n, id = excluded.id + 100 RETURNING *`,
+    `INSERT INTO checked (id, n, u) VALUES (${id}, ${n}, ${pick(12)}) ON CONFLICT (id) DO UPDATE SET u = ${pick(12)}, n = 1000 / ${pick(3)}`,
+    `INSERT INTO pairs (a, b) VALUES (${pick(4)}, ${word}) ON CONFLICT (b, a) DO UPDATE SET v = pairs.v * 2, at = excluded.at RETURNING v`,
+    `INSERT INTO parent VALUES (${pick(6)}, ${pick(6)}, ${word}, ${pick(40)}) ON CONFLICT (n) DO UPDATE SET t = excluded.t`,
+    `INSERT INTO parent VALUES (${pick(6)}, ${pick(6)}, ${word}, ${pick(40)}) ON CONFLICT (a, b) DO UPDATE SET n = excluded.n`,
+    `INSERT INTO notes (id, c, v) VALUES (${id}, ${word}, 'v'), (${id}, 'two', 'w') ON CONFLICT (id) DO UPDATE SET c = excluded.c`,
     'BEGIN', 'COMMIT', 'ROLLBACK', 'SAVEPOINT s', 'ROLLBACK TO s',
   ];
   const text = choices[pick(choices.length)];
-  if (pick(2) === 0 || !/ id = \d+/.test(text)) return { text };
+  if (pick(2) === 0 || !/ id (=|BETWEEN) \d+/.test(text)) return { text };
   const values: string[] = [];
-  return { text: text.replace(/ id = (\d+)/, (_, value: string) => ` id = $${values.push(value)}`), values };
+  return { text: text.replace(/ id (=|BETWEEN) (\d+)/, (_, how: string, value: string) => ` id ${how} $${values.push(value)}`), values };
 }
 
 const names = new Map<string, string>();
@@ -141,7 +166,7 @@ test.each([1, 2, 3])('seed %i', async (seed) => {
   const clients = [await connect(oracle.port), await connect(server.port)] as const;
   try {
     for (const client of clients) {
-      await client.query('DROP TABLE IF EXISTS plain, checked, pairs, indexed, child, parent');
+      await client.query('DROP TABLE IF EXISTS notes, plain, checked, pairs, indexed, child, parent');
       for (const sql of SETUP) await client.query(sql);
       // so few rows are otherwise read by scans, of which there is no short path
       await client.query('SET enable_seqscan = off; SET enable_bitmapscan = off');
@@ -153,7 +178,7 @@ test.each([1, 2, 3])('seed %i', async (seed) => {
       expect(found, `statement ${i}: ${next.text} ${String(next.values ?? '')}`).toEqual(expected);
     }
     for (const client of clients) await client.query('ROLLBACK');
-    for (const sql of ['SELECT * FROM plain ORDER BY id', 'SELECT * FROM checked ORDER BY id', 'SELECT * FROM pairs ORDER BY a, b', 'SELECT * FROM indexed ORDER BY id', 'SELECT * FROM child ORDER BY id', 'SELECT * FROM parent ORDER BY a, b', 'SELECT id FROM indexed WHERE n = 7 ORDER BY id']) {
+    for (const sql of ['SELECT * FROM plain ORDER BY id', 'SELECT * FROM checked ORDER BY id', 'SELECT * FROM pairs ORDER BY a, b', 'SELECT * FROM indexed ORDER BY id', 'SELECT * FROM child ORDER BY id', 'SELECT * FROM parent ORDER BY a, b', 'SELECT * FROM notes ORDER BY id', 'SELECT id FROM indexed WHERE n = 7 ORDER BY id']) {
       const [expected, found] = await Promise.all(clients.map((client) => run(client, sql)));
       expect(found).toEqual(expected);
     }

@@ -20,6 +20,8 @@ export class CollectingSink implements Sink {
     rangeField: (bytes, start, end) => void this.collected.at(-1)!.push(Buffer.from(bytes.subarray(start, end)).toString()),
     nullField: () => void this.collected.at(-1)!.push(null),
     endRow: () => undefined,
+    mark: () => this.collected.length,
+    undo: (mark) => void (this.collected.length = mark),
   };
 
   take(): Answer {

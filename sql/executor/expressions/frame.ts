@@ -22,6 +22,9 @@ export class Frame {
   systemValues: readonly Datum[] = NO_VALUES;
   /** For layouts over a stored row. */
   tuple: Uint8Array = NO_TUPLE;
+  /** Where in `tuple` it begins, and, where that was set, ends. */
+  tupleAt = 0;
+  tupleEnd = 0;
   caseValue: Datum = null;
   domainValue: Datum = null;
   /** Intermediate results of the awaiting evaluator. */

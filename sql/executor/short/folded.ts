@@ -15,13 +15,14 @@ import { EMPTY_LAYOUT } from '../expressions/scope.js';
 export function foldedExpressions({ root }: PhysicalPlan, catalog: Catalog): readonly Scalar[] | null {
   const exprs: Expr[] = [...root.output];
   let scan: PlanNode | null = root.kind === 'ModifyTable' ? root.child : root;
-  while (scan?.kind === 'Project' || scan?.kind === 'Limit') {
+  while (scan?.kind === 'Project' || scan?.kind === 'Limit' || scan?.kind === 'Sort' || scan?.kind === 'Unique' || scan?.kind === 'Agg') {
     if (scan.kind === 'Limit') exprs.push(...[scan.count, scan.offset].filter((expr) => expr !== null));
     scan = scan.child;
     exprs.push(...scan.output);
   }
   // The values of an INSERT are computed always.
   if (root.kind === 'ModifyTable') exprs.push(...root.set.map(({ expr }) => expr));
+  if (root.kind === 'ModifyTable' && root.onConflict) exprs.push(...root.onConflict.set.map(({ expr }) => expr), ...(root.onConflict.where ? [root.onConflict.where] : []));
   if (scan?.kind === 'IndexScan') exprs.push(...scan.filter, ...scan.conditions.flatMap(({ value }) => (value ? [value] : [])));
   const found: Expr[] = [];
   for (const expr of exprs) collect(expr, found);

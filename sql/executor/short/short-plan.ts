@@ -4,6 +4,7 @@
  * sub-queries, functions that wait, rows with long values elsewhere, EXPLAIN ANALYZE) is left to the general way, which must give the same
  * answers: test/differential/short-paths.test.ts runs both.
  */
+import type { RowId } from '../../../engine/ids.js';
 import { Pending } from '../../../engine/pending.js';
 import type { Catalog, Relation } from '../../catalog/catalog.js';
 import type { EvalContext } from '../../functions/context.js';
@@ -12,7 +13,9 @@ import type { Datum } from '../../types/datum.js';
 import type { TableWriter } from '../../access/table-writer.js';
 import { newWriter } from '../constraints/row-writer.js';
 import type { ExecState } from '../exec-state.js';
+import type { Frame } from '../expressions/frame.js';
 import { shortChange } from './short-change.js';
+import { shortConflict } from './short-conflict.js';
 import { shortInsert } from './short-insert.js';
 import { shortLock } from './short-lock.js';
 import { shortRange } from './short-range.js';
@@ -26,6 +29,8 @@ export const GENERAL = -1;
 export class ShortExecution {
   /** The row to insert, or the new version of the row to update, once it has been computed: long values that were put away are known by it. */
   proposed: Datum[] | null = null;
+  /** The row in the way of one to insert, locked, and what becomes of it. */
+  change: { readonly rowId: RowId; readonly old: readonly Datum[]; readonly next: Datum[] } | null = null;
   /** Parameters of all rows to insert, one after the other, and how many of them are done. */
   rows: readonly Datum[] | null = null;
   done = 0;
@@ -36,8 +41,8 @@ export class ShortExecution {
     readonly state: ExecState,
     /** Takes a result row, valid during the call. */
     readonly emit: (row: readonly Datum[]) => void,
-    /** Takes a stored row that the plan's `output` is to be read from, valid as long as nothing else is read. */
-    readonly emitStored: (tuple: Uint8Array) => void,
+    /** Takes a stored row (`frame.tuple`), valid during the call, that the plan's `output` is to be read from. Where `run` answers GENERAL afterwards, it is taken back. */
+    readonly emitStored: (frame: Frame) => void,
   ) {}
 
   writer(relation: Relation): TableWriter {
@@ -63,8 +68,9 @@ export function shortPlanOf(plan: PhysicalPlan, catalog: Catalog, context: EvalC
   const { root } = plan;
   if (root.kind === 'ModifyTable') {
     const relation = catalog.relation(root.relation);
-    if (!relation || !root.canSetTag || root.onConflict || !isPlain(relation)) return null;
+    if (!relation || !root.canSetTag || !isPlain(relation)) return null;
     // What else a change of keys asks for is left to the general way.
+    if (root.onConflict) return touchesForeignKey(relation, root.onConflict.set.map(({ attno }) => attno)) ? null : shortConflict(root, relation, catalog);
     if (root.operation === 'delete' && relation.referencedBy.length > 0) return null;
     if (root.operation === 'update' && touchesForeignKey(relation, root.set.map(({ attno }) => attno))) return null;
     return root.operation === 'insert' ? shortInsert(root, relation, catalog, context) : root.operation === 'merge' ? null : shortChange(root, relation, catalog, context);

@@ -1,6 +1,7 @@
 /** SELECT ... FROM t WHERE unique key = values. */
-import { hasLarge } from '../../../engine/mvcc/row-format.js';
-import { Pending } from '../../../engine/pending.js';
+import { LARGE_MARK } from '../../../engine/mvcc/row-format.js';
+import type { Pending } from '../../../engine/pending.js';
+import type { RowPlace } from '../../../engine/storage.js';
 import { tableAccess, type TableAccess } from '../../access/table-access.js';
 import type { Catalog } from '../../catalog/catalog.js';
 import type { EvalContext } from '../../functions/context.js';
@@ -14,6 +15,8 @@ import { keyLookup, type KeyLookup } from './key-lookup.js';
 import { GENERAL, type ShortExecution, type ShortPlan } from './short-plan.js';
 import { readsOnly, StoredOutput, StoredRowLayout } from './stored-row.js';
 
+const place: RowPlace = { bytes: new Uint8Array(0), start: 0, end: 0 };
+
 class ShortRead implements ShortPlan {
   readonly readOnly = true;
 
@@ -24,12 +27,12 @@ class ShortRead implements ShortPlan {
     const { transaction, snapshot } = state;
     const rowId = this.lookup.find(frame, transaction, snapshot);
     if (rowId <= 0) return rowId === 0 ? 0 : GENERAL;
-    const version = this.table.fetchOne(transaction, snapshot, rowId as Exclude<typeof rowId, 0 | -1>);
-    if (!version) return 0;
-    if (version instanceof Pending || hasLarge(version.tuple)) return GENERAL;
-    frame.tuple = version.tuple;
+    if (!transaction.placeOf(this.table.relation.storage, rowId as Exclude<typeof rowId, 0 | -1>, snapshot, place)) return 0;
+    if (place.bytes[place.start + 1]! & LARGE_MARK) return GENERAL;
+    frame.tuple = place.bytes;
+    frame.tupleAt = place.start;
     if (this.filter && this.filter(frame) !== true) return 0;
-    emitStored(version.tuple);
+    emitStored(frame);
     return 1;
   }
 }

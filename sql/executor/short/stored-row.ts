@@ -6,7 +6,7 @@ import { compile } from '../expressions/compile.js';
 import type { Scalar } from '../expressions/frame.js';
 import type { CompileScope, Layout } from '../expressions/scope.js';
 
-/** Vars read `frame.tuple`. */
+/** Vars read `frame.tuple` from `frame.tupleAt` on. */
 export class StoredRowLayout implements Layout {
   constructor(private readonly varno: number, private readonly codec: TupleCodec) {}
 
@@ -14,7 +14,7 @@ export class StoredRowLayout implements Layout {
     if (expr.kind !== 'Var' || expr.varno !== this.varno || expr.attno <= 0) return undefined;
     const { codec } = this;
     const column = expr.attno - 1;
-    return (frame) => codec.read(frame.tuple, column);
+    return (frame) => codec.read(frame.tuple, column, frame.tupleAt);
   }
 }
 
