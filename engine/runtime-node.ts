@@ -77,7 +77,35 @@ function nodeFiles(): FileSystem {
 }
 
 class NodeFile implements FileHandle {
+  /** The same file opened for writes that are synced; undefined: not asked for yet, -1: there is no such way here. */
+  private through: number | undefined;
+
   constructor(private readonly fd: number) {}
+
+  private openThrough(): number {
+    try {
+      // By the descriptor: the file may have got another name since it was opened.
+      return fs.openSync(`/proc/self/fd/${this.fd}`, fs.constants.O_WRONLY | fs.constants.O_DSYNC);
+    } catch {
+      return -1;
+    }
+  }
+
+  writeThroughSync(buffer: Uint8Array, position: number): number {
+    const fd = (this.through ??= this.openThrough());
+    if (fd >= 0) return fs.writeSync(fd, buffer, 0, buffer.length, position);
+    const written = this.writeSync(buffer, position);
+    this.dataSyncSync();
+    return written;
+  }
+
+  async writeThrough(buffer: Uint8Array, position: number): Promise<number> {
+    const fd = (this.through ??= this.openThrough());
+    if (fd >= 0) return new Promise((resolve, reject) => fs.write(fd, buffer, 0, buffer.length, position, (error, written) => (error ? reject(error) : resolve(written))));
+    const written = this.writeSync(buffer, position);
+    await this.dataSync();
+    return written;
+  }
 
   readSync(buffer: Uint8Array, position: number): number {
     return fs.readSync(this.fd, buffer, 0, buffer.length, position);
@@ -110,6 +138,8 @@ class NodeFile implements FileHandle {
   }
 
   close(): void {
+    if (this.through !== undefined && this.through >= 0) fs.closeSync(this.through);
+    this.through = -1;
     fs.closeSync(this.fd);
   }
 }

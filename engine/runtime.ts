@@ -58,6 +58,9 @@ export interface FileHandle {
   write(buffer: Uint8Array, position: number): Promise<number>;
   dataSyncSync(): void;
   dataSync(): Promise<void>;
+  /** As a write and a dataSync, in one call of the system where it can: what was written is on disk. */
+  writeThroughSync?(buffer: Uint8Array, position: number): number;
+  writeThrough?(buffer: Uint8Array, position: number): Promise<number>;
   size(): number;
   truncate(length: number): void;
   close(): void;

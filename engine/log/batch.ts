@@ -73,17 +73,26 @@ const hashAtOnce = (crypto as { hash?: (algorithm: string, data: Uint8Array, enc
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
+/** A batch begins with room for so much, a small commit. */
+const SMALL_BATCH = 2 << 10;
+
 /** Writes records into one growing buffer that becomes a batch. */
 export class BatchBuilder {
-  private buffer = new Uint8Array(16 << 10);
-  private view = new DataView(this.buffer.buffer);
+  private buffer: Uint8Array;
+  private view: DataView;
   private position = BATCH_HEADER;
   private recordStart = -1;
   private sectionStart = -1;
   records = 0;
 
-  /** `firstLsn` is where the batch will stand in the log. */
-  constructor(public firstLsn: Lsn) {}
+  /** `firstLsn` is where the batch will stand in the log; `bytes`: how long it may become, by the one before. */
+  constructor(public firstLsn: Lsn, bytes = 0) {
+    // Every byte of it will be written: small ones are cut from Node's pool, uncleared.
+    const taken = Buffer.allocUnsafe(Math.min(Math.max(SMALL_BATCH, bytes + (bytes >> 1)), LARGE_BATCH));
+    // No Buffer, whose slice would be a view.
+    this.buffer = new Uint8Array(taken.buffer, taken.byteOffset, taken.length);
+    this.view = viewOf(this.buffer);
+  }
 
   get byteLength(): number {
     return this.position;
@@ -268,8 +277,12 @@ export class BatchBuilder {
     const grown = new Uint8Array(Math.max(needed, needed > LARGE_BATCH ? BATCH_MAX : this.buffer.length * 2));
     grown.set(this.buffer.subarray(0, this.position));
     this.buffer = grown;
-    this.view = new DataView(grown.buffer);
+    this.view = viewOf(grown);
   }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 export interface BatchHeader {

@@ -121,7 +121,7 @@ export class GroupCommit {
     this.previousHash = batchHash(batch);
     this.closed.push({ batch, firstLsn: builder.firstLsn, id });
     this.queuedBytes += batch.length;
-    this.builder = new BatchBuilder(builder.endLsn);
+    this.builder = new BatchBuilder(builder.endLsn, batch.length);
   }
 
   private pump(): void {

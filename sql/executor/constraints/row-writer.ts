@@ -9,13 +9,13 @@ import { rowCompilerOf } from '../row-compiler.js';
 import { constraintQueue, type ConstraintQueue } from './queue.js';
 
 export function writerContext(transaction: Transaction, catalog: Catalog, context: EvalContext): WriterContext {
-  const queue = constraintQueue(transaction);
   return {
     transaction, catalog, evalContext: context, compileRow: rowCompilerOf(catalog, context),
     deferUnique(check) {
       const relation = catalog.relation(check.index.tableOid);
       const constraint = relation?.constraints.find((candidate) => candidate.conindid === check.index.oid && (candidate.contype === 'u' || candidate.contype === 'p'));
-      queue.push({ kind: 'unique', constraint: constraint ?? null, check });
+      // Made when there is something to check: most transactions have no queue.
+      constraintQueue(transaction).push({ kind: 'unique', constraint: constraint ?? null, check });
     },
   };
 }
