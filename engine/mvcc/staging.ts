@@ -37,6 +37,8 @@ import type { Write } from './write.js';
 
 /** Log written by one relief, at most: it happens inside a write, in one turn. */
 const RELIEF_MAX = 64 << 10;
+/** Written by the transaction between two reliefs, at least: they follow a bound that memory has long passed one by one, not in a row. */
+const BETWEEN_RELIEFS = 8 << 10;
 /** A value that is longer goes out at commit, in pieces with pauses. */
 const VALUE_MAX = 128 << 10;
 /** Beyond this much unapplied, `pending` asks the writer to wait until the applier has caught up with half of it: a commit waits for all. */
@@ -148,14 +150,20 @@ export class Staging {
       } else kept.push(write);
     }
     if (bytes < relief / 2) this.allowMore(transaction);
-    else transaction.relieveAt = Math.min(KEPT_BYTES, this.engine.options.bulkThreshold);
+    else this.relieveAgain(transaction, writes.bytes - bytes);
     if (picked.length === 0 && gone.length === 0) return;
     transaction.writesRemoved(gone);
-    writes.order = kept.length === 0 ? writes.order.slice(looked) : kept.concat(writes.order.slice(looked));
+    // In place: there may be tens of thousands behind them.
+    if (kept.length === 0) writes.order.splice(0, looked);
+    else writes.order = kept.concat(writes.order.slice(looked));
     if (picked.length === 0) return;
     this.engine.log.checkRoom(2 * relief);
     this.write(transaction, picked, oldest);
     writes.bytes -= bytes;
+  }
+
+  private relieveAgain(transaction: EngineTransaction, bytes: number): void {
+    transaction.relieveAt = Math.max(Math.min(KEPT_BYTES, this.engine.options.bulkThreshold), bytes + Math.min(BETWEEN_RELIEFS, this.engine.options.bulkThreshold / 8));
   }
 
   /** Batches that nobody looked into go as they are. False: there are none. */
@@ -164,7 +172,7 @@ export class Staging {
     const batch = writes.takeClosed();
     if (!batch) return false;
     this.engine.log.checkRoom(2 * RELIEF_MAX);
-    transaction.relieveAt = Math.min(KEPT_BYTES, this.engine.options.bulkThreshold);
+    this.relieveAgain(transaction, writes.bytes);
     this.write(transaction, [batch], transaction.oldestCommand());
     return true;
   }
@@ -250,7 +258,8 @@ export class Staging {
   /** The wait that a writer owes the applier before it goes on. */
   pending(transaction: EngineTransaction): Pending | undefined {
     if (!transaction.staged || transaction.staged.streamed.length === 0 || this.applier.queuedBytes + this.engine.log.queuedBytes < UNAPPLIED_MAX) return undefined;
-    const until = this.engine.log.drain().then(() => this.applier.drainTo(UNAPPLIED_MAX / 2));
+    // The applier's answers come in one turn of the event loop however many there are: whoever goes on takes a turn like others.
+    const until = this.engine.log.drain().then(() => this.applier.drainTo(UNAPPLIED_MAX / 2)).then(() => this.engine.turn());
     return new Pending(until, 'IO', 'WALWrite');
   }
 
