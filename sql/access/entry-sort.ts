@@ -1,23 +1,47 @@
 /**
  * Index entries gathered and put in key order, in typed arrays outside the heap: a radix sort, eight bytes of the keys at a
  * time behind what all of them share. Keys that come in order already are not sorted. It works in steps, so that whoever
- * drives it can let others in between.
+ * drives it can let others in between; for the same reason what is gathered stands in pieces: nothing is ever copied to grow.
  */
 
 /** Entries between two steps. */
-const STEP = 1 << 15;
+const STEP = 1 << 14;
 /** Fewer than so many entries with the same eight bytes are compared key by key. */
 const SMALL = 24;
+/** Bytes of keys and payloads in one piece; no entry lies in two. */
+const PIECE_BITS = 20;
+const PIECE = 1 << PIECE_BITS;
+const IN_PIECE = PIECE - 1;
+/** Entries in one part. */
+const PART_BITS = 16;
+const PART = 1 << PART_BITS;
+const IN_PART = PART - 1;
+
+/** So many entries that came one after the other. */
+class Part {
+  /** Place of the key: number of the piece and place in it. */
+  readonly starts = new Uint32Array(PART);
+  readonly keyLengths = new Uint16Array(PART);
+  readonly payloadLengths = new Uint16Array(PART);
+  readonly rowIds = new Float64Array(PART);
+}
+
+/** One entry, where it stands. */
+export interface SortedEntry {
+  bytes: Uint8Array;
+  start: number;
+  keyLength: number;
+  /** Behind the key. */
+  payloadLength: number;
+  rowId: number;
+}
 
 export class EntrySorter {
-  /** Key and payload of each entry, one after the other. */
-  bytes = new Uint8Array(1 << 20);
-  private used = 0;
+  private readonly pieces: Uint8Array[] = [];
+  /** Bytes taken in the last piece. */
+  private used = PIECE;
+  private readonly parts: Part[] = [];
   length = 0;
-  starts = new Float64Array(1 << 14);
-  keyLengths = new Uint16Array(1 << 14);
-  payloadLengths = new Uint16Array(1 << 14);
-  rowIds = new Float64Array(1 << 14);
   /** The first entry's bytes that all others begin with. */
   private shared = 0;
   private ascending = true;
@@ -27,93 +51,114 @@ export class EntrySorter {
   /** Adds an entry; its key is the first `length` bytes of `key`. Payloads of 64 kB and more do not fit: false. */
   add(key: Uint8Array, length: number, rowId: number, payload: Uint8Array): boolean {
     if (payload.length > 0xffff) return false;
-    this.reserve(length + payload.length);
-    const { bytes, used: at } = this;
+    if (this.used + length + payload.length > PIECE) {
+      this.pieces.push(new Uint8Array(PIECE));
+      this.used = 0;
+    }
+    const n = this.length;
+    if ((n & IN_PART) === 0) this.parts.push(new Part());
+    const piece = this.pieces.length - 1;
+    const bytes = this.pieces[piece]!;
+    const at = this.used;
     for (let i = 0; i < length; i++) bytes[at + i] = key[i]!;
     if (payload.length > 0) bytes.set(payload, at + length);
-    const n = this.length;
     if (n === 0) this.shared = length;
     else {
       const { shared } = this;
+      const first = this.pieces[0]!;
       let i = 0;
-      while (i < shared && i < length && bytes[at + i] === bytes[i]) i++;
+      while (i < shared && i < length && bytes[at + i] === first[i]) i++;
       this.shared = i;
-      if (this.ascending) this.ascending = this.compare(n - 1, at, length) <= 0;
+      if (this.ascending) this.ascending = this.compareTo(n - 1, bytes, at, length) <= 0;
     }
     if (length > this.longest) this.longest = length;
     if (length < this.shortest) this.shortest = length;
-    this.starts[n] = at;
-    this.keyLengths[n] = length;
-    this.payloadLengths[n] = payload.length;
-    this.rowIds[n] = rowId;
+    const part = this.parts[n >>> PART_BITS]!;
+    const i = n & IN_PART;
+    part.starts[i] = piece * PIECE + at;
+    part.keyLengths[i] = length;
+    part.payloadLengths[i] = payload.length;
+    part.rowIds[i] = rowId;
     this.used = at + length + payload.length;
     this.length = n + 1;
     return true;
   }
 
-  get byteLength(): number {
-    return this.used + this.length * 34;
+  /** `into` says where the entry stands; its bytes are not copied. */
+  read(entry: number, into: SortedEntry): void {
+    const part = this.parts[entry >>> PART_BITS]!;
+    const i = entry & IN_PART;
+    const start = part.starts[i]!;
+    into.bytes = this.pieces[start >>> PIECE_BITS]!;
+    into.start = start & IN_PIECE;
+    into.keyLength = part.keyLengths[i]!;
+    into.payloadLength = part.payloadLengths[i]!;
+    into.rowId = part.rowIds[i]!;
   }
 
-  private reserve(more: number): void {
-    if (this.used + more > this.bytes.length) {
-      const grown = new Uint8Array(Math.max(this.used + more, this.bytes.length * 2));
-      grown.set(this.bytes);
-      this.bytes = grown;
-    }
-    if (this.length < this.starts.length) return;
-    const size = this.length * 2;
-    this.starts = grow(this.starts, new Float64Array(size));
-    this.rowIds = grow(this.rowIds, new Float64Array(size));
-    this.keyLengths = grow(this.keyLengths, new Uint16Array(size));
-    this.payloadLengths = grow(this.payloadLengths, new Uint16Array(size));
+  get byteLength(): number {
+    return this.pieces.length * PIECE + this.length * 34;
+  }
+
+  private keyLength(entry: number): number {
+    return this.parts[entry >>> PART_BITS]!.keyLengths[entry & IN_PART]!;
   }
 
   /** Entry `entry`'s key against `length` bytes at `at`. */
-  private compare(entry: number, at: number, length: number): number {
-    const { bytes } = this;
-    const start = this.starts[entry]!;
-    const own = this.keyLengths[entry]!;
+  private compareTo(entry: number, other: Uint8Array, at: number, length: number): number {
+    const part = this.parts[entry >>> PART_BITS]!;
+    const place = part.starts[entry & IN_PART]!;
+    const own = part.keyLengths[entry & IN_PART]!;
+    const bytes = this.pieces[place >>> PIECE_BITS]!;
+    const start = place & IN_PIECE;
     const common = own < length ? own : length;
     for (let i = 0; i < common; i++) {
-      const difference = bytes[start + i]! - bytes[at + i]!;
+      const difference = bytes[start + i]! - other[at + i]!;
       if (difference !== 0) return difference;
     }
     return own - length;
   }
 
+  private compare(a: number, b: number): number {
+    const place = this.parts[b >>> PART_BITS]!.starts[b & IN_PART]!;
+    return this.compareTo(a, this.pieces[place >>> PIECE_BITS]!, place & IN_PIECE, this.keyLength(b));
+  }
+
   sameKey(a: number, b: number): boolean {
-    return this.keyLengths[a] === this.keyLengths[b] && this.compare(a, this.starts[b]!, this.keyLengths[b]!) === 0;
+    return this.keyLength(a) === this.keyLength(b) && this.compare(a, b) === 0;
   }
 
   /** Puts the positions of all entries into `order` in key order, equal keys as they were added. Yields now and then. */
   *sort(order: Uint32Array): Generator<void> {
-    for (let i = 0; i < this.length; i++) order[i] = i;
+    yield* count(order, this.length);
     if (!this.ascending && this.length > 1) yield* this.sortRange(order, 0, this.length, this.shared);
   }
 
   /** Orders positions [from, to), whose keys agree in their first `depth` bytes. */
   private *sortRange(order: Uint32Array, from: number, to: number, depth: number): Generator<void> {
-    const count = to - from;
-    const high = new Uint32Array(count);
-    const low = new Uint32Array(count);
-    const { bytes, starts, keyLengths } = this;
+    const size = to - from;
+    const high = new Uint32Array(size);
+    const low = new Uint32Array(size);
+    const { parts, pieces } = this;
     let highVaries = 0;
     let lowVaries = 0;
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < size; i++) {
       const entry = order[from + i]!;
-      const start = starts[entry]! + depth;
-      const left = keyLengths[entry]! - depth;
+      const part = parts[entry >>> PART_BITS]!;
+      const place = part.starts[entry & IN_PART]!;
+      const bytes = pieces[place >>> PIECE_BITS]!;
+      const start = (place & IN_PIECE) + depth;
+      const left = part.keyLengths[entry & IN_PART]! - depth;
       high[i] = word(bytes, start, left);
       low[i] = left > 4 ? word(bytes, start + 4, left - 4) : 0;
       highVaries |= high[i]! ^ high[0]!;
       lowVaries |= low[i]! ^ low[0]!;
       if ((i & (STEP - 1)) === STEP - 1) yield;
     }
-    let places: Uint32Array<ArrayBufferLike> = new Uint32Array(count);
-    let other: Uint32Array<ArrayBufferLike> = new Uint32Array(count);
-    for (let i = 0; i < count; i++) places[i] = i;
-    const digitBits = count > 1 << 17 ? 16 : 8;
+    let places: Uint32Array<ArrayBufferLike> = new Uint32Array(size);
+    let other: Uint32Array<ArrayBufferLike> = new Uint32Array(size);
+    yield* count(places, size);
+    const digitBits = size > 1 << 17 ? 16 : 8;
     for (let shift = 0; shift < 64; shift += digitBits) {
       const words = shift < 32 ? low : high;
       const mask = (1 << digitBits) - 1;
@@ -122,37 +167,66 @@ export class EntrySorter {
       yield* scatter(words, shift & 31, mask, places, other);
       [places, other] = [other, places];
     }
-    for (let i = 0; i < count; i++) other[i] = order[from + places[i]!]!;
-    order.set(other, from);
-    yield;
+    for (let i = 0; i < size; i++) {
+      other[i] = order[from + places[i]!]!;
+      if ((i & (STEP - 1)) === STEP - 1) yield;
+    }
+    for (let i = 0; i < size; i += 16 * STEP) {
+      order.set(other.subarray(i, Math.min(size, i + 16 * STEP)), from + i);
+      yield;
+    }
     if (this.longest <= depth + 8 && this.longest === this.shortest) return;
     yield* this.sortEqual(order, from, places, high, low, depth);
   }
 
   /** Entries whose eight bytes are equal, by what follows. */
   private *sortEqual(order: Uint32Array, from: number, places: Uint32Array, high: Uint32Array, low: Uint32Array, depth: number): Generator<void> {
-    const count = places.length;
-    let steps = 0;
-    for (let first = 0; first < count; ) {
+    const size = places.length;
+    let looked = 0;
+    for (let first = 0; first < size; ) {
       let next = first + 1;
-      while (next < count && high[places[next]!] === high[places[first]!] && low[places[next]!] === low[places[first]!]) next++;
-      const size = next - first;
-      if (size > SMALL && this.anyLonger(order, from + first, from + next, depth + 8)) yield* this.sortRange(order, from + first, from + next, depth + 8);
-      else if (size > 1) order.subarray(from + first, from + next).sort((a, b) => this.compare(a, this.starts[b]!, this.keyLengths[b]!) || a - b);
+      while (next < size && high[places[next]!] === high[places[first]!] && low[places[next]!] === low[places[first]!]) {
+        next++;
+        if ((next & (STEP - 1)) === 0) yield;
+      }
+      const equal = next - first;
+      if (equal > SMALL && (yield* this.anyLonger(order, from + first, from + next, depth + 8))) yield* this.sortRange(order, from + first, from + next, depth + 8);
+      else if (equal > 1 && equal <= SMALL) order.subarray(from + first, from + next).sort((a, b) => this.compare(a, b) || a - b);
+      else if (equal > 1) yield* this.sortByLength(order, from + first, from + next);
       first = next;
-      if ((++steps & 1023) === 0) yield;
+      looked += equal > 1 ? 8 * Math.min(equal, SMALL) : 1;
+      if (looked < STEP) continue;
+      looked = 0;
+      yield;
     }
   }
 
-  private anyLonger(order: Uint32Array, from: number, to: number, depth: number): boolean {
-    for (let i = from; i < to; i++) if (this.keyLengths[order[i]!]! > depth) return true;
+  /** What is left of many keys that agree but for zero bytes at their ends. */
+  private *sortByLength(order: Uint32Array, from: number, to: number): Generator<void> {
+    // The usual case, the same key again and again, is in order: the radix sort is stable.
+    let ordered = true;
+    for (let i = from + 1; i < to && ordered; i++) {
+      ordered = this.keyLength(order[i - 1]!) <= this.keyLength(order[i]!);
+      if ((i & (STEP - 1)) === 0) yield;
+    }
+    if (!ordered) order.subarray(from, to).sort((a, b) => this.keyLength(a) - this.keyLength(b) || a - b);
+  }
+
+  private *anyLonger(order: Uint32Array, from: number, to: number, depth: number): Generator<void, boolean> {
+    for (let i = from; i < to; i++) {
+      if (this.keyLength(order[i]!) > depth) return true;
+      if ((i & (STEP - 1)) === 0) yield;
+    }
     return false;
   }
 }
 
-function grow<T extends Float64Array | Uint16Array>(from: T, to: T): T {
-  to.set(from);
-  return to;
+/** 0, 1, 2 and so on. */
+function* count(into: Uint32Array, length: number): Generator<void> {
+  for (let i = 0; i < length; i++) {
+    into[i] = i;
+    if ((i & (8 * STEP - 1)) === 8 * STEP - 1) yield;
+  }
 }
 
 /** Four bytes, most significant first; zeros behind the end of the key. */
@@ -166,7 +240,10 @@ function word(bytes: Uint8Array, at: number, left: number): number {
 /** One pass of a radix sort: `from` to `into`, by a digit of `words`; stable. */
 function* scatter(words: Uint32Array, shift: number, mask: number, from: Uint32Array, into: Uint32Array): Generator<void> {
   const counts = new Uint32Array(mask + 2);
-  for (let i = 0; i < words.length; i++) counts[((words[i]! >>> shift) & mask) + 1]!++;
+  for (let i = 0; i < words.length; i++) {
+    counts[((words[i]! >>> shift) & mask) + 1]!++;
+    if ((i & (4 * STEP - 1)) === 4 * STEP - 1) yield;
+  }
   for (let digit = 1; digit <= mask; digit++) counts[digit]! += counts[digit - 1]!;
   yield;
   for (let i = 0; i < from.length; i++) {

@@ -6,26 +6,26 @@
 import type { RowId } from '../../engine/ids.js';
 import type { BulkLoader, IndexBlock, RowBlock, RowVisitor, Transaction } from '../../engine/storage.js';
 import { equalBytes } from '../../engine/keycode.js';
+import { Slice } from '../../engine/turns.js';
 import { indexAccess, type IndexAccess, type RowExpressionCompiler } from '../access/index-access.js';
 import { uniqueViolation } from '../access/constraint-errors.js';
 import { EntrySorter } from '../access/entry-sort.js';
+import type { SortedEntry } from '../access/entry-sort.js';
 import { tableAccess, type TableAccess } from '../access/table-access.js';
 import type { Index, Relation } from '../catalog/catalog.js';
 import type { DatabaseError } from '../../engine/errors.js';
 import type { Datum } from '../types/datum.js';
 import { settle, type CommandContext } from './command.js';
 import { updateClass } from './relation-rows.js';
-import { eventLoopTurn } from './row-scan.js';
 
 /** For relpages, which tools show: pages as PostgreSQL would roughly have them. */
 const ENTRIES_PER_PAGE = 366;
 /** Entries are sorted in runs of at most so many bytes. */
 const RUN_BYTES = 512 << 20;
-/** Others get a turn after so many rows read, or entries written. */
-const ROWS_PER_TURN = 2048;
-/** Of the sorted entries, which cost a fraction of a row. */
-const ENTRIES_PER_TURN = 4096;
-const FILL_ROWS = 2048;
+/** Read at once: a fraction of a millisecond. */
+const FILL_ROWS = 512;
+/** Sorted entries written between two looks at the clock. */
+const ENTRIES_PER_LOOK = 64;
 /** Fewer entries go the usual way, which waits for nothing before the commit. */
 const LOAD_FROM = 2000;
 
@@ -57,11 +57,13 @@ class IndexBuild {
   private entries = 0;
   /** Rows with a NULL in the key: they repeat no key. */
   private readonly withNulls = new Set<number>();
+  private readonly slice: Slice;
 
   constructor(private readonly context: CommandContext, private readonly relation: Relation, private readonly index: Index) {
     this.access = indexAccess(index, context.catalog, rowCompiler(context));
     this.table = tableAccess(relation, context.catalog);
     this.transaction = context.transaction;
+    this.slice = new Slice(() => context.eval.runtime.clock.monotonicMs());
   }
 
   async run(): Promise<number> {
@@ -78,16 +80,13 @@ class IndexBuild {
     const block: RowBlock = { length: 0, rowIds: [], tuples: [], xmins: [] };
     const visitor = this.visitor();
     try {
-      for (let rows = 0; ; ) {
+      for (;;) {
         const seen = visitor && cursor.visit(FILL_ROWS, visitor);
         const filled = seen ?? (await settle(this.context, () => cursor.fill(block, FILL_ROWS)));
         if (filled === 0) return;
         if (seen === undefined) await this.addRows(block);
         if (this.sorter.byteLength > RUN_BYTES) await this.writeRun(false);
-        if ((rows += filled) >= ROWS_PER_TURN) {
-          rows = 0;
-          await eventLoopTurn();
-        }
+        if (this.slice.over) await this.slice.turn();
       }
     } finally {
       cursor.close();
@@ -156,19 +155,22 @@ class IndexBuild {
     this.sorter = new EntrySorter();
     this.runs++;
     const order = new Uint32Array(sorter.length);
-    for (const steps = sorter.sort(order); !steps.next().done; ) await eventLoopTurn();
-    const { bytes, starts, keyLengths, payloadLengths, rowIds } = sorter;
+    const { slice } = this;
+    for (const steps = sorter.sort(order); !steps.next().done; ) if (slice.over) await slice.turn();
+    const entry: SortedEntry = { bytes: NO_PAYLOAD, start: 0, keyLength: 0, payloadLength: 0, rowId: 0 };
     for (let i = 0; i < order.length; i++) {
       const at = order[i]!;
-      if (index.unique && i > 0 && sorter.sameKey(order[i - 1]!, at) && !this.withNulls.has(rowIds[at]!)) throw await this.duplicate(rowIds[at]! as RowId);
-      const start = starts[at]!;
-      const end = start + keyLengths[at]!;
-      const payload = payloadLengths[at] === 0 ? NO_PAYLOAD : bytes.subarray(end, end + payloadLengths[at]!);
-      if (loader) loader.put(index.storage, bytes, start, end - start, rowIds[at]! as RowId, payload);
-      else this.transaction.putIndexEntry(index.storage, bytes.slice(start, end), rowIds[at]! as RowId, payload.slice());
-      if (i % ENTRIES_PER_TURN !== ENTRIES_PER_TURN - 1) continue;
+      sorter.read(at, entry);
+      const { bytes, start, keyLength, payloadLength } = entry;
+      const rowId = entry.rowId as RowId;
+      if (index.unique && i > 0 && sorter.sameKey(order[i - 1]!, at) && !this.withNulls.has(rowId)) throw await this.duplicate(rowId);
+      const end = start + keyLength;
+      const payload = payloadLength === 0 ? NO_PAYLOAD : bytes.subarray(end, end + payloadLength);
+      if (loader) loader.put(index.storage, bytes, start, keyLength, rowId, payload);
+      else this.transaction.putIndexEntry(index.storage, bytes.slice(start, end), rowId, payload.slice());
+      if (i % ENTRIES_PER_LOOK !== ENTRIES_PER_LOOK - 1 || !slice.over) continue;
       const wait = loader?.pending() ?? this.transaction.loadPending();
-      await (wait ? this.context.wait(wait) : eventLoopTurn());
+      await (wait ? this.context.wait(wait) : slice.turn());
     }
   }
 
@@ -191,7 +193,7 @@ class IndexBuild {
     let previous: Uint8Array | null = null;
     try {
       for (;;) {
-        const filled = await settle(this.context, () => cursor.fill(block, ROWS_PER_TURN));
+        const filled = await settle(this.context, () => cursor.fill(block, FILL_ROWS));
         if (filled === 0) return;
         for (let i = 0; i < filled; i++) {
           const key = block.keys[i]!;
@@ -199,7 +201,7 @@ class IndexBuild {
           if (previous && equalBytes(previous, key)) throw await this.duplicate(block.rowIds[i]! as RowId);
           previous = key.slice();
         }
-        await eventLoopTurn();
+        if (this.slice.over) await this.slice.turn();
       }
     } finally {
       cursor.close();
