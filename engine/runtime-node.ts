@@ -240,12 +240,14 @@ export function compiledModule(path: string, from: string): URL {
   return new URL(`${projectRoot(from)}dist/${from.includes('/dist/bundle/') ? 'bundle/' : ''}${path}`);
 }
 
-/** Has the calling thread give way to others (Linux; elsewhere nothing happens): for threads whose work can wait. `nice`: 1 to 19. */
+const LOWEST_PRIORITY = 19;
+
+/** Has the calling thread give way to others (Linux; elsewhere nothing happens): for threads whose work can wait. `nice`: 1 to 19, below the process's own. */
 export function lowerThreadPriority(nice: number): void {
   try {
     // On Linux a thread has a priority of its own, under its thread id.
     const tid = Number(fs.readlinkSync('/proc/thread-self').split('/').pop());
-    if (tid > 0) os.setPriority(tid, nice);
+    if (tid > 0) os.setPriority(tid, Math.min(LOWEST_PRIORITY, os.getPriority(process.pid) + nice));
   } catch {
     // It runs as the others do.
   }

@@ -40,6 +40,10 @@ class Turns {
     return this.sharedTurns > 0 ? SHARED_SLICE_MS : SLICE_MS;
   }
 
+  get contended(): boolean {
+    return this.waiting.length > 0;
+  }
+
   private schedule(): void {
     if (this.scheduled) return;
     this.scheduled = true;
@@ -92,6 +96,11 @@ export class Slice {
 /** Requests answered so far by this thread: whoever looks twice knows how busy it is. */
 export function answersGiven(): number {
   return turns.answered;
+}
+
+/** Whether long work waits for a turn of this thread, beside whoever asks. */
+export function othersWait(): boolean {
+  return turns.contended;
 }
 
 /** How long work may go on now before it asks for a turn. */

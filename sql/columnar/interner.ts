@@ -20,6 +20,13 @@ function unnumbered(texts: number): Int32Array {
   return new Int32Array(new SharedArrayBuffer(texts * 4)).fill(-1);
 }
 
+/** Where a large dictionary's texts stand among all, and their numbers once one is asked for. */
+interface Placed { readonly first: number; refs: Int32Array | null }
+
+function numbersOf(placed: Placed, dictionary: Dictionary): Int32Array {
+  return (placed.refs ??= unnumbered(dictionary.length));
+}
+
 function sharedTexts(plan: object): SharedTexts {
   let found = shared.get(plan);
   if (!found || found.texts.length > MAX_SHARED_TEXTS) shared.set(plan, (found = new SharedTexts()));
@@ -30,7 +37,7 @@ export class Interner {
   private readonly ids: Map<string, number>;
   readonly texts: string[];
   private readonly sharedRefs: WeakMap<Dictionary, Int32Array>;
-  private readonly placed = new Map<Dictionary, { readonly first: number; readonly refs: Int32Array }>();
+  private readonly placed = new Map<Dictionary, Placed>();
   private readonly starts: number[] = [];
   private readonly dictionaries: Dictionary[] = [];
   private places = 0;
@@ -59,7 +66,7 @@ export class Interner {
       if (!refs) this.sharedRefs.set(dictionary, (refs = unnumbered(dictionary.length)));
       return refs;
     }
-    return this.place(dictionary).refs;
+    return numbersOf(this.place(dictionary), dictionary);
   }
 
   /** Place of the dictionary's first text. */
@@ -70,8 +77,9 @@ export class Interner {
   /** Number of the text at a place. */
   readonly idAt = (place: number): number => {
     const dictionary = this.dictionaries[this.find(place)]!;
-    const { first, refs } = this.placed.get(dictionary)!;
-    const code = place - first;
+    const placed = this.placed.get(dictionary)!;
+    const refs = numbersOf(placed, dictionary);
+    const code = place - placed.first;
     const known = refs[code]!;
     return known >= 0 ? known : (refs[code] = this.id(dictionary.get(code)));
   };
@@ -87,10 +95,10 @@ export class Interner {
     return this.dictionaries[at]!.compare(place - this.starts[at]!, text, bytes);
   };
 
-  private place(dictionary: Dictionary): { readonly first: number; readonly refs: Int32Array } {
+  private place(dictionary: Dictionary): Placed {
     let found = this.placed.get(dictionary);
     if (!found) {
-      this.placed.set(dictionary, (found = { first: this.places, refs: unnumbered(dictionary.length) }));
+      this.placed.set(dictionary, (found = { first: this.places, refs: null }));
       if (dictionary.length > 0) {
         this.starts.push(this.places);
         this.dictionaries.push(dictionary);

@@ -43,11 +43,12 @@ export function* computeOuter(stage: JoinStage, run: PipelineRun, execute: Execu
     if (!(error instanceof TooMuch) || error.sink !== sink) throw error;
     return null;
   }
-  const filters = node.keys.flatMap((key) => {
+  const filters: KeyFilter[] = [];
+  for (const key of node.keys) {
     const position = wanted.indexOf(outer.layout.indexOf(key.outer));
-    const made = position < 0 ? null : keyFilter(key.inner, table.columns[position]!, table.count, run.arrays);
-    return made ? [made] : [];
-  });
+    const made = position < 0 ? null : yield* keyFilter(key.inner, table.columns[position]!, table.count, run);
+    if (made) filters.push(made);
+  }
   return { outer: { table, positions: new Map(wanted.map((index, position) => [index, position])) }, filters };
 }
 

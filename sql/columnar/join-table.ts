@@ -12,7 +12,7 @@ import { NotColumnar } from './segment.js';
 import { inSlices } from './sliced.js';
 import { Source } from './source.js';
 import { ColumnTable } from './table.js';
-import { runOnThreads } from './thread-run.js';
+import { plannedThreads, runOnThreads } from './thread-run.js';
 import { threadedInPlace } from './threaded-rows.js';
 import type { KeySet } from './key-set.js';
 import type { Value } from './value.js';
@@ -20,6 +20,8 @@ import type { Value } from './value.js';
 interface KeyPart { readonly column: number; /** The numbers stand for datums (PipelineRun.boxedKey). */ readonly boxed: boolean; /** Of decimals: what the numbers are multiples of. */ readonly scale: number; min: number; span: number }
 
 const SLICE_ROWS = 16384;
+/** What it takes to link a row. */
+const LINK_MS = 1e-5;
 const FREE_DIRECT_SLOTS = 65536;
 const DIRECT_SLOTS_PER_PROBE = 2;
 const MAX_DIRECT_SLOTS = 1 << 24;
@@ -99,6 +101,8 @@ export class JoinTable {
   /** The same on a thread, where there are many rows; false: they are to be linked here. */
   private *linkElsewhere(run: PipelineRun): Generator<Pending, boolean> {
     const { rows: { count, columns }, direct, wide } = this;
+    const planned = plannedThreads(run, count * LINK_MS, false);
+    if (planned === 0) return false;
     const kernel = new Kernel();
     const heads = kernel.outside(this.heads, 'h');
     const next = kernel.outside(this.next, 'h');
@@ -123,7 +127,7 @@ export class JoinTable {
       kernel.line(`${next}[row] = head; ${heads}[at] = row + 1;`);
     });
     const source = new Source([{ rows: count, skip: null, columns: [] }], [], run.interner);
-    if (!(yield* runOnThreads({ run, kernel, source, sink: this, threaded: threadedInPlace(false), counters: [], node: null }))) return false;
+    if (!(yield* runOnThreads({ run, kernel, source, sink: this, threaded: threadedInPlace(false), planned, counters: [], node: null }))) return false;
     this.lease.forget(this.heads);
     if (repeated[0] === 1) this.unique = false;
     return true;

@@ -3,6 +3,7 @@
  * values from outside; typed arrays are in shared memory (small ones are copied), functions go by name. What a
  * kernel fills (a table of groups, rows, a set of pairs) is made anew by each thread and handed back as its arrays.
  */
+import type { Speed } from './kernel-costs.js';
 import type { ValueKind } from './value.js';
 
 export type Numbers = Int32Array | Float64Array | Uint8Array | Uint16Array | Uint32Array | BigInt64Array;
@@ -103,4 +104,6 @@ export interface KernelAnswer {
   /** The data do not fit, or not the memory: the row operators take over. */
   readonly refused: boolean;
   readonly error: { readonly sqlstate: string; readonly message: string } | null;
+  /** By source. */
+  readonly speeds: readonly Speed[];
 }

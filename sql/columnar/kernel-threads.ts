@@ -7,6 +7,7 @@ import { compiledModule } from '../../engine/runtime-node.js';
 import type { Runtime, Thread } from '../../engine/runtime.js';
 import type { SqlState } from '../../engine/sqlstate.js';
 import { answersGiven } from '../../engine/turns.js';
+import type { Speed } from './kernel-costs.js';
 import { CONTROL_STOP, type ArrayId, type KernelAnswer, type KernelRequest, type KernelTask, type Numbers, type OwnResult } from './kernel-protocol.js';
 
 const IDLE_MS = 60_000;
@@ -23,6 +24,8 @@ export interface RunningTask {
   readonly results: readonly (readonly OwnResult[])[];
   readonly refused: boolean;
   readonly error: Error | null;
+  /** Of each thread, by source of the task. */
+  readonly speeds: readonly (readonly Speed[])[];
   /** The threads stop within a slice; `until` says when all have. */
   stop(): void;
   /** Nobody reads the results any more. */
@@ -35,6 +38,7 @@ class Started implements RunningTask {
   readonly results: (readonly OwnResult[])[] = [];
   refused = false;
   error: Error | null = null;
+  readonly speeds: (readonly Speed[])[] = [];
   private outstanding: number;
   private done: () => void = () => undefined;
 
@@ -47,7 +51,8 @@ class Started implements RunningTask {
     return this.members.length;
   }
 
-  answered({ own, refused, error }: KernelAnswer): void {
+  answered({ own, refused, error, speeds }: KernelAnswer): void {
+    this.speeds.push(speeds);
     if (own) this.results.push(own);
     if (refused) this.refused = true;
     if (error) this.error ??= new DatabaseError(error.sqlstate as SqlState, error.message);

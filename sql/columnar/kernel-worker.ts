@@ -6,6 +6,7 @@ import { DatabaseError } from '../../engine/errors.js';
 import { lowerThreadPriority, nodeRuntime, workerContext } from '../../engine/runtime-node.js';
 import { ArrayLease } from './array-lease.js';
 import { compileKernel, type KernelFunction, type KernelView } from './kernel.js';
+import { RunSpeed } from './kernel-costs.js';
 import { helperNamed } from './kernel-functions.js';
 import { makeOwn, type OwnThing } from './kernel-own.js';
 import { CONTROL_NEXT, CONTROL_STOP, type ArrayId, type KernelAnswer, type KernelRequest, type KernelTask, type Numbers, type TaskView } from './kernel-protocol.js';
@@ -28,6 +29,8 @@ interface Running {
   readonly values: readonly unknown[];
   readonly kernels: readonly KernelFunction[];
   readonly views: readonly KernelView[];
+  /** By source of the task. */
+  readonly speeds: readonly RunSpeed[];
   /** The morsel at hand, -1 for none, and the first of its rows that is left. */
   morsel: number;
   from: number;
@@ -76,7 +79,7 @@ function begin(task: KernelTask): Running {
       case 'own': return own[argument.own]!.value;
     }
   });
-  return { task, lease, own, values, kernels: task.sources.map(compileKernel), views: task.views.map(viewOf), morsel: -1, from: 0, slice: FIRST_SLICE };
+  return { task, lease, own, values, kernels: task.sources.map(compileKernel), views: task.views.map(viewOf), speeds: task.sources.map(() => new RunSpeed()), morsel: -1, from: 0, slice: FIRST_SLICE };
 }
 
 function viewOf({ base, data, halves, nulls, refs, lifted, places, dictionaries, skip }: TaskView): KernelView {
@@ -104,7 +107,7 @@ function turn(): void {
   scheduled = false;
   const one = running.shift()!;
   try {
-    if (advance(one)) context.post({ id: one.task.id, own: stopped(one.task) ? null : one.own.map((thing) => thing.result()), refused: false, error: null });
+    if (advance(one)) context.post({ id: one.task.id, own: stopped(one.task) ? null : one.own.map((thing) => thing.result()), refused: false, error: null, speeds: one.speeds.map(({ rows, ns }) => ({ rows, ns })) });
     else running.push(one);
   } catch (error) {
     Atomics.store(one.task.control, CONTROL_STOP, 1);
@@ -133,7 +136,9 @@ function advance(one: Running): boolean {
     const view = morsels[one.morsel * 3]!;
     const last = morsels[one.morsel * 3 + 2]!;
     const to = Math.min(last, one.from + one.slice);
-    kernels[task.views[view]!.source]!(values, views[view]!, one.from, to);
+    const { source } = task.views[view]!;
+    kernels[source]!(values, views[view]!, one.from, to);
+    const rows = to - one.from;
     one.from = to;
     let bytes = 0;
     for (const thing of one.own) {
@@ -146,6 +151,7 @@ function advance(one: Running): boolean {
       one.morsel = -1;
     }
     const after = clock.monotonicMs();
+    one.speeds[source]!.passed(rows, after - now);
     if (after - now > SLOW_SLICE_MS && one.slice > LEAST_SLICE) one.slice /= 2;
     else if (after - now < SLOW_SLICE_MS / 4 && one.slice < LAST_SLICE) one.slice *= 2;
     now = after;
@@ -156,5 +162,5 @@ function advance(one: Running): boolean {
 function fail(id: number, error: unknown): void {
   const refused = error instanceof NotColumnar;
   const { sqlstate, message } = error instanceof DatabaseError ? error : { sqlstate: 'XX000', message: `parallel worker failed: ${error instanceof Error ? error.message : String(error)}` };
-  context.post({ id, own: null, refused, error: refused ? null : { sqlstate, message } });
+  context.post({ id, own: null, refused, error: refused ? null : { sqlstate, message }, speeds: [] });
 }

@@ -18,6 +18,8 @@ export class Kernel {
   private counter = 0;
   /** Its text by what differs from view to view. */
   private readonly sources = new Map<string, string>();
+  /** Once it is complete. */
+  private readonly ofViews = new Map<KernelView, string>();
 
   name(prefix: string): string {
     return `${prefix}${this.counter++}`;
@@ -122,6 +124,8 @@ export class Kernel {
    * version per function, slower for each type it meets.
    */
   source(view: KernelView): string {
+    const known = this.ofViews.get(view);
+    if (known !== undefined) return known;
     const late: string[] = [];
     for (const line of this.lines) if (typeof line !== 'string') late.push(line(view));
     const types = view.data.map(arrayType).join('') + view.lifted.map(arrayType).join('');
@@ -133,6 +137,7 @@ export class Kernel {
       source = `// ${this.values.map(arrayType).join('')}${types}\n${this.preamble.join('\n')}\n${lines.join('\n')}\n${this.postamble.join('\n')}`;
       this.sources.set(key, source);
     }
+    this.ofViews.set(view, source);
     return source;
   }
 }
@@ -178,6 +183,9 @@ export interface KernelView {
   /** Expressions over one text column, computed per dictionary entry. */
   readonly lifted: unknown[];
 }
+
+/** Of a source that is not a relation. */
+export const NO_VIEW: KernelView = { base: 0, data: [], halves: [], nulls: [], skip: null, refs: [], places: [], dictionaries: [], lifted: [] };
 
 export type KernelFunction = (values: readonly unknown[], view: KernelView, from: number, to: number) => void;
 

@@ -2,10 +2,12 @@
  * Join filters: where the outer side of a join is far smaller than the work behind its inner side, the outer
  * side is computed first, and the inner side's scan or aggregation leaves out rows whose key it does not have.
  */
+import type { Pending } from '../../engine/pending.js';
 import type { Expr } from '../analyzer/query-tree.js';
-import type { ArrayLease } from './array-lease.js';
 import type { JoinTable } from './join-table.js';
 import type { Kernel } from './kernel.js';
+import type { PipelineRun } from './pipeline-run.js';
+import { inSlices } from './sliced.js';
 import type { BottomStage, JoinStage, Stage } from './stage.js';
 import type { TableColumn } from './table.js';
 import type { Value } from './value.js';
@@ -19,6 +21,7 @@ export const SELECTIVE = 0.3;
 const MAX_SPAN = 1 << 26;
 /** Places of a set made for a join beside its hash table: in all, and for each row. */
 const FREE_SPAN = 1 << 20;
+const BITS_PER_SLICE = 1 << 16;
 const SPAN_PER_ROW = 64;
 /** Estimated rows of the inner side's source for one of the outer side, and at least. */
 const WORTH = 8;
@@ -47,27 +50,31 @@ export function worthFilteringGroups({ node }: JoinStage, innerRows: number, bot
 }
 
 /** The numbers of a column as a set; null when they are too far apart. */
-export function keyFilter(expr: Expr, { shape, data }: TableColumn, count: number, arrays: ArrayLease): KeyFilter | null {
+export function* keyFilter(expr: Expr, { shape, data: { data, nulls } }: TableColumn, count: number, { arrays, state }: PipelineRun): Generator<Pending, KeyFilter | null> {
   if (shape.kind !== 'int') return null;
-  const numbers = data.data as Float64Array;
+  const numbers = data as Float64Array;
   let min = Infinity;
   let max = -Infinity;
-  for (let row = 0; row < count; row++) {
-    if (data.nulls && data.nulls[row] === 1) continue;
-    const value = numbers[row]!;
-    if (value < min) min = value;
-    if (value > max) max = value;
-  }
+  yield* inSlices(count, state, (from, to) => {
+    for (let row = from; row < to; row++) {
+      if (nulls && nulls[row] === 1) continue;
+      const value = numbers[row]!;
+      if (value < min) min = value;
+      if (value > max) max = value;
+    }
+  });
   if (min > max) return { expr, min: 0, bits: new Uint8Array(1), density: 0 };
   if (max - min >= MAX_SPAN) return null;
   const bits = arrays.uint8(max - min + 1);
   let present = 0;
-  for (let row = 0; row < count; row++) {
-    if (data.nulls && data.nulls[row] === 1) continue;
-    const at = numbers[row]! - min;
-    present += 1 - bits[at]!;
-    bits[at] = 1;
-  }
+  yield* inSlices(count, state, (from, to) => {
+    for (let row = from; row < to; row++) {
+      if (nulls && nulls[row] === 1) continue;
+      const at = numbers[row]! - min;
+      present += 1 - bits[at]!;
+      bits[at] = 1;
+    }
+  });
   return { expr, min, bits, density: present / bits.length };
 }
 
@@ -75,7 +82,7 @@ export function keyFilter(expr: Expr, { shape, data }: TableColumn, count: numbe
  * What a join says about the rows of its outer side, before it comes to it: the keys of its inner side. Null where
  * testing them first would leave out too little; `outer` is the range of the outer side's key.
  */
-export function joinFilter({ node }: JoinStage, { rows, keys, set, heads, direct }: JoinTable, outer: { readonly min: number; readonly max: number }, arrays: ArrayLease): KeyFilter | null {
+export function* joinFilter({ node }: JoinStage, { rows, keys, set, heads, direct }: JoinTable, outer: { readonly min: number; readonly max: number }, run: PipelineRun): Generator<Pending, KeyFilter | null> {
   const { joinType } = node;
   if (node.keys.length !== 1 || (joinType !== 'inner' && joinType !== 'semi' && joinType !== 'right')) return null;
   const expr = node.keys[0]!.outer;
@@ -84,14 +91,17 @@ export function joinFilter({ node }: JoinStage, { rows, keys, set, heads, direct
   if (set) {
     // Counting the keys of a wide set would cost more than it tells.
     if (set.bits.length > FREE_SPAN * 4) return null;
+    const { bits } = set;
     let present = 0;
-    for (const bit of set.bits) present += bit;
+    yield* inSlices(bits.length, run.state, (from, to) => {
+      for (let at = from; at < to; at++) present += bits[at]!;
+    }, BITS_PER_SLICE);
     return present < span * SELECTIVE ? { expr, min: set.parts[0]!.min, bits: set.bits, density: present / span } : null;
   }
   const [key] = keys as [(typeof keys)[number]];
   if (key.boxed || rows.count >= span * SELECTIVE) return null;
   if (direct) return rows.columns[key.column]!.shape.kind === 'int' ? { expr, min: key.min, bits: heads, density: rows.count / span } : null;
-  const made = key.span <= Math.max(FREE_SPAN, rows.count * SPAN_PER_ROW) ? keyFilter(expr, rows.columns[key.column]!, rows.count, arrays) : null;
+  const made = key.span <= Math.max(FREE_SPAN, rows.count * SPAN_PER_ROW) ? yield* keyFilter(expr, rows.columns[key.column]!, rows.count, run) : null;
   return made && { ...made, density: rows.count / span };
 }
 

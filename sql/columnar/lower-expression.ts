@@ -11,9 +11,9 @@ import { childrenOf, contains, equalExpr } from '../analyzer/tree-walk.js';
 import { compile } from '../executor/expressions/compile.js';
 import { Frame, type Scalar } from '../executor/expressions/frame.js';
 import type { ExecState } from '../executor/exec-state.js';
-import { addFloat, checkInt2, checkInt4, divFloat, mulFloat, subFloat } from '../functions/kernel-helpers.js';
 import type { Datum } from '../types/datum.js';
 import { Numeric } from '../types/numeric.js';
+import { castValue, combineValues, compareValues, isArithmetic, isCast, isComparison, type Comparison } from './arithmetic.js';
 import { columnClass, isTextType } from './column-class.js';
 import type { Interner } from './interner.js';
 import type { Kernel } from './kernel.js';
@@ -22,7 +22,7 @@ import { likePattern, type LikePattern } from './like.js';
 import type { MemberSet } from './member-set.js';
 import { fromTable, narrowed, integerShape, keepableTable, keptTable, resultShape, tableOf } from './result-table.js';
 import type { Source } from './source.js';
-import { anyOf, anyValue, boolValue, changed, halvesOf, intValue, isExact, rangeOf, type Deferred, type Halves, type Value } from './value.js';
+import { anyOf, anyValue, boolValue, changed, intValue, rangeOf, type Deferred, type Value } from './value.js';
 
 /** Finds an expression among what the input has; undefined if it must be computed. */
 export type Resolve = (expr: Expr) => Value | undefined;
@@ -43,20 +43,10 @@ export interface LoweringInput {
   readonly maxRows: number;
 }
 
-const DAY_MICROS = 86_400_000_000;
-const DAYS_AS_MICROS = ` * ${DAY_MICROS})`;
-const TURNED: Readonly<Record<string, string>> = { eq: 'eq', ne: 'ne', lt: 'gt', le: 'ge', gt: 'lt', ge: 'le' };
 /** Most texts, by their numbers, for which an expression over what another kernel made is computed in advance. */
 const MAX_KNOWN_TEXTS = 4096;
 /** Most values of an integer for which an expression is computed in advance. */
 const MAX_DOMAIN = 65536;
-
-const COMPARISON = /^(?:int2|int4|int8|int24|int42|int28|int82|int48|int84|oid|date|time|timestamp|timestamptz|numeric|float4|float8|float48|float84|bool)_?(eq|ne|lt|le|gt|ge)$/;
-const MIXED_DATE = /^(date|timestamp)_(eq|ne|lt|le|gt|ge)_(timestamp|date)$/;
-const INTEGER_ARITHMETIC = /^(?:int2|int4|int8|int24|int42|int28|int82|int48|int84)(pl|mi|mul)$/;
-const OPERATORS: Readonly<Record<string, string>> = { eq: '===', ne: '!==', lt: '<', le: '<=', gt: '>', ge: '>=', pl: '+', mi: '-', mul: '*', add: '+', sub: '-' };
-const INVERSE: Readonly<Record<string, string>> = { eq: 'ne', ne: 'eq', lt: 'ge', le: 'gt', gt: 'le', ge: 'lt' };
-const FLOAT_ARITHMETIC: Readonly<Record<string, (a: number, b: number) => number>> = { float8pl: addFloat, float8mi: subFloat, float8mul: mulFloat, float8div: divFloat };
 
 export class Lowering {
   /** `later` finds expressions that need not be computed row by row. */
@@ -135,57 +125,10 @@ export class Lowering {
     return { code: found, isNull: anyOf(isNull, hasNull ? `!${found}` : null) };
   }
 
-  private comparison(expr: Expr): { whenTrue: string; whenFalse: string; isNull: string | null } | null {
+  private comparison(expr: Expr): Comparison | null {
     if (expr.kind !== 'OpExpr' || expr.args.length !== 2) return null;
     const name = this.functionName(expr);
-    const mixed = MIXED_DATE.exec(name);
-    const plain = COMPARISON.exec(name) ?? /^(?:text|bpchar|name|char)(eq|ne)$/.exec(name);
-    if (!mixed && !plain) return null;
-    const operator = mixed ? mixed[2]! : plain![1]!;
-    let left = this.value(expr.args[0]!);
-    let right = this.value(expr.args[1]!);
-    if (mixed) {
-      if (mixed[1] === 'date') left = scaleInteger(left, DAY_MICROS);
-      if (mixed[3] === 'date') right = scaleInteger(right, DAY_MICROS);
-      if (!exact(left) || !exact(right)) return null;
-      const days = this.inDays(operator, left, right, mixed[1] === 'date');
-      if (days) return days;
-    }
-    const isNull = anyOf(left.isNull, right.isNull);
-    if (left.halves || right.halves) {
-      const [a, b] = [halvesOf(left), halvesOf(right)];
-      return a && b && { whenTrue: wideComparison(operator, a, b), whenFalse: wideComparison(INVERSE[operator]!, a, b), isNull };
-    }
-    if (isFloaty(left) && isFloaty(right)) {
-      // NaN equals itself and is greater than every number.
-      return { whenTrue: floatComparison(operator, left.code, right.code), whenFalse: floatComparison(INVERSE[operator]!, left.code, right.code), isNull };
-    }
-    if (left.kind === 'ref' && right.kind === 'ref') {
-      // Padded texts of other lengths may be equal: bpchar's own function knows.
-      if (name.startsWith('bpchar') || (operator !== 'eq' && operator !== 'ne')) return null;
-    } else if (left.kind === 'bool' ? right.kind !== 'bool' : !isIntegral(left) || !isIntegral(right)) return null;
-    const aligned = this.align(left, right);
-    if (!aligned) return null;
-    const [a, b] = aligned;
-    return { whenTrue: `${a.code} ${OPERATORS[operator]!} ${b.code}`, whenFalse: `${a.code} ${OPERATORS[INVERSE[operator]!]!} ${b.code}`, isNull };
-  }
-
-  /** A date column beside a constant timestamp: the constant as a day. */
-  private inDays(operator: string, left: Value, right: Value, leftIsDate: boolean): { whenTrue: string; whenFalse: string; isNull: string | null } | null {
-    const [date, moment] = leftIsDate ? [left, right] : [right, left];
-    if (moment.min !== moment.max || date.isNull === 'true' || !date.code.endsWith(DAYS_AS_MICROS)) return null;
-    const { kernel } = this.input;
-    const day = date.code.slice(1, -DAYS_AS_MICROS.length);
-    const at = moment.min / DAY_MICROS;
-    const direct = leftIsDate ? operator : TURNED[operator]!;
-    const isNull = anyOf(left.isNull, right.isNull);
-    if (direct === 'eq' || direct === 'ne') {
-      if (!Number.isInteger(at)) return null;
-      return { whenTrue: `${day} ${OPERATORS[direct]!} ${kernel.outside(at)}`, whenFalse: `${day} ${OPERATORS[INVERSE[direct]!]!} ${kernel.outside(at)}`, isNull };
-    }
-    // d < t and d >= t turn at the first day not before t, d <= t and d > t at the last day not after it.
-    const bound = kernel.outside(direct === 'lt' || direct === 'ge' ? Math.ceil(at) : Math.floor(at));
-    return { whenTrue: `${day} ${OPERATORS[direct]!} ${bound}`, whenFalse: `${day} ${OPERATORS[INVERSE[direct]!]!} ${bound}`, isNull };
+    return isComparison(name) ? compareValues(name, this.value(expr.args[0]!), this.value(expr.args[1]!), this.input.kernel) : null;
   }
 
   // ---- values
@@ -252,74 +195,10 @@ export class Lowering {
   }
 
   private arithmetic(name: string, expr: Extract<Expr, { kind: 'OpExpr' | 'FuncExpr' }>): Value | null {
-    const { args } = expr;
-    const integers = INTEGER_ARITHMETIC.exec(name) ?? /^date_(mi|pli|mii)$/.exec(name);
-    if (integers && args.length === 2) {
-      const operator = integers[1] === 'pli' ? 'pl' : integers[1] === 'mii' ? 'mi' : integers[1]!;
-      const value = this.integral(operator, this.value(args[0]!), this.value(args[1]!), expr.type, false);
-      return value && this.checked(value, expr.type);
-    }
-    if (/^numeric_(add|sub|mul)$/.test(name)) {
-      const operator = name.slice(8) === 'mul' ? 'mul' : name.slice(8) === 'add' ? 'pl' : 'mi';
-      return this.integral(operator, this.value(args[0]!), this.value(args[1]!), expr.type, true);
-    }
-    const floats = FLOAT_ARITHMETIC[name];
-    if (floats) {
-      const [left, right] = [this.value(args[0]!), this.value(args[1]!)];
-      if (left.kind !== 'float' || right.kind !== 'float') return null;
-      const isNull = anyOf(left.isNull, right.isNull);
-      const code = `${this.input.kernel.outside(floats, 'f')}(${left.code}, ${right.code})`;
-      return { ...intValue(isNull ? `(${isNull} ? 0 : ${code})` : code, isNull, expr.type, -Infinity, Infinity), kind: 'float' };
-    }
-    if (args.length === 1) return this.cast(name, this.value(args[0]!), expr.type);
-    return null;
-  }
-
-  private cast(name: string, value: Value, type: number): Value | null {
-    if (value.kind === 'int' && (name === 'int8' || name === 'int4' || name === 'int2')) return this.checked({ ...value, type }, type);
-    if (value.kind === 'int' && name === 'numeric' && value.type !== 700) return { ...value, kind: 'decimal', scale: 0, type };
-    if (name === 'float8' && value.kind === 'int') return { ...value, kind: 'float', type, min: -Infinity, max: Infinity };
-    // Both are exact in a double, so the quotient is the double nearest to the decimal.
-    if (name === 'float8' && value.kind === 'decimal') return { ...value, code: `(${value.code} / ${String(10 ** value.scale)})`, kind: 'float', scale: 0, type, min: -Infinity, max: Infinity };
-    if (name === 'float8' && value.kind === 'float') return { ...value, type };
-    return null;
-  }
-
-  private integral(operator: string, left: Value, right: Value, type: number, decimals: boolean): Value | null {
-    if (!isIntegral(left) || !isIntegral(right)) return null;
-    if (operator === 'mul') {
-      const { min, max } = rangeOf([left.min * right.min, left.min * right.max, left.max * right.min, left.max * right.max]);
-      if (!isExact(min, max)) return null;
-      return { kind: decimals ? 'decimal' : 'int', code: `(${left.code} * ${right.code})`, isNull: anyOf(left.isNull, right.isNull), scale: left.scale + right.scale, min, max, type };
-    }
-    const aligned = this.align(left, right);
-    if (!aligned) return null;
-    const [a, b] = aligned;
-    const { min, max } = operator === 'pl' ? { min: a.min + b.min, max: a.max + b.max } : { min: a.min - b.max, max: a.max - b.min };
-    if (!isExact(min, max)) return null;
-    return { kind: decimals ? 'decimal' : 'int', code: `(${a.code} ${OPERATORS[operator]!} ${b.code})`, isNull: anyOf(a.isNull, b.isNull), scale: a.scale, min, max, type };
-  }
-
-  /** The value as int2 or int4, with PostgreSQL's error where it may be out of range. */
-  private checked(value: Value, type: number): Value {
-    const limit = type === 21 ? 32768 : type === 23 ? 2147483648 : 0;
-    if (limit === 0 || (value.min >= -limit && value.max < limit)) return value;
-    const check = this.input.kernel.outside(type === 21 ? checkInt2 : checkInt4, 'f');
-    const code = `${check}(${value.code})`;
-    return { ...value, code: value.isNull ? `(${value.isNull} ? 0 : ${code})` : code, min: Math.max(value.min, -limit), max: Math.min(value.max, limit - 1) };
-  }
-
-  /** Two integers or decimals at the same scale; null when that is not exact. */
-  private align(left: Value, right: Value): [Value, Value] | null {
-    if (left.scale === right.scale) return [left, right];
-    const by = 10 ** Math.abs(left.scale - right.scale);
-    const scaled = (value: Value, scale: number): Value => {
-      const product = scaleInteger(value, by);
-      const { min, max, isNull } = product;
-      return { ...product, scale, ...(min === max && isNull === null && exact(product) ? { code: this.input.kernel.outside(min) } : {}) };
-    };
-    const [a, b] = left.scale < right.scale ? [scaled(left, right.scale), right] : [left, scaled(right, left.scale)];
-    return exact(a) && exact(b) ? [a, b] : null;
+    const [first, second] = expr.args;
+    const { kernel } = this.input;
+    if (second !== undefined) return expr.args.length === 2 && isArithmetic(name) ? combineValues(name, this.value(first!), this.value(second), expr.type, kernel) : null;
+    return first !== undefined && isCast(name) ? castValue(name, this.value(first), expr.type, kernel) : null;
   }
 
   private conditional(expr: Extract<Expr, { kind: 'CaseExpr' }>): Value | null {
@@ -516,40 +395,6 @@ const FIRST_OWN_OID = 16384;
 
 function guard(isNull: string | null, test: string): string {
   return isNull === null ? `(${test})` : `(!(${isNull}) && ${test})`;
-}
-
-function isIntegral(value: Value): boolean {
-  return value.kind === 'int' || (value.kind === 'decimal' && value.shownScale === undefined);
-}
-
-function isFloaty(value: Value): boolean {
-  return value.kind === 'float';
-}
-
-function exact(value: Value): boolean {
-  return isExact(value.min, value.max);
-}
-
-function scaleInteger(value: Value, by: number): Value {
-  return { ...value, code: `(${value.code} * ${String(by)})`, min: value.min * by, max: value.max * by };
-}
-
-function wideComparison(operator: string, a: Halves, b: Halves): string {
-  if (operator === 'eq') return `(${a.low} === ${b.low} && ${a.high} === ${b.high})`;
-  if (operator === 'ne') return `(${a.low} !== ${b.low} || ${a.high} !== ${b.high})`;
-  const strict = operator === 'lt' || operator === 'le' ? '<' : '>';
-  return `(${a.high} ${strict} ${b.high} || (${a.high} === ${b.high} && (${a.low} >>> 0) ${OPERATORS[operator]!} (${b.low} >>> 0)))`;
-}
-
-function floatComparison(operator: string, a: string, b: string): string {
-  switch (operator) {
-    case 'eq': return `(${a} === ${b} || (${a} !== ${a} && ${b} !== ${b}))`;
-    case 'ne': return `(${a} !== ${b} && !(${a} !== ${a} && ${b} !== ${b}))`;
-    case 'lt': return `(${a} < ${b} || (${b} !== ${b} && ${a} === ${a}))`;
-    case 'gt': return `(${a} > ${b} || (${a} !== ${a} && ${b} === ${b}))`;
-    case 'le': return `(${a} <= ${b} || ${b} !== ${b})`;
-    default: return `(${a} >= ${b} || ${a} !== ${a})`;
-  }
 }
 
 /** Types whose datum is the kernel's integer itself. */

@@ -43,6 +43,11 @@ export interface MadeStage extends StageBase {
 export type BottomStage = ScanStage | RowsStage | AggStage | MadeStage;
 export type Stage = BottomStage | ProjectStage | FilterStage | RenameStage | JoinStage;
 
+/** Whether a kernel loops over the stage's rows, whatever an execution does. */
+export function isBottomStage(stage: Stage): stage is BottomStage {
+  return stage.kind === 'scan' || stage.kind === 'rows' || stage.kind === 'agg' || stage.kind === 'made';
+}
+
 /** Rows from which on columns are worth their making. */
 export const MIN_ROWS = 8192;
 

@@ -2,11 +2,13 @@
  * A pipeline's kernel on threads of its own (kernel-threads.ts), where everything it reads and fills can be there. The source
  * is cut in morsels which the threads take one after the other; what each of them filled is put together here.
  *
- * A kernel stays on the session's thread where its source is short, where it calls functions that live here (the row
- * executor's closures, numbering of texts), or where nothing may wait.
+ * A kernel stays on the session's thread where it is expected to be over before handing it over pays (kernel-costs.ts), where it calls
+ * functions that live here (the row executor's closures, numbering of texts), or where nothing may wait.
  */
 import { Pending } from '../../engine/pending.js';
 import { coreCount } from '../../engine/runtime-node.js';
+import { othersWait } from '../../engine/turns.js';
+import { noteKernelSpeed } from './kernel-costs.js';
 import { helperName } from './kernel-functions.js';
 import { kernelMemory } from './kernel-memory.js';
 import type { Kernel, KernelView } from './kernel.js';
@@ -29,8 +31,15 @@ export interface ThreadedSink {
   combine(results: readonly (readonly OwnResult[])[]): void | Generator<Pending, void>;
 }
 
-/** Rows of the source from which on handing it over pays. */
-const MIN_ROWS = 65536;
+/**
+ * Expected milliseconds from which on a kernel is handed over: while this thread has nothing else to do, where several threads
+ * take it (each compiles it for itself), and where only one does, which is no faster; and while others want this thread.
+ */
+const WORTH_SHARING_MS = 6;
+const WORTH_MOVING_MS = 100;
+const WORTH_GIVING_WAY_MS = 0.4;
+/** Values of debug_parallel_query by which whatever can goes to threads. */
+const FORCING: ReadonlySet<string> = new Set(['on', 'regress']);
 const MORSEL_ROWS = 32768;
 /** Larger arrays are not copied with the message. */
 const COPIED_BYTES = 4096;
@@ -41,6 +50,8 @@ interface ThreadRun {
   readonly source: Source;
   readonly sink: object;
   readonly threaded: ThreadedSink;
+  /** Threads that the settings allow (plannedThreads). */
+  readonly planned: number;
   /** Counts of rows, added up. */
   readonly counters: Iterable<Float64Array>;
   /** The plan node whose rows are the source, where EXPLAIN shows the threads. */
@@ -49,11 +60,10 @@ interface ThreadRun {
 
 /** Runs the kernel over the source. False: it has to run here. */
 export function* runOnThreads(input: ThreadRun): Generator<Pending, boolean> {
-  const { run, source, node, threaded } = input;
+  const { run, source, node, threaded, planned } = input;
   const { state } = run;
   const { kernels } = columnStore(state.context.storage);
-  const planned = kernels ? plannedThreads(input) : 0;
-  if (kernels === null || planned === 0) return false;
+  if (kernels === null || source.rows === 0) return false;
   const counters = [...input.counters].map((counter): Own => ({ value: counter, spec: { kind: 'cells', of: 'float64', length: counter.length, initial: 0 } }));
   const own = [...threaded.own, ...counters];
   const arrays = new Map<ArrayId, Numbers>();
@@ -74,6 +84,7 @@ export function* runOnThreads(input: ThreadRun): Generator<Pending, boolean> {
   details?.set('Workers Planned', planned);
   details?.set('Workers Launched', task.threads);
   yield* finished(task, run);
+  for (const speeds of task.speeds) speeds.forEach((speed, at) => noteKernelSpeed(described.sources[at]!, speed));
   // Kernels on threads refuse for the memory's sake only.
   if (task.refused) throw new TooMuch(input.sink);
   if (task.error) throw task.error;
@@ -105,11 +116,14 @@ function threadLimit(setting: string | undefined): number {
   return Math.min(coreCount(), Number(setting ?? 0));
 }
 
-/** 0: none. */
-function plannedThreads({ run: { state }, source }: ThreadRun): number {
-  if (!state.canWait || source.rows < MIN_ROWS) return 0;
+/** Threads for a kernel that takes so long on one, 0 where it is to stay here. `many`: several can share it. */
+export function plannedThreads({ state }: PipelineRun, expectedMs: number, many: boolean): number {
   const { settings } = state.context;
-  return Math.min(Number(settings.get('max_parallel_workers_per_gather') ?? 0), threadLimit(settings.get('max_parallel_workers')));
+  const forced = FORCING.has(settings.get('debug_parallel_query') ?? '');
+  if (!state.canWait || (expectedMs < WORTH_GIVING_WAY_MS && !forced)) return 0;
+  const allowed = Math.min(Number(settings.get('max_parallel_workers_per_gather') ?? 0), threadLimit(settings.get('max_parallel_workers')));
+  if (allowed <= 0 || forced || expectedMs >= WORTH_MOVING_MS || (many && allowed > 1 && expectedMs >= WORTH_SHARING_MS)) return Math.max(0, allowed);
+  return othersWait() || columnStore(state.context.storage).kernels?.sessionsAreBusy ? allowed : 0;
 }
 
 function morselsOf(source: Source): Int32Array {

@@ -9,7 +9,7 @@ import type { KernelAggregate } from './aggregates.js';
 import type { GroupTable } from './group-table.js';
 import { adoptGroups } from './kernel-own.js';
 import type { OwnResult } from './kernel-protocol.js';
-import { Kernel, type KernelView } from './kernel.js';
+import { Kernel, NO_VIEW } from './kernel.js';
 import { Lowering } from './lower-expression.js';
 import type { PipelineRun } from './pipeline-run.js';
 import { Source } from './source.js';
@@ -36,7 +36,6 @@ interface GroupsOfThreads {
 /** Estimated groups beyond which one thread makes all of them. */
 const MOST_MERGED = 16384;
 const SLICE_GROUPS = 1024;
-const NO_VIEW: KernelView = { base: 0, data: [], halves: [], nulls: [], skip: null, refs: [], places: [], dictionaries: [], lifted: [] };
 
 type GroupsResult = Extract<OwnResult, { kind: 'groups' }>;
 

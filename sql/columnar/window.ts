@@ -14,7 +14,7 @@ export function windowStage(node: WindowAggNode, builder: StageBuilder): MadeSta
   const { compiler } = builder;
   const { sort, input } = sortBelow(node.child);
   const constant = (expr: Expr): boolean => expr.kind === 'Const' || isConstant(expr, compiler);
-  if (!supportsFrame(node.frame, constant) || !node.functions.every((func) => supportsFunction(func, compiler.catalog, constant))) return null;
+  if (!supportsFrame(node.frame, node.order, constant) || !node.functions.every((func) => supportsFunction(func, compiler.catalog, constant))) return null;
   const inner = input.output.length;
   const keys = [...node.partition, ...node.order.map((key) => key.expr)];
   const computed = [...keys, ...(sort?.keys ?? []).map((key) => key.expr), ...node.functions.flatMap((func) => rowArguments(func, compiler.catalog))];
@@ -40,7 +40,9 @@ export function windowStage(node: WindowAggNode, builder: StageBuilder): MadeSta
       const located = (exprs: readonly Expr[]) => exprs.map((expr) => ({ expr, position: keep.add(expr) }));
       const samePartition = yield* rows.sameAsBefore(located(node.partition));
       const samePeers = node.order.length === 0 ? samePartition : yield* rows.sameAsBefore(located(keys));
-      const windows = new WindowRows(rows.count, samePartition, samePeers, node.frame, valueOf, run.state);
+      const [first] = node.order;
+      const frameKey = first ? { column: rows.column(keep.add(first.expr)), type: first.expr.type, descending: first.descending } : null;
+      const windows = new WindowRows(rows.count, samePartition, samePeers, node.frame, frameKey, valueOf, run.state);
       const results = new Map<Expr, ResultColumn>();
       for (const func of functions) {
         results.set(func, yield* computeFunction(func, windows, { catalog: compiler.catalog, interner: run.interner, state: run.state, valueOf, column: (expr) => rows.column(keep.add(expr)) }));

@@ -10,6 +10,9 @@ import type { Datum } from '../types/datum.js';
 import { bindFunction } from './expressions/calls.js';
 import type { CompileScope } from './expressions/scope.js';
 
+/** Types of integers and floats: their datums are numbers. */
+const NUMBERS: ReadonlySet<number> = new Set([20, 21, 23, 700, 701]);
+
 export interface Bounds { readonly start: Int32Array; readonly end: Int32Array }
 /** Peer groups: first row and one past the last of each row's group, and the group's number. */
 export interface Peers { readonly start: Int32Array; readonly end: Int32Array; readonly group: Int32Array; readonly groupStarts: readonly number[] }
@@ -70,8 +73,9 @@ export function rangeBound(key: SortKey, offsetType: number, scope: CompileScope
       if (error instanceof DatabaseError && /^22(003|008)$/.test(error.sqlstate)) return () => (subtract ? 1 : -1);
       throw error;
     }
-    if (call.result === type) {
-      const compare = catalog.dataType(type).compare! as (a: Datum, b: Datum) => number;
+    // A smallint and an integer, a real and a double compare as numbers do.
+    if (call.result === type || (NUMBERS.has(call.result) && NUMBERS.has(type))) {
+      const compare = catalog.dataType(call.result).compare! as (a: Datum, b: Datum) => number;
       return (value) => compare(value, bound);
     }
     // date +- interval is a timestamp: compare in days of microseconds.

@@ -5,7 +5,7 @@ import { BTREE_AM } from '../catalog/catalog.js';
 import { indexAccess } from '../access/index-access.js';
 import { rowCompilerOf } from '../executor/row-compiler.js';
 import { BLOCK_SIZE } from './cost-settings.js';
-import { COLUMN_SCAN, fetchCost, KERNEL_SHARE, KEY_LOOKUP, LEARNED_FETCH, LEARNED_LOOKUP, lookupCost, readsColumns, rowOperatorCost } from './column-costs.js';
+import { asksPerRow, COLUMN_SCAN, fetchCost, KERNEL_SHARE, KEY_LOOKUP, LEARNED_FETCH, LEARNED_LOOKUP, lookupCost, readsColumns, rowOperatorCost } from './column-costs.js';
 import { exprsCost, makeCost, widthOf } from './cost.js';
 import { equalExpr } from '../analyzer/tree-walk.js';
 import { conjuncts } from './logical.js';
@@ -60,7 +60,8 @@ function seqScan(base: BaseRelation): void {
   const perRow = cost.cpuTuple + exprsCost(quals, planner);
   const columns = !(entry.kind === 'relation' && entry.sample) && readsColumns(relation, output, base.rows, planner);
   if (columns) planner.columnar = true;
-  const total = (columns ? COLUMN_SCAN + KERNEL_SHARE * perRow * base.rows : cost.seqPage * base.pages + perRow * base.rows) + cost.penalty('enable_seqscan');
+  const byKernel = columns && !asksPerRow(quals, planner);
+  const total = (byKernel ? COLUMN_SCAN + KERNEL_SHARE * perRow * base.rows : cost.seqPage * base.pages + perRow * base.rows + (columns ? rowOperatorCost(base.rows, planner) : 0)) + cost.penalty('enable_seqscan');
   addPath(rel.paths, {
     node: { kind: 'SeqScan', varno: rel.varno, relation: relation.oid, output, filter: quals, sample: entry.kind === 'relation' ? entry.sample : null, cost: makeCost(cost.penalty('enable_seqscan'), total, rel.rows, base.width) },
     order: [], required: 0, params: [], enforced: [],
@@ -250,7 +251,9 @@ function indexCost(base: BaseRelation, index: Index, match: Match, fraction: num
   total += tuples * (cost.cpuTuple + exprsCost(filter, planner)) + rowOperatorCost(tuples, planner) + (bulk ? 0 : lookupCost(planner));
   if (!bulk && unique && planner.columnar) total = Math.min(total, KEY_LOOKUP + exprsCost(filter, planner));
   const penalty = cost.penalty(indexOnly ? 'enable_indexonlyscan' : 'enable_indexscan');
-  return makeCost(Math.min(descent, total) + penalty, total + penalty, rows, base.width);
+  // A look-up beside kernels takes the same time however few of its rows are read.
+  const startup = bulk || !planner.columnar ? descent : descent + cost.randomPage + lookupCost(planner);
+  return makeCost(Math.min(startup, total) + penalty, total + penalty, rows, base.width);
 }
 
 /** Look-ups that come many at a time, or a range: what a model in memory answers without the tree. */

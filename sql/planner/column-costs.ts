@@ -3,7 +3,8 @@
  * where row operators spend a microsecond; PostgreSQL's parameters know only one price. Measured in the
  * unit of an index look-up (8 units, 15 us here): a row through a kernel about 0.003, through a row operator 0.3.
  */
-import type { Var } from '../analyzer/query-tree.js';
+import type { Expr, Var } from '../analyzer/query-tree.js';
+import { contains } from '../analyzer/tree-walk.js';
 import type { Relation } from '../catalog/catalog.js';
 import { columnClass } from '../columnar/column-class.js';
 import type { Planner } from './planner-state.js';
@@ -43,12 +44,18 @@ export function readsColumns(relation: Relation, output: readonly Var[], rows: n
   });
 }
 
+/** Whether the expressions ask subqueries anew for each row: no kernel can (columnar/stage.ts). */
+export function asksPerRow(exprs: readonly Expr[], planner: Planner): boolean {
+  if (planner.subPlans.size === 0) return false;
+  return exprs.some((expr) => contains(expr, (node) => node.kind === 'SubLink' && (planner.subPlans.get(node.id)?.params.length ?? 0) > 0));
+}
+
 /** What is left of the CPU cost of hashing and probing. */
 export function hashingShare(planner: Planner): number {
   return planner.columnar ? KERNEL_SHARE : 1;
 }
 
-/** Extra cost of one look-up in an index, beside kernels. */
+/** Extra cost of one look-up in an index, beside kernels: however few of its rows are asked for. */
 export function lookupCost(planner: Planner): number {
   return planner.columnar ? LOOKUP : 0;
 }

@@ -2,6 +2,8 @@
 import type { SettingsReader } from '../functions/context.js';
 
 export const BLOCK_SIZE = 8192;
+/** What a switched-off method costs beside its own. */
+export const DISABLED_COST = 1e10;
 
 export class CostSettings {
   readonly seqPage: number;
@@ -31,6 +33,6 @@ export class CostSettings {
 
   /** A switched-off method costs this much more, so that it is taken only when there is no other. */
   penalty(setting: string): number {
-    return this.reader.get(setting) === 'off' ? 1e10 : 0;
+    return this.reader.get(setting) === 'off' ? DISABLED_COST : 0;
   }
 }

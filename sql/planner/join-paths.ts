@@ -1,6 +1,6 @@
 /** All ways to join two sets of relations by nested loop, hash or merge. After joinpath.c. */
 import type { Expr } from '../analyzer/query-tree.js';
-import { hashingShare, rowOperatorCost } from './column-costs.js';
+import { asksPerRow, hashingShare, rowOperatorCost } from './column-costs.js';
 import { exprsCost, makeCost, materialized, sortCost, widthOf } from './cost.js';
 import type { BinaryClause, Clause, JoinProblem, SpecialJoin } from './join-problem.js';
 import { cheapest, offerPath, satisfies, type Path, type SameValue } from './path.js';
@@ -74,9 +74,11 @@ function nestLoops(into: Path[], context: JoinContext): void {
     const classes = new Set(path.enforced.filter((clause) => clause.ec >= 0).map((clause) => clause.ec));
     const quals = joinClauses.filter((clause) => !enforced.has(clause) && !(clause.ec >= 0 && classes.has(clause.ec))).map((clause) => clause.expr);
     const cost = path.node.cost;
-    const rescan = path.node.kind === 'Materialize' ? planner.cost.cpuOperator * cost.rows : cost.total;
+    const again = path.node.kind === 'Materialize' ? { startup: 0, total: planner.cost.cpuOperator * cost.rows } : cost;
     const stops = type === 'semi' || type === 'anti';
     const fraction = stops && quals.length === 0 ? Math.min(1, 1 / Math.max(1, cost.rows)) : stops ? 0.6 : 1;
+    // What comes before the first row is paid for even where no further one is asked for.
+    const rescan = again.startup + (again.total - again.startup) * fraction;
     return { path, quals, cost, rescan, fraction, pair: planner.cost.cpuTuple + exprsCost(quals, planner) };
   });
   const penalty = planner.cost.penalty('enable_nestloop');
@@ -86,7 +88,7 @@ function nestLoops(into: Path[], context: JoinContext): void {
     const o = outerPath.node.cost;
     for (const { path, quals, cost: i, rescan, fraction, pair } of inners) {
       const pairs = o.rows * i.rows * fraction;
-      const total = o.total + i.total + Math.max(0, o.rows - 1) * rescan * fraction + pairs * pair + filtering + rowOperatorCost(o.rows + pairs / 4, planner) + penalty;
+      const total = o.total + i.total + Math.max(0, o.rows - 1) * rescan + pairs * pair + filtering + rowOperatorCost(o.rows + pairs / 4, planner) + penalty;
       offer(into, context, outerPath.order, o.startup + i.startup + penalty, total, outerPath.node, path.node, (output, cost) =>
         ({ kind: 'NestLoop', joinType: type, outer: outerPath.node, inner: path.node, joinQuals: quals, filter: filters, params: path.params, innerUnique: false, output, cost }));
     }
@@ -137,9 +139,10 @@ function hashJoins(into: Path[], context: JoinContext): void {
     const { cpuOperator, cpuTuple } = planner.cost;
     const penalty = planner.cost.penalty('enable_hashjoin');
     const ofKeys = exprsCost(keys.map((key) => key.outer), planner) * o.rows + exprsCost(keys.map((key) => key.inner), planner) * i.rows;
-    const share = hashingShare(planner);
+    const onRows = asksPerRow(quals, planner) || asksPerRow(filters, planner);
+    const share = onRows ? 1 : hashingShare(planner);
     const startup = i.total + share * (cpuOperator * keys.length + cpuTuple) * i.rows + o.startup + ofKeys + penalty;
-    const total = startup + (o.total - o.startup) + share * (1.5 * cpuOperator * keys.length * o.rows + rows * (cpuTuple + exprsCost(quals, planner) + exprsCost(filters, planner)));
+    const total = startup + (o.total - o.startup) + share * (1.5 * cpuOperator * keys.length * o.rows + rows * (cpuTuple + exprsCost(quals, planner) + exprsCost(filters, planner))) + (onRows ? rowOperatorCost(o.rows + i.rows, planner) : 0);
     // Probing keeps the outer order, except for inner rows added at the end.
     offer(into, context, type === 'right' || type === 'full' ? [] : outerPath.order, startup, total, outerPath.node, innerPath.node, (output, cost) =>
       ({ kind: 'HashJoin', joinType: type, outer: outerPath.node, inner: innerPath.node, keys, joinQuals: quals, filter: filters, innerUnique: false, output, cost }));

@@ -1,6 +1,7 @@
 /** A way to compute a set of relations: a plan with what else matters for choosing it. */
 import type { Expr } from '../analyzer/query-tree.js';
 import { equalExpr } from '../analyzer/tree-walk.js';
+import { DISABLED_COST } from './cost-settings.js';
 import type { Clause } from './join-problem.js';
 import type { Cost, ParamBinding, PlanNode, SortKey } from './plan-node.js';
 
@@ -36,9 +37,18 @@ export interface PathClaim {
 
 const claimOf = ({ node, order, required }: Path): PathClaim => ({ cost: node.cost, order, required });
 
+/** Costs so close to each other count as equal. */
+const FUZZ = 1.01;
+
+/** Not more than the other, but for fuzz. Of what switched-off methods cost, which both have, the fuzz would hide everything else. */
+function noDearer(a: number, b: number): boolean {
+  const common = Math.floor(Math.min(a, b) / DISABLED_COST) * DISABLED_COST;
+  return a - common <= (b - common) * FUZZ;
+}
+
 /** At least as good in all respects. */
 function better(a: PathClaim, b: PathClaim, same: SameValue): boolean {
-  return a.cost.total <= b.cost.total * 1.01 && a.cost.startup <= b.cost.startup * 1.01 && (a.required & ~b.required) === 0 && a.cost.rows <= b.cost.rows && satisfies(a.order, b.order, same);
+  return noDearer(a.cost.total, b.cost.total) && noDearer(a.cost.startup, b.cost.startup) && (a.required & ~b.required) === 0 && a.cost.rows <= b.cost.rows && satisfies(a.order, b.order, same);
 }
 
 /** Adds the path that `claim` promises unless another is at least as good; drops those that it beats. Most are not kept: `make` is called for those that are. */

@@ -41,6 +41,15 @@ const QUERIES: readonly string[] = [
   'select wide, other, row_number() over (partition by other order by wide nulls first, id) as n from wides where id < 4000 order by other, n',
   "select x.id, x.n, d.area from (select id, dim, row_number() over (partition by dim order by price desc, id) as n from facts) x join dims d on d.id = x.dim where x.n = 1 and d.area like 'area 3%' order by x.id",
   'select id, sum(n) over (order by id) from (select id, count(*) over (partition by small order by id) as n from facts where id < 9000) s where n % 7 = 0 order by id',
+  // windows: frames by keys and by peer groups
+  'select id, sum(price) over w, count(*) over w, min(id) over w, max(rate) over w from facts where dim < 20 window w as (partition by kind order by small range between 10 preceding and 5 following) order by id',
+  'select id, count(*) over w, sum(dim) over w, last_value(id) over w from facts where dim < 12 window w as (partition by flag order by small desc nulls last, id range between unbounded preceding and current row) order by id',
+  'select id, count(*) over w, first_value(small) over w, sum(id) over w from facts where dim < 15 window w as (partition by kind order by small desc range between 20 preceding and 3 preceding) order by id',
+  'select id, count(*) over (order by price range between 0.125 preceding and 1.5 following), sum(id) over (order by rate nulls first range between 0.001 following and 0.01 following) from facts where dim < 8 order by id',
+  "select id, count(*) over (order by day range between interval '3 days' preceding and interval '36 hours' following), sum(small) over (order by day desc range between interval '10 days' preceding and interval '2 days' preceding) from facts where dim < 20 order by id",
+  "select id, count(*) over w, max(price) over w, min(id) over w from facts where dim < 15 window w as (partition by flag order by at range between interval '1 day 2 hours' preceding and interval '90 minutes' following) order by id",
+  'select id, sum(price) over w, count(*) over w, max(small) over w from facts where dim < 20 window w as (partition by kind order by day groups between 2 preceding and 1 following) order by id',
+  'select id, sum(price) over w, count(*) over w, first_value(small) over w from facts where dim < 20 window w as (partition by flag order by small nulls first groups between 5 following and 8 following) order by id',
   'select avg(m) from (select max(price) over (partition by kind order by day, id rows between 100 preceding and 100 following) as m from facts) s',
   // distinct
   'select distinct kind, flag from facts order by 1, 2 nulls first',
@@ -102,7 +111,7 @@ test('the operators do run as kernels', async () => {
 }, 120_000);
 
 test('what is wrong is said as by rows', async () => {
-  for (const query of ['select ntile(0) over (order by id) from facts', 'select nth_value(id, 0) over (order by id) from facts', 'select sum(id) over (order by id rows between -1 preceding and current row) from facts', 'select sum(small * 32767 * 32767) over (order by id) from facts', 'select small from facts union select label::int from facts']) {
+  for (const query of ['select ntile(0) over (order by id) from facts', 'select nth_value(id, 0) over (order by id) from facts', 'select sum(id) over (order by id rows between -1 preceding and current row) from facts', 'select sum(id) over (order by dim range between -1 preceding and current row) from facts', "select sum(id) over (order by day range between interval '-1 day' preceding and current row) from facts", 'select sum(id) over (order by dim groups between null preceding and current row) from facts', 'select sum(small * 32767 * 32767) over (order by id) from facts', 'select small from facts union select label::int from facts']) {
     expect({ query, ...(await run(both.client, query)) }).toEqual({ query, ...(await run(both.other, query)) });
   }
 }, 60_000);

@@ -57,6 +57,7 @@ let client: pg.Client;
 beforeAll(async () => {
   server = await startTestServer({ faulty: true });
   client = await connect(server.port);
+  await client.query('set debug_parallel_query = on');
   await client.query(SCHEMA);
 }, 120_000);
 
