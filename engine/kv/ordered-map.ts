@@ -57,8 +57,8 @@ export class OrderedMap<V> {
       leaf.values[at] = value;
       return former;
     }
-    leaf.keys.splice(at, 0, key);
-    leaf.values.splice(at, 0, value);
+    insertAt(leaf.keys, at, key);
+    insertAt(leaf.values, at, value);
     this.size++;
     if (leaf.keys.length > LEAF_MAX) this.split(index, at === last + 1);
     return undefined;
@@ -70,8 +70,8 @@ export class OrderedMap<V> {
     const leaf = this.leaves[index]!;
     const at = lowerBound(leaf.keys, key);
     if (at >= leaf.keys.length || compareBytes(leaf.keys[at]!, key) !== 0) return false;
-    leaf.keys.splice(at, 1);
-    leaf.values.splice(at, 1);
+    removeAt(leaf.keys, at);
+    removeAt(leaf.values, at);
     this.size--;
     if (leaf.keys.length === 0) this.leaves.splice(index, 1);
     return true;
@@ -148,6 +148,20 @@ export class OrderedMap<V> {
     const at = ascending ? leaf.keys.length - 1 : leaf.keys.length >>> 1;
     this.leaves.splice(index + 1, 0, { keys: leaf.keys.splice(at), values: leaf.values.splice(at) });
   }
+}
+
+/** As splice, which makes an array for what it takes out. */
+function insertAt<T>(into: T[], at: number, item: T): void {
+  let to = into.length;
+  into.push(item);
+  for (; to > at; to--) into[to] = into[to - 1]!;
+  into[at] = item;
+}
+
+function removeAt<T>(from: T[], at: number): void {
+  const last = from.length - 1;
+  for (; at < last; at++) from[at] = from[at + 1]!;
+  from.pop();
 }
 
 function lowerBound(keys: readonly Uint8Array[], key: Uint8Array): number {

@@ -58,6 +58,8 @@ const LARGE_BATCH = 160 << 10;
 /** Records are kept below this, so that several fit a batch. */
 export const RECORD_TARGET = 256 << 10;
 export const PIECES = 0xffffffff;
+/** Up to here a loop is faster than the native copy. */
+const COPY_LOOP_MAX = 64;
 /** The first LSN of a new log: leaves 0 as "none", and looks like PostgreSQL's 0/1000000. */
 export const FIRST_LSN = 0x1000000 as Lsn;
 
@@ -175,25 +177,29 @@ export class BatchBuilder {
     this.position += bytes.length;
   }
 
-  indexPut(op: number, rowId: RowId, key: Uint8Array, payload: Uint8Array): void {
-    this.reserve(13 + key.length + payload.length);
-    this.indexKey(op, rowId, key);
+  /** The key is the first `length` bytes of `key`. */
+  indexPut(op: number, rowId: RowId, key: Uint8Array, length: number, payload: Uint8Array): void {
+    this.reserve(13 + length + payload.length);
+    this.indexKey(op, rowId, key, length);
     this.view.setUint32(this.position, payload.length, true);
     this.buffer.set(payload, this.position + 4);
     this.position += 4 + payload.length;
   }
 
-  indexDelete(rowId: RowId, key: Uint8Array): void {
-    this.reserve(9 + key.length);
-    this.indexKey(IndexOp.delete, rowId, key);
+  indexDelete(rowId: RowId, key: Uint8Array, length: number): void {
+    this.reserve(9 + length);
+    this.indexKey(IndexOp.delete, rowId, key, length);
   }
 
-  private indexKey(op: number, rowId: RowId, key: Uint8Array): void {
+  private indexKey(op: number, rowId: RowId, key: Uint8Array, length: number): void {
     this.buffer[this.position] = op;
     writeUint48(this.buffer, this.position + 1, rowId);
-    this.view.setUint16(this.position + 7, key.length, true);
-    this.buffer.set(key, this.position + 9);
-    this.position += 9 + key.length;
+    this.view.setUint16(this.position + 7, length, true);
+    const { buffer } = this;
+    const at = this.position + 9;
+    if (length <= COPY_LOOP_MAX) for (let i = 0; i < length; i++) buffer[at + i] = key[i]!;
+    else buffer.set(key.length === length ? key : key.subarray(0, length), at);
+    this.position = at + length;
   }
 
   message(prefix: string, content: Uint8Array): void {

@@ -129,8 +129,8 @@ function writeEntries(builder: BatchBuilder, writes: readonly Change[]): void {
 }
 
 function writeEntry(builder: BatchBuilder, write: IndexWrite): void {
-  if (write.payload) builder.indexPut(write.born ? IndexOp.put : IndexOp.replace, write.rowId, write.key, write.payload);
-  else builder.indexDelete(write.rowId, write.key);
+  if (write.payload) builder.indexPut(write.born ? IndexOp.put : IndexOp.replace, write.rowId, write.entry, write.keyLength, write.payload);
+  else builder.indexDelete(write.rowId, write.entry, write.keyLength);
 }
 
 /**

@@ -45,6 +45,7 @@ import { crc32 } from '../log/checksum.js';
 import { DatabaseError } from '../errors.js';
 import { readUint48, writeUint48 } from '../keycode.js';
 import type { Lsn, RowId, StorageId, Xid } from '../ids.js';
+import { slabTake } from '../slab.js';
 
 export const ROW_HEADER = 17;
 export const ENTRY_HEADER = 11;
@@ -52,6 +53,8 @@ export const Flag = { hasPrevious: 1, death: 2, provisional: 4, doomed: 8, block
 
 /** What of a value is hashed here; the rest is left to the CRC. */
 const CHECKED_BYTES = 64 << 10;
+/** Keys up to here are cut from slabs. */
+const SMALL_KEY = 256;
 
 export const HEAP_KEY = 12;
 export const HISTORY_KEY = 18;
@@ -79,9 +82,11 @@ export function indexKey(scratch: Uint8Array, index: StorageId, key: Uint8Array,
 
 /** key, row id: how the overlay and write sets order an index's entries. */
 export function entryKey(key: Uint8Array, rowId: RowId): Uint8Array {
-  const out = new Uint8Array(key.length + 6);
-  out.set(key);
-  writeUint48(out, key.length, rowId);
+  const { length } = key;
+  const out = length <= SMALL_KEY ? slabTake(length + 6) : new Uint8Array(length + 6);
+  if (length <= SMALL_KEY) for (let i = 0; i < length; i++) out[i] = key[i]!;
+  else out.set(key);
+  writeUint48(out, length, rowId);
   return out;
 }
 

@@ -70,6 +70,7 @@ export class Staged {
   private readonly xidSet = new Set<Xid>();
   /** From which LSN on which command's records stand. */
   private readonly marks: { readonly lsn: Lsn; readonly command: CommandId }[] = [];
+  private readonly all: OwnVersions = { xids: this.xidSet, sees: () => true };
   private view: { readonly command: CommandId; readonly own: OwnVersions } | undefined;
 
   constructor(readonly xid: Xid, readonly first: Lsn) {
@@ -94,6 +95,7 @@ export class Staged {
 
   /** What a snapshot of `command` sees of it. */
   asOf(command: CommandId): OwnVersions {
+    if (command === ALL_COMMANDS) return this.all;
     if (this.view?.command !== command) this.view = { command, own: { xids: this.xidSet, sees: (lsn) => this.commandAt(lsn) < command } };
     return this.view.own;
   }
@@ -321,7 +323,7 @@ export class Staging {
         // What was inserted in many was locked by its unique keys alone.
         if (!write.isRow) write.forEachEntry((key) => locks.release(transaction, write.storage * 8 + LockClass.uniqueKey, hashKey(key)));
       } else if (write.isRow) locks.release(transaction, write.storage * 8 + LockClass.row, write.rowId);
-      else if (write.payload) locks.release(transaction, write.index * 8 + LockClass.uniqueKey, hashKey(write.key));
+      else if (write.payload) locks.release(transaction, write.index * 8 + LockClass.uniqueKey, hashKey(write.entry, write.keyLength));
     }
     return end === writes.length;
   }

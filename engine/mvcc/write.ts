@@ -42,8 +42,13 @@ export class IndexWrite {
     public older: IndexWrite | undefined,
   ) {}
 
+  /** The entry's first bytes are the key. */
+  get keyLength(): number {
+    return this.entry.length - 6;
+  }
+
   get key(): Uint8Array {
-    return this.entry.subarray(0, this.entry.length - 6);
+    return this.entry.subarray(0, this.keyLength);
   }
 }
 

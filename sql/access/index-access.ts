@@ -145,7 +145,7 @@ export class IndexAccess {
     writer.reset();
     for (let i = 0; i < this.columns.length; i++) this.writeColumn(this.columns[i]!, values[i]!);
     this.checkLength(relationName);
-    return writer.finish();
+    return writer.length < LONG_KEY ? slabCopy(writer.underlying, 0, writer.length) : writer.finish();
   }
 
   get hasPayload(): boolean {

@@ -67,12 +67,17 @@ export class ValueStager {
   /** Where the row's sliced values are by now (undefined: it has none); Pending while they are written. */
   refs(values: readonly Datum[]): readonly (LargeRef | undefined)[] | undefined | Pending {
     if (this.job?.values === values) return this.job.refs ?? this.job.pending;
+    if (!this.hasSliced(values) || !this.open()) return undefined;
     const large = this.columns.filter((column) => isSliced(values[column] ?? null));
-    if (large.length === 0 || !this.open()) return undefined;
     const job = { values, refs: null as (LargeRef | undefined)[] | null, pending: new Pending(this.write(values, large), 'IO', 'WALWrite') };
     job.pending.until.then(() => undefined, () => undefined);
     this.job = job;
     return job.pending;
+  }
+
+  private hasSliced(values: readonly Datum[]): boolean {
+    for (let i = 0; i < this.columns.length; i++) if (isSliced(values[this.columns[i]!] ?? null)) return true;
+    return false;
   }
 
   private async write(values: readonly Datum[], large: readonly number[]): Promise<void> {
