@@ -93,7 +93,7 @@ export class LargeValues implements LargeValueReader {
     builder.endRecord();
     this.log.wrote(lsn);
     this.log.flushSoon();
-    transaction.values.set(valueId, storage);
+    transaction.noteValue(valueId, storage);
     let recent = this.recent.get(valueId);
     if (!recent) this.recent.set(valueId, (recent = { pieces: [] }));
     recent.pieces.push({ from, bytes });

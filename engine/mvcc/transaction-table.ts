@@ -15,9 +15,39 @@ const STORAGE_RESERVE = 1 << 12;
 /** So many aborted xids are remembered, the last ones. */
 const ABORTED_KEPT = 100_000;
 
+/** A set that costs nothing to be in: each transaction knows its place. */
+class ActiveTransactions implements Iterable<EngineTransaction> {
+  readonly #list: EngineTransaction[] = [];
+
+  get size(): number {
+    return this.#list.length;
+  }
+
+  add(transaction: EngineTransaction): void {
+    if (transaction.activePlace >= 0) return;
+    transaction.activePlace = this.#list.length;
+    this.#list.push(transaction);
+  }
+
+  delete(transaction: EngineTransaction): void {
+    const at = transaction.activePlace;
+    if (at < 0) return;
+    transaction.activePlace = -1;
+    const last = this.#list.pop()!;
+    if (last === transaction) return;
+    this.#list[at] = last;
+    last.activePlace = at;
+  }
+
+  /** Of those that are in it now, whatever becomes of them meanwhile. */
+  [Symbol.iterator](): Iterator<EngineTransaction> {
+    return this.#list.slice()[Symbol.iterator]();
+  }
+}
+
 export class TransactionTable {
   /** Transactions that started reading or writing. */
-  readonly active = new Set<EngineTransaction>();
+  readonly active = new ActiveTransactions();
   /** Subtransactions' xids too. */
   readonly byXid = new Map<Xid, EngineTransaction>();
   readonly #aborted = new Set<Xid>();

@@ -35,6 +35,7 @@ import type { Change } from './write-batch.js';
 import { WriteSet } from './write-set.js';
 import type { Write } from './write.js';
 
+const NO_VALUES: ReadonlyMap<number, StorageId> = new Map();
 /** Larger rows and entries are single writes also where there are many. */
 const BATCHED_MAX = 8 << 10;
 
@@ -48,6 +49,8 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   /** What SERIALIZABLE keeps of it; undefined at the other levels, and when it can be part of no anomaly. */
   serializable: Serializable | undefined;
   xid: Xid = NO_XID;
+  /** Where it stands among those that run (transaction-table.ts); -1: nowhere. */
+  activePlace = -1;
   state: Transaction['state'] = 'active';
   // LockOwner
   number = -1;
@@ -60,7 +63,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
   readonly writes = new WriteSet();
   readonly messages: Message[] = [];
   /** Large values written by this transaction. */
-  readonly values = new Map<number, StorageId>();
+  values: ReadonlyMap<number, StorageId> = NO_VALUES;
   readonly drops: StorageId[] = [];
   readonly created: StorageId[] = [];
   /** What it wrote ahead of its commit. */
@@ -403,12 +406,18 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
     return this.engine.isTemporary(storage) ? undefined : this.engine.largeValues.open(this, storage);
   }
 
+  /** It wrote a large value. */
+  noteValue(id: number, storage: StorageId): void {
+    if (this.values === NO_VALUES) this.values = new Map();
+    (this.values as Map<number, StorageId>).set(id, storage);
+  }
+
   get largeValues(): LargeValueReader {
     return this.engine.largeValues;
   }
 
   /** Large values that no row refers to after all: overwritten or rolled back to a savepoint. */
-  unusedValues(final: readonly Change[]): Map<number, StorageId> {
+  unusedValues(final: readonly Change[]): ReadonlyMap<number, StorageId> {
     if (this.values.size === 0) return this.values;
     // What was streamed ahead is not at hand to be asked.
     if (this.provisional) return new Map();

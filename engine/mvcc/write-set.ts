@@ -34,14 +34,19 @@ function cut(newest: Write | undefined, write: Write): void {
   for (let above: Write | undefined = newest; above; above = above.older) if (above.older === write) above.older = undefined;
 }
 
+/** Never written to. */
+const NO_STORAGES = new Map<StorageId, StorageWrites>();
+const NONE_CLOSED = new Map<StorageId, WriteBatch[]>();
+
 export class WriteSet {
-  readonly storages = new Map<StorageId, StorageWrites>();
+  /** The same empty one for all until the first write: most transactions only read. */
+  private storages: Map<StorageId, StorageWrites> = NO_STORAGES;
   /** Every write in order, but those of `batches`. */
   order: Write[] = [];
   /** Rows and entries added in many, behind all of `order`; empty while there are savepoints. */
   private batches: WriteBatch[] = [];
   /** Those among them that nobody has looked into, by storage. */
-  private readonly closed = new Map<StorageId, WriteBatch[]>();
+  private closed: Map<StorageId, WriteBatch[]> = NONE_CLOSED;
   bytes = 0;
   private lastId = -1 as StorageId;
   private last: StorageWrites | undefined;
@@ -90,6 +95,7 @@ export class WriteSet {
   private for(storage: StorageId): StorageWrites {
     let writes = this.peek(storage);
     if (!writes) {
+      if (this.storages === NO_STORAGES) this.storages = new Map();
       this.storages.set(storage, (writes = new StorageWrites()));
       this.lastId = storage;
       this.last = writes;
@@ -136,7 +142,10 @@ export class WriteSet {
   /** Where the next of many goes. */
   private batch(storage: StorageId, isRow: boolean, command: CommandId, sub: SubId): WriteBatch {
     let list = this.closed.get(storage);
-    if (!list) this.closed.set(storage, (list = []));
+    if (!list) {
+      if (this.closed === NONE_CLOSED) this.closed = new Map();
+      this.closed.set(storage, (list = []));
+    }
     let batch = list.at(-1);
     if (!batch || batch.full || batch.command !== command || batch.sub !== sub) {
       batch = new WriteBatch(storage, isRow, command, sub);

@@ -288,15 +288,27 @@ function emptyValue(type: string): Datum {
 
 export type CatalogValues = Readonly<Record<string, Datum>>;
 
+/** What a transaction changed, beside rows. */
+interface CatalogChanges {
+  readonly touched: Set<number>;
+  readonly madeDatabases: Map<number, Layer>;
+  readonly droppedDatabases: Set<number>;
+}
+
 /** One transaction's window on the catalog: reads through `catalog`, writes rows, commits both together. */
 export class CatalogTransaction {
   private own: TransactionLayer | null = null;
   private ownView: CatalogView | null = null;
-  private readonly touched = new Set<number>();
+  /** Made when something changes: most transactions change no catalog. */
+  private changes: CatalogChanges | undefined;
   private version = 0;
 
   /** `past`: the catalog as it was, for a transaction that reads the past. */
   constructor(readonly store: CatalogStore, readonly databaseOid: number, readonly transaction: Transaction, private readonly past: CatalogView | null = null) {}
+
+  private get changed(): CatalogChanges {
+    return (this.changes ??= { touched: new Set(), madeDatabases: new Map(), droppedDatabases: new Set() });
+  }
 
   /** The committed catalog plus own changes. Ask anew after each command. */
   get catalog(): CatalogView {
@@ -316,7 +328,7 @@ export class CatalogTransaction {
     if (!this.own) {
       if (this.past) throw new DatabaseError('25006', 'cannot change the catalog while oxbow.as_of is set');
       this.own = new TransactionLayer();
-      this.ownView = this.store.ownView(this.databaseOid, this.own, () => this.version, this.touched);
+      this.ownView = this.store.ownView(this.databaseOid, this.own, () => this.version, this.changed.touched);
     }
     this.version = this.store.newVersion();
     return this.own;
@@ -418,14 +430,14 @@ export class CatalogTransaction {
     const add = (column: string): void => {
       const oid = row[def.position[column]!] as number;
       if (!oid) return;
-      this.touched.add(oid);
+      this.changed.touched.add(oid);
       this.ownView!.forgetRelation(oid);
     };
     switch (table) {
       case 'pg_class': {
         add('oid');
         for (const index of this.catalog.rows.rows('pg_index', 'indexrelid', row[0]!)) {
-          this.touched.add(index[1] as number);
+          this.changed.touched.add(index[1] as number);
           this.ownView!.forgetRelation(index[1] as number);
         }
         break;
@@ -440,7 +452,7 @@ export class CatalogTransaction {
       case 'pg_statistic_ext_data': {
         const statistics = this.catalog.rows.one('pg_statistic_ext', 'oid', row[0]!);
         if (statistics) {
-          this.touched.add(statistics[1] as number);
+          this.changed.touched.add(statistics[1] as number);
           this.ownView!.forgetRelation(statistics[1] as number);
         }
         break;
@@ -450,8 +462,6 @@ export class CatalogTransaction {
     }
   }
 
-  private readonly madeDatabases = new Map<number, Layer>();
-  private readonly droppedDatabases = new Set<number>();
 
   /** Copies what a template database has beyond the born rows into a new one: catalog rows, table rows, index entries. */
   async copyDatabase(template: number, target: number, wait: (pending: Pending) => Promise<void>): Promise<void> {
@@ -473,7 +483,7 @@ export class CatalogTransaction {
         copy.table(name).set({ identity: bornIndex === undefined ? rowId : entry.identity, rowId, xmin: this.transaction.xid, values });
       }
     }
-    this.madeDatabases.set(target, copy);
+    this.changed.madeDatabases.set(target, copy);
     await this.copyData(layer, copy, wait);
     this.layer();
   }
@@ -539,7 +549,7 @@ export class CatalogTransaction {
         if (storage) this.transaction.dropStorage(storage);
       }
     }
-    this.droppedDatabases.add(oid);
+    this.changed.droppedDatabases.add(oid);
   }
 
   /** Position to give to `rollbackTo`: take it with every savepoint. */
@@ -566,9 +576,9 @@ export class CatalogTransaction {
     const promise = this.transaction.commit({ ...options, synchronous: true });
     const publish = (lsn: Lsn): void => {
       if (!this.own) return;
-      this.store.publish(this.databaseOid, this.own, this.touched, lsn);
-      for (const [oid, layer] of this.madeDatabases) this.store.publishDatabase(oid, layer);
-      for (const oid of this.droppedDatabases) this.store.forgetDatabase(oid);
+      this.store.publish(this.databaseOid, this.own, this.changed.touched, lsn);
+      for (const [oid, layer] of this.changed.madeDatabases) this.store.publishDatabase(oid, layer);
+      for (const oid of this.changed.droppedDatabases) this.store.forgetDatabase(oid);
       this.own = null;
       this.ownView = null;
     };

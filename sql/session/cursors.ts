@@ -175,7 +175,7 @@ async function absolute(session: Session, portal: Portal, count: bigint): Promis
 
 export function closeCursor(session: Session, node: { portalname?: string }): UtilityResult {
   if (!node.portalname) {
-    for (const [name, portal] of session.portals) if (portal.cursor) session.closePortal(name);
+    session.portals.closeAll((portal) => portal.cursor !== null);
     return tagged('CLOSE CURSOR ALL');
   }
   cursor(session, node.portalname);

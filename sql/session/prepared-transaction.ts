@@ -41,7 +41,7 @@ function checkPreparable(session: Session, gid: string): void {
   const max = session.settings.number('max_prepared_transactions');
   if (max === 0) throw new DatabaseError('55000', 'prepared transactions are disabled', { hint: 'Set max_prepared_transactions to a nonzero value.' });
   if (session.notifications.pending) throw new DatabaseError('0A000', 'cannot PREPARE a transaction that has executed LISTEN, UNLISTEN, or NOTIFY');
-  if ([...session.portals.values()].some((portal) => portal.cursor?.hold && portal.source)) throw new DatabaseError('0A000', 'cannot PREPARE a transaction that has created a cursor WITH HOLD');
+  if (session.portals.list().some((portal) => portal.cursor?.hold && portal.source)) throw new DatabaseError('0A000', 'cannot PREPARE a transaction that has created a cursor WITH HOLD');
   const prepared = cluster.storage.preparedTransactions();
   if (prepared.some((other) => other.gid === gid)) throw new DatabaseError('42710', `transaction identifier "${gid}" is already in use`);
   if (prepared.length >= max)

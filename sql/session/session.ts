@@ -26,6 +26,7 @@ import { toDatabaseError } from './internal-error.js';
 import { NOTIFY_PREFIX, SessionNotifications, type Notification, type NotifyingSession } from './notifications.js';
 import { closePortal, type Portal } from './portal.js';
 import { PortalRunner } from './portal-runner.js';
+import { Portals } from './portals.js';
 import { canonicalMoment } from './as-of.js';
 import type { PreparedStatement } from './prepared.js';
 import { SessionActivity } from './session-activity.js';
@@ -76,7 +77,7 @@ export class Session {
   currentUser: { oid: number; name: string; superuser: boolean };
 
   readonly prepared = new Map<string, PreparedStatement>();
-  readonly portals = new Map<string, Portal>();
+  readonly portals = new Portals();
   /** Work for the end of the transaction, by key (deferred constraints, temporary tables, listens). */
   readonly beforeCommit = new Map<string, () => Promise<void> | void>();
   readonly onTransactionEnd = new Set<(committed: boolean) => void>();
@@ -113,7 +114,7 @@ export class Session {
       beforeCommit: () => this.#runBeforeCommit(),
       ended: (committed) => this.#transactionEnded(committed),
       rolledBackTo: (sub) => {
-        this.#dropPortals((portal) => portal.cursor === null);
+        this.portals.closeAll((portal) => portal.cursor === null);
         if (this.notifications.pending) this.notifications.rolledBackTo(sub);
       },
       warning: (sqlstate, message) => this.notice({ severity: 'WARNING', sqlstate, message }),
@@ -263,18 +264,7 @@ export class Session {
   }
 
   closePortal(name: string): void {
-    const portal = this.portals.get(name);
-    if (!portal) return;
-    closePortal(portal);
-    this.portals.delete(name);
-  }
-
-  #dropPortals(which: (portal: Portal) => boolean): void {
-    for (const [name, portal] of this.portals) {
-      if (!which(portal)) continue;
-      closePortal(portal);
-      this.portals.delete(name);
-    }
+    this.portals.close(name);
   }
 
   // ---- transaction ends ----
@@ -298,7 +288,7 @@ export class Session {
   #transactionEnded(committed: boolean): void {
     if (this.beforeCommit.size > 0) this.beforeCommit.clear();
     this.notifications.ended(committed);
-    if (this.portals.size > 0) this.#dropPortals(endsWithTransaction);
+    this.portals.closeAll(endsWithTransaction);
     this.context.transactionTimestamp = 0;
     for (const listener of this.onTransactionEnd) listener(committed);
   }
@@ -306,9 +296,9 @@ export class Session {
   /** A statement failed: the client is told, and the transaction is failed or gone. */
   failed(error: unknown): void {
     const shown = toDatabaseError(error, (fault) => this.options.onFault?.(fault));
-    for (const portal of this.portals.values()) if (!portal.finished && portal.source && portal.cursor === null) closePortal(portal);
+    for (const portal of this.portals.list()) if (!portal.finished && portal.source && portal.cursor === null) closePortal(portal);
     this.transaction.fail();
-    if (this.transaction.status !== 'failed') this.#dropPortals((portal) => !(portal.cursor?.hold && portal.source === null));
+    if (this.transaction.status !== 'failed') this.portals.closeAll((portal) => !(portal.cursor?.hold && portal.source === null));
     this.options.onError?.(shown.sqlstate, this.#activity.statementMs);
     if (shown.severity === 'FATAL') this.options.terminate(shown);
     else this.sink.error(shown);
@@ -318,7 +308,7 @@ export class Session {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#dropPortals(() => true);
+    this.portals.closeAll(() => true);
     const gone = new DatabaseError('08006', 'connection to client lost', { severity: 'FATAL' });
     this.#activity.close(gone);
     this.transaction.current?.transaction.cancelWaits(gone);

@@ -184,7 +184,7 @@ export async function discard(session: Session, node: { target?: string }): Prom
   switch (node.target) {
     case 'DISCARD_ALL':
       if (session.transaction.status === 'block' || session.inMultiStatementMessage) throw new DatabaseError('25001', 'DISCARD ALL cannot run inside a transaction block');
-      for (const name of [...session.portals.keys()]) if (name !== '') session.closePortal(name);
+      for (const name of session.portals.names()) session.closePortal(name);
       setSessionAuthorization(session, null);
       session.settings.resetAll();
       session.prepared.clear();
