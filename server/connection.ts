@@ -75,6 +75,7 @@ export class Connection {
   }
 
   readonly #received = (chunk: Buffer): void => {
+    this.server.spinner.arrived();
     this.#framing.push(chunk);
     if (this.#busy && this.#framing.buffered > INPUT_BYTES) this.#socket.pause();
     if (this.#wake) this.#wake();
