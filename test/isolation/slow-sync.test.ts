@@ -57,3 +57,36 @@ test.each(WAYS)('50 clients on one hot row with a slow fsync: $name', { timeout:
   await Promise.all(clients.map((client) => client.end()));
   await setup.end();
 });
+
+test('synchronous_commit is each transaction\'s own choice: off acknowledges before the sync, and others see it', { timeout: 60_000 }, async () => {
+  const syncMs = 1500;
+  const [client, other] = [await connect(), await connect()];
+  await client.query('DROP TABLE IF EXISTS own; CREATE TABLE own (id int PRIMARY KEY, v int); INSERT INTO own VALUES (1, 0)');
+  await server.command({ slowSyncMs: syncMs } satisfies FaultCommand);
+  const timed = async (work: () => Promise<unknown>): Promise<number> => {
+    const began = performance.now();
+    await work();
+    return performance.now() - began;
+  };
+  const transaction = (setting: string) => async (): Promise<void> => {
+    await client.query('BEGIN');
+    await client.query(`SET LOCAL synchronous_commit = ${setting}`);
+    await client.query('UPDATE own SET v = v + 1');
+    await client.query('COMMIT');
+  };
+  try {
+    const off = await timed(transaction('off'));
+    const { rows } = await other.query<{ v: number }>('SELECT v FROM own');
+    const on = await timed(transaction('on'));
+    // SET LOCAL ended with its transaction.
+    const again = await timed(() => client.query('UPDATE own SET v = v + 1'));
+    expect(rows).toEqual([{ v: 1 }]);
+    expect(off).toBeLessThan(syncMs);
+    expect(on).toBeGreaterThanOrEqual(syncMs - 50);
+    expect(again).toBeGreaterThanOrEqual(syncMs - 50);
+  } finally {
+    await server.command({ slowSyncMs: 0 } satisfies FaultCommand);
+  }
+  expect((await other.query<{ v: number }>('SELECT v FROM own')).rows).toEqual([{ v: 3 }]);
+  await Promise.all([client.end(), other.end()]);
+});
