@@ -1,7 +1,7 @@
 /**
  * Who owns a data directory, and which format it has.
  *
- *     FORMAT       "oxbow data directory, format 5\n"
+ *     FORMAT       "oxbow data directory, format 6\n"
  *     LOCK         identity of the process that has it open
  *     log/         commit log (engine/log)
  *     state.mdb    LMDB (engine/kv), state.mdb-lock beside it
@@ -11,7 +11,9 @@ import { DatabaseError } from './errors.js';
 import { readAll, writeAll } from './log/segment.js';
 import type { Runtime } from './runtime.js';
 
-export const DATA_FORMAT = 5;
+export const DATA_FORMAT = 6;
+/** What has this format is of the new one, too: there are no blocks of rows in it. */
+const FORMER_FORMAT = 5;
 /** Files in it are nobody's after a start. */
 export const TEMPORARY_FOLDER = 'temp';
 const FORMAT_LINE = /^oxbow data directory, format (\d+)\n$/;
@@ -24,8 +26,9 @@ export interface HeldDirectory {
 export function takeDirectory(runtime: Runtime, directory: string): HeldDirectory {
   const { files } = runtime;
   if (!files.exists(directory)) files.mkdir(directory);
-  checkFormat(runtime, directory);
+  const format = checkFormat(runtime, directory);
   const held = lock(runtime, `${directory}/LOCK`, directory);
+  if (format !== DATA_FORMAT) writeFormat(runtime, directory);
   const temporary = `${directory}/${TEMPORARY_FOLDER}`;
   if (files.exists(temporary)) for (const name of files.list(temporary)) files.remove(`${temporary}/${name}`);
   return held;
@@ -67,13 +70,14 @@ function writeNew(runtime: Runtime, path: string, text: string): void {
   }
 }
 
-function checkFormat(runtime: Runtime, directory: string): void {
+/** Makes an empty directory one of ours; answers the format. */
+function checkFormat(runtime: Runtime, directory: string): number {
   const { files } = runtime;
   const path = `${directory}/FORMAT`;
   if (files.exists(path)) {
     const text = readText(runtime, path);
     const format = FORMAT_LINE.exec(text)?.[1];
-    if (format === String(DATA_FORMAT)) return;
+    if (format === String(DATA_FORMAT) || format === String(FORMER_FORMAT)) return Number(format);
     throw new DatabaseError('F0000', `data directory "${directory}" has format ${format ?? 'unknown'}, this server reads format ${DATA_FORMAT}`, {
       severity: 'FATAL',
       hint: 'Dump it with the version that wrote it and restore the dump here.',
@@ -86,6 +90,7 @@ function checkFormat(runtime: Runtime, directory: string): void {
       detail: `It holds ${strangers.slice(0, 3).join(', ')}${strangers.length > 3 ? ', ...' : ''}.`,
     });
   writeFormat(runtime, directory);
+  return DATA_FORMAT;
 }
 
 /** Makes the directory a data directory: the last step of making one. */

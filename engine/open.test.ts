@@ -70,7 +70,13 @@ describe('a data directory', () => {
     writeFileSync(join(base, 'b', 'LOCK'), '999999999 1 -');
     await (await openEngine(nodeRuntime(), options('b'))).close();
     writeFileSync(join(base, 'b', 'FORMAT'), 'oxbow data directory, format 99\n');
-    await expect(openEngine(nodeRuntime(), options('b'))).rejects.toThrow('has format 99, this server reads format 5');
+    await expect(openEngine(nodeRuntime(), options('b'))).rejects.toThrow('has format 99, this server reads format 6');
+    // What the last format has, this one has.
+    const former = await openEngine(nodeRuntime(), options('former'));
+    await former.close();
+    writeFileSync(join(base, 'former', 'FORMAT'), 'oxbow data directory, format 5\n');
+    await (await openEngine(nodeRuntime(), options('former'))).close();
+    expect(readFileSync(join(base, 'former', 'FORMAT'), 'utf8')).toBe('oxbow data directory, format 6\n');
     await expect(openEngine(nodeRuntime(), { directory: base })).rejects.toThrow('is not empty');
     expect(readFileSync(join(base, 'b', 'FORMAT'), 'utf8')).toContain('99');
   });

@@ -105,6 +105,8 @@ export interface Storage {
   /** A storage for one session's temporary relation: the same calls afterwards, but never in the log or on disk. */
   allocateTemporaryStorageId(): StorageId;
   isTemporary(storage: StorageId): boolean;
+  /** A transaction that is not decided has written to the storage ahead of its end: a load, mostly. */
+  isWrittenAhead(storage: StorageId): boolean;
   /** Forgets a temporary storage at once (end of session). */
   discardTemporaryStorage(storage: StorageId): void;
   readonly sequences: SequenceStore;
@@ -385,16 +387,38 @@ export interface LargeValueWriter {
   finish(): { id: number; length: number };
 }
 
+/** Index entries in order, of row ids that ascend under equal keys. */
+export interface SortedKeys {
+  cursor(): KeyCursor;
+  /** Whether one of them has this key. */
+  has(key: Uint8Array): boolean;
+}
+
+/** One of them: its key is bytes [start, start + length), and so many of payload stand behind it. */
+export interface KeyCursor {
+  next(): boolean;
+  bytes: Uint8Array;
+  start: number;
+  length: number;
+  payloadLength: number;
+  rowId: number;
+}
+
 /**
  * Writes many rows and entries past the write set, for statements that read nothing of what they write (COPY, CREATE INDEX).
  * Until `finish` the transaction sees nothing of it. Bytes handed over are copied at once.
  */
 export interface BulkLoader {
+  /**
+   * Claims the keys of a unique index, against rivals too, until `release` or the transaction's end; answers the least row id of those that are taken. What is claimed has to be `put`
+   * and `finish`ed, or the transaction aborted, before it is released. `exempt`: rows whose key may repeat.
+   */
+  claim(index: StorageId, keys: SortedKeys, exempt: (rowId: number) => boolean, host: { wait(pending: Pending): Promise<void>; turn(): Promise<void> | undefined }): Promise<RowId | undefined>;
+  /** Everything claimed is in the state, or never will be. */
+  release(): void;
   insert(storage: StorageId, bytes: Uint8Array, length: number): RowId;
-  /** The key is bytes [start, start + length) of `keys`. Of a unique index only when this transaction made it; its caller sees to uniqueness. */
+  /** The key is bytes [start, start + length) of `keys`. Of a unique index only when this transaction made it, or claimed the key; its caller sees to uniqueness. */
   put(index: StorageId, keys: Uint8Array, start: number, length: number, rowId: RowId, payload: Uint8Array): void;
-  /** The index's entries come sorted several times over: those of a later run belong among those of an earlier one, so none are kept together. */
-  inRuns(index: StorageId): void;
   /** Ask now and then: the wait that the log and the applier need before there is more. */
   pending(): Pending | undefined;
   /** Before the statement ends: all of it is in the state then. */

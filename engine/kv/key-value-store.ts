@@ -82,6 +82,8 @@ export interface KeyValueWriter extends KeyValueReader {
    * Puts many entries of an index without payloads, given as a block of keys (engine/packed/block.ts), in one piece; the bytes are copied. Where this is missing they are
    * put one by one.
    */
+  /** Puts a block of new rows (engine/packed/row-block.ts); false, with nothing done, when rows of their group stand in one. Where this is missing they are put one by one. */
+  putRowBlock?(key: Uint8Array, value: Uint8Array): boolean;
   putPacked?(index: number, keys: Uint8Array, provisional: number, birth: number, stage: number): void;
 }
 

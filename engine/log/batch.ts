@@ -452,7 +452,8 @@ export class RecordReader {
           at += 4;
           if (length === PIECES) visit.row(op, storage, rowId, undefined, true);
           else {
-            visit.row(op, storage, rowId, batch.subarray(at, at + length), false);
+            if (op === Op.insert && visit.insertAt) visit.insertAt(storage, rowId, batch, view, at, at + length);
+            else visit.row(op, storage, rowId, batch.subarray(at, at + length), false);
             at += length;
           }
         }
@@ -495,6 +496,8 @@ export class RecordReader {
 
 export interface RowVisitor {
   row(op: number, storage: StorageId, rowId: RowId, tuple: Uint8Array | undefined, pieces: boolean): void;
+  /** An inserted row where its tuple lies, [start, end) of `bytes`, of which `view` is a view; where this is missing, `row` is called. */
+  insertAt?(storage: StorageId, rowId: RowId, bytes: Uint8Array, view: DataView, start: number, end: number): void;
   piece(bytes: Uint8Array): void;
 }
 

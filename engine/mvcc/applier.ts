@@ -333,9 +333,13 @@ export class Applier {
           this.lastCommitMicros = reader.time();
           this.times.note(this.lastCommitMicros, this.lsn);
           break;
-        case Section.rows:
-          reader.rows(this.sink());
+        case Section.rows: {
+          const sink = this.sink();
+          this.changes.beginRows(reader.sectionEnd - reader.sectionStart);
+          reader.rows(sink);
+          this.changes.endRows();
           break;
+        }
         case Section.derived:
           reader.derived(this.sink());
           break;

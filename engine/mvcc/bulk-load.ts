@@ -9,15 +9,16 @@
  * What staging.ts says about marked versions holds: only the transaction's commit makes them true, an abort (or a crash) has
  * them undone. A record is written within one synchronous step, so nothing of others comes between its operations.
  *
- * For entries of a unique index only if nobody else can see that index: rivals look for keys in write sets and in the
+ * Entries of a unique index that others can see are claimed first (key-claims.ts): rivals look for keys in write sets and in the
  * state, and what is on its way between log and state is in neither.
  */
 import type { CommandId, Lsn, RowId, StorageId } from '../ids.js';
 import { RecordKind, Section } from '../log/batch.js';
 import { Pending } from '../pending.js';
-import type { BulkLoader } from '../storage.js';
+import type { BulkLoader, SortedKeys } from '../storage.js';
 import type { ApplierDriver } from './applier-driver.js';
 import type { Engine } from './engine.js';
+import { findTaken, type KeyCheckHost } from './key-claims.js';
 import type { EngineTransaction } from './transaction.js';
 import { BLOCK_LEAST, BlockPacker, forEachPacked } from '../packed/block.js';
 import { Operations } from './write-batch.js';
@@ -56,6 +57,8 @@ export class BulkLoad implements BulkLoader {
   private lastRun: Run | undefined;
   private lastStorage = -1;
   private command: CommandId;
+  /** Each gives up what was claimed of an index. */
+  private readonly claims: (() => void)[] = [];
 
   constructor(private readonly engine: Engine, private readonly applier: ApplierDriver, private readonly transaction: EngineTransaction) {
     this.command = transaction.currentCommand;
@@ -81,12 +84,6 @@ export class BulkLoad implements BulkLoader {
       if (!run.packer.add(keys, start, length, rowId)) this.entries.entry(index, keys, start, length, rowId, payload);
     }
     if (this.entries.length >= RECORD_BYTES) this.flush();
-  }
-
-  inRuns(index: StorageId): void {
-    const run = this.runOf(index);
-    this.close(run);
-    run.scattered = Infinity;
   }
 
   private runOf(index: StorageId): Run {
@@ -147,6 +144,15 @@ export class BulkLoad implements BulkLoader {
     if (this.sentBytes > UNAPPLIED_MAX) return this.wait(this.oldestBeyond(UNAPPLIED_MAX / 2), (lsn) => this.engine.whenApplied(lsn));
     if (log.queuedBytes > UNLOGGED_MAX) return this.wait(this.oldestBeyond(UNLOGGED_MAX / 2), (lsn) => log.whenDurable(lsn));
     return undefined;
+  }
+
+  claim(index: StorageId, keys: SortedKeys, exempt: (rowId: number) => boolean, host: KeyCheckHost): Promise<RowId | undefined> {
+    this.claims.push(this.engine.claims.claim(index, this.transaction, keys));
+    return findTaken(this.engine, this.transaction, index, keys, exempt, host);
+  }
+
+  release(): void {
+    for (const release of this.claims.splice(0)) release();
   }
 
   private wait(lsn: Lsn, until: (lsn: Lsn) => Promise<void> | undefined): Pending | undefined {

@@ -8,15 +8,19 @@ import type { KeyValueWriter } from '../kv/key-value-store.js';
 import { IndexOp, Op } from '../log/batch.js';
 import type { IndexVisitor, RowVisitor } from '../log/batch.js';
 import { forEachPacked } from '../packed/block.js';
+import { ROW_BLOCK_LEAST, RowGatherer } from '../packed/row-block.js';
 import { DeadList } from './dead-list.js';
 import type { Fates } from './fates.js';
 import { metaKey } from './meta.js';
 import {
-  ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, SEQUENCE_ROW, SEQUENCE_STATE, addHash, doomed, hasLarge, hashRow, heapKey, historyKey, indexKey, largeIds, markDeath,
+  ENTRY_HEADER, Flag, HEAP_KEY, HISTORY_KEY, ROW_HEADER, SEQUENCE_ROW, SEQUENCE_STATE, addHash, doomed, hasLarge, hashRow, hashRowAt, heapKey, historyKey, indexKey, largeIds, markDeath,
   sequenceStamp, stageOf, stampOf, writeEntryValue, writeRowValue,
 } from './row-format.js';
 import { StorageInfo } from './storage-info.js';
 import type { Undo } from './undo.js';
+
+/** Rows of a commit go together from so many bytes on: those of few are changed again soon. */
+const GATHER_FROM = 16 << 10;
 
 export const NO_TUPLE = new Uint8Array(0);
 
@@ -35,6 +39,9 @@ export class ChangeWriter implements RowVisitor, IndexVisitor {
   /** Rows and entries come behind all others, as far as the record has shown. */
   appendsRows = false;
   appendsEntries = false;
+  private readonly gathered = new RowGatherer();
+  /** Inserted rows of the record go together: `endRows` behind them. */
+  private gathersRows = false;
 
   // Scratch.
   private readonly rowKey = new Uint8Array(HEAP_KEY);
@@ -50,6 +57,7 @@ export class ChangeWriter implements RowVisitor, IndexVisitor {
 
   /** Nothing of a record is left. */
   reset(): void {
+    this.gathered.clear();
     this.pieces = [];
     this.dead.clear();
     this.flags = 0;
@@ -57,6 +65,11 @@ export class ChangeWriter implements RowVisitor, IndexVisitor {
     this.appendsEntries = false;
     this.dirty.clear();
     this.forgetLast();
+  }
+
+  /** A section of so many bytes of rows begins. */
+  beginRows(bytes: number): void {
+    this.gathersRows = this.writer.putRowBlock !== undefined && ((this.flags & Flag.provisional) !== 0 || bytes >= GATHER_FROM);
   }
 
   info(storage: StorageId): StorageInfo {
@@ -93,7 +106,40 @@ export class ChangeWriter implements RowVisitor, IndexVisitor {
     this.pieces.push(bytes);
   }
 
+  /** An inserted row whose tuple is bytes [start, end), of which `view` is a view. */
+  insertAt(storage: StorageId, rowId: RowId, bytes: Uint8Array, view: DataView, start: number, end: number): void {
+    const info = this.info(storage);
+    this.dirty.add(info);
+    if (rowId >= info.nextRowId) info.nextRowId = (rowId + 1) as RowId;
+    hashRowAt(this.hash, rowId, view, start, end);
+    this.count(info, end - start, 1);
+    const { gathered } = this;
+    if (!this.gathersRows) this.putRow(storage, rowId, this.flags, bytes.subarray(start, end));
+    else {
+      if (!gathered.continues(storage, rowId)) {
+        this.endRows();
+        gathered.begin(storage, rowId);
+      }
+      if (!gathered.add(rowId, bytes, start, end)) this.putRow(storage, rowId, this.flags, bytes.subarray(start, end));
+    }
+  }
+
+  /** Rows that were gathered go to the state: as a block, unless they are few. */
+  endRows(): void {
+    const { gathered } = this;
+    if (gathered.count === 0) return;
+    const storage = gathered.storage as StorageId;
+    let packed = false;
+    if (gathered.count >= ROW_BLOCK_LEAST) {
+      const { key, value } = gathered.finish(this.flags, this.lsn, this.xid);
+      packed = this.writer.putRowBlock!(key, value);
+    }
+    if (!packed) gathered.forEach((rowId, tuple) => this.putRow(storage, rowId as RowId, this.flags, tuple));
+    gathered.clear();
+  }
+
   row(op: number, storage: StorageId, rowId: RowId, bytes: Uint8Array | undefined, pieces: boolean): void {
+    this.endRows();
     let tuple = bytes ?? NO_TUPLE;
     if (pieces) {
       tuple = Buffer.concat(this.pieces);
@@ -213,10 +259,15 @@ export class ChangeWriter implements RowVisitor, IndexVisitor {
 
   tally(info: StorageInfo, rowId: RowId, tuple: Uint8Array, sign: 1 | -1): void {
     hashRow(this.hash, rowId, tuple);
+    this.count(info, tuple.length, sign);
+  }
+
+  /** A row of which `hash` has the hash. */
+  private count(info: StorageInfo, bytes: number, sign: 1 | -1): void {
     let into: { count: number; bytes: number; readonly hash: Uint32Array } = info;
     if (this.flags & Flag.provisional) into = this.fates.tally(this.xid, info.id, this.lsn);
     into.count += sign;
-    into.bytes += sign * tuple.length;
+    into.bytes += sign * bytes;
     addHash(into.hash, this.hash, sign);
   }
 }

@@ -23,6 +23,7 @@ import { ChangeWatches } from './change-watch.js';
 import { Committer } from './committer.js';
 import { Housekeeping } from './housekeeping.js';
 import { KeyCeilings } from './key-ceilings.js';
+import { KeyClaims } from './key-claims.js';
 import { LargeValues } from './large-values.js';
 import { listLocks } from './lock-listing.js';
 import { RangeRows } from './range-rows.js';
@@ -90,6 +91,7 @@ export class Engine implements Storage {
   readonly prepared: PreparedTransactions;
   readonly largeValues: LargeValues;
   readonly ceilings: KeyCeilings;
+  readonly claims = new KeyClaims();
   readonly past: Retention;
   readonly serializable = new SerializableTransactions(() => this.visible);
   readonly maintenance: Maintenance;
@@ -206,6 +208,10 @@ export class Engine implements Storage {
 
   allocateTemporaryStorageId(): StorageId {
     return this.temporaryCounter++ as StorageId;
+  }
+
+  isWrittenAhead(storage: StorageId): boolean {
+    return this.store.hasOpenDeath(storage);
   }
 
   isTemporary(storage: StorageId): boolean {

@@ -40,6 +40,8 @@ export class HeapScan implements RowCursor {
   private dead: Chunk = { keys: [], values: [] };
   /** Rows read so far. */
   private looked = 0;
+  /** So many rows are merged at least, because none of those before could be seen. */
+  private unseen = 0;
   /** The last chunk had few gaps between row ids. */
   private dense = true;
   private readonly hit = new Hit();
@@ -66,6 +68,7 @@ export class HeapScan implements RowCursor {
   fill(block: RowBlock, max: number): number {
     this.resolver.checkAge();
     block.length = 0;
+    this.unseen = 0;
     while (block.length === 0 && this.next <= this.last) {
       if (this.extras.length === 0 && !this.mergesDead()) this.fillPlain(block, max);
       else this.fillMerged(block, max);
@@ -172,7 +175,9 @@ export class HeapScan implements RowCursor {
   }
 
   private fillMerged(block: RowBlock, max: number): void {
-    const limit = Math.min(max, MAX_CHUNK);
+    // Rows that nobody sees yet, of a load in progress say, are passed over in ever larger steps.
+    const limit = Math.min(Math.max(max, this.unseen), MAX_CHUNK);
+    this.unseen = Math.min(MAX_CHUNK, limit * 2);
     const count = this.read(limit);
     const { keys, values } = this.chunk;
     let bound = count < limit ? this.last : readUint48(keys[count - 1]!, 6);

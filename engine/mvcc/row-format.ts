@@ -2,6 +2,8 @@
  * Keys and values in the key-value store, byte by byte (u48 = 6 bytes, big-endian).
  *
  *     heap      u48 storage, u48 row id            -> row value: the newest version
+ *               u48 storage, u48 row id | 7, u8 255 -> block of rows, in place of up to eight of them
+ *               u48 storage                    -> u8 16, u32 check: the storage has (or had) blocks of rows
  *     history   u48 LSN that superseded it, u48 storage, u48 row id -> row value as it was
  *               u48 LSN, u48 sequence, u48 0       -> a sequence's state (13 bytes, as in meta) as a row value
  *               u48 LSN, u48 0, u48 n              -> dead list: what to remove with it: u16 length and a key in
@@ -28,11 +30,18 @@
  *                                                  11  u48  LSN of the record, when they are provisional; else 0
  *                                                  17       keys (engine/packed/block.ts)
  *
+ *                                                  block of rows without a past, of one record (engine/packed/row-block.ts)
+ *                                                   0  u8   flags: 16, and 4 when they are provisional
+ *                                                   1  u48  stamp, u48 xid: of all of them
+ *                                                  13  u32  check
+ *                                                  17  u8   bit i: row (row id & ~7) + i is in it
+ *                                                  18       u16 where each tuple ends, the tuples
+ *
  * flags: 1 HAS_PREVIOUS: an older version is in `history` under (this stamp, storage, row id)
  *        2 DEATH (in history only): the version was ended by a delete, so `deleted` names the row
  *        4 PROVISIONAL: written before its transaction's fate was known; the xid decides. Stamp and LSN of death
  *          are then the LSN of the record that said so; an entry has it before its payload: u48
- *       16 BLOCK (in index): see there
+ *       16 BLOCK (in index and heap): see there
  *        8 DOOMED (entries in dead only): killed provisionally; the killer's xid stands before the payload: u48
  *
  * The check is a 32-bit hash of key, length and the whole value (beyond 64 kB by zlib's CRC, which is
@@ -246,6 +255,48 @@ export function isEntry(view: DataView, keyStart: number, keyEnd: number, start:
   return end - start >= ENTRY_HEADER && view.getUint32(start + 7) === checkEntryAt(view, keyStart, keyEnd, start, end);
 }
 
+/** Bytes of a block of rows before its tuples' ends. */
+export const ROW_BLOCK_HEADER = ROW_HEADER + 1;
+
+/** Binds a block of rows to its key. */
+export function checkRowBlock(values: Uint8Array, start: number, end: number, keys: Uint8Array, keyStart: number, keyEnd: number): number {
+  let h = hashBytes(0x4cf5ad43 ^ values[start]!, keys, keyStart, keyEnd);
+  h = hashBytes(h ^ (end - start), values, start + 1, start + 13);
+  return (h ^ crc32(new Uint8Array(values.buffer, values.byteOffset + start + ROW_HEADER, end - start - ROW_HEADER))) >>> 0;
+}
+
+/**
+ * Completes a row value at `at` of `into` (of which `view` is a view), whose flags, stamp and xid stand there and whose key at `keyStart`: copies the tuple
+ * [start, end) of `source` and writes the check, in one pass. Returns where it ends.
+ */
+export function sealRow(into: Uint8Array, view: DataView, keyStart: number, at: number, source: DataView, start: number, end: number): number {
+  const length = ROW_HEADER + end - start;
+  let h = hashWords(0x9747b28c ^ (into[at]! & ~Flag.death), view, keyStart, keyStart + HEAP_KEY);
+  h = hashWords(h ^ length, view, at + 1, at + 13);
+  let to = at + ROW_HEADER;
+  let from = start;
+  for (const last = end - 3; from < last; from += 4, to += 4) {
+    const word = source.getInt32(from, true);
+    view.setInt32(to, word, true);
+    let k = Math.imul(word, 0xcc9e2d51);
+    k = (k << 15) | (k >>> 17);
+    h ^= Math.imul(k, 0x1b873593);
+    h = (h << 13) | (h >>> 19);
+    h = (Math.imul(h, 5) + 0xe6546b64) | 0;
+  }
+  let k = 0;
+  for (let shift = 0; from < end; from++, to++, shift += 8) {
+    const byte = source.getUint8(from);
+    into[to] = byte;
+    k |= byte << shift;
+  }
+  h ^= Math.imul(k, 0x1b873593) ^ (end - start);
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h ^= h >>> 13;
+  writeUint32(into, at + 13, (h ^ (into[at]! & Flag.death ? DEATH_CHECK : 0)) >>> 0);
+  return to;
+}
+
 /** Makes the row value at [start, end) of `view`, whose key stands right before it, a decided one without a past. */
 export function settleRow(view: DataView, keyStart: number, start: number, end: number, stamp: number): void {
   view.setUint8(start, 0);
@@ -434,6 +485,46 @@ export function hashRow(out: Uint32Array, rowId: RowId, tuple: Uint8Array, start
   }
   for (let shift = 0; i < end; i++, shift = (shift + 8) & 31) {
     const k = Math.imul((tuple[i]! << shift) + 1, C1);
+    h1 = (Math.imul(h1 ^ ((k << 15) | (k >>> 17)), C2) + h2) | 0;
+    h2 = (h2 ^ Math.imul(h1, C3)) | 0;
+  }
+  h1 ^= length; h2 ^= length; h3 ^= length; h4 ^= length;
+  h1 = (h1 + h2 + h3 + h4) | 0;
+  h2 = (h2 + h1) | 0; h3 = (h3 + h1) | 0; h4 = (h4 + h1) | 0;
+  h1 = finalMix(h1); h2 = finalMix(h2); h3 = finalMix(h3); h4 = finalMix(h4);
+  h1 = (h1 + h2 + h3 + h4) | 0;
+  out[0] = h1;
+  out[1] = h2 + h1;
+  out[2] = h3 + h1;
+  out[3] = h4 + h1;
+}
+
+/** The same hash of the bytes [start, end) of a view, word by word. */
+export function hashRowAt(out: Uint32Array, rowId: RowId, view: DataView, start: number, end: number): void {
+  const low = rowId | 0;
+  const high = Math.floor(rowId / 0x100000000);
+  const length = end - start;
+  let h1 = low;
+  let h2 = Math.imul(low, 0x9e3779b1) ^ high;
+  let h3 = low ^ 0x2c1b3c6d;
+  let h4 = Math.imul(high + 1, 0x27d4eb2f) ^ low;
+  let i = start;
+  for (const last = end - 15; i < last; i += 16) {
+    const k1 = Math.imul(view.getInt32(i, true), C1);
+    const k2 = Math.imul(view.getInt32(i + 4, true), C2);
+    const k3 = Math.imul(view.getInt32(i + 8, true), C3);
+    const k4 = Math.imul(view.getInt32(i + 12, true), C4);
+    h1 ^= Math.imul((k1 << 15) | (k1 >>> 17), C2);
+    h1 = (Math.imul(((h1 << 19) | (h1 >>> 13)) + h2, 5) + 0x561ccd1b) | 0;
+    h2 ^= Math.imul((k2 << 16) | (k2 >>> 16), C3);
+    h2 = (Math.imul(((h2 << 17) | (h2 >>> 15)) + h3, 5) + 0x0bcaa747) | 0;
+    h3 ^= Math.imul((k3 << 17) | (k3 >>> 15), C4);
+    h3 = (Math.imul(((h3 << 15) | (h3 >>> 17)) + h4, 5) + 0x96cd1c35) | 0;
+    h4 ^= Math.imul((k4 << 18) | (k4 >>> 14), C1);
+    h4 = (Math.imul(((h4 << 13) | (h4 >>> 19)) + h1, 5) + 0x32ac3b17) | 0;
+  }
+  for (let shift = 0; i < end; i++, shift = (shift + 8) & 31) {
+    const k = Math.imul((view.getUint8(i) << shift) + 1, C1);
     h1 = (Math.imul(h1 ^ ((k << 15) | (k >>> 17)), C2) + h2) | 0;
     h2 = (h2 ^ Math.imul(h1, C3)) | 0;
   }

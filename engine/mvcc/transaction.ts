@@ -614,6 +614,7 @@ export class EngineTransaction implements Transaction, LockOwner, RowResolver {
       this.engine.locks.unregister(this);
       this.number = -1;
     }
+    this.engine.claims.drop(this);
     this.engine.transactions.leave(this);
   }
 }

@@ -136,6 +136,13 @@ export function probeUnique(engine: Engine, transaction: EngineTransaction, inde
   const tagB = hashKey(key);
   const held = engine.locks.acquire(owner, tagA, tagB, EXCLUSIVE, true);
   if (held instanceof Pending) return held;
+  const loader = engine.claims.holder(index, key, transaction);
+  const wait = loader && engine.locks.awaitOwner(owner, loader.lockOwner());
+  if (wait) {
+    // The load may ask for the key's lock itself.
+    if (!wroteKey(transaction, index, key)) engine.locks.release(owner, tagA, tagB);
+    return wait;
+  }
   if (ceilings.isBeyond(index, key)) return 'free';
   const found = findLive(engine, transaction, index, key, except);
   if (!found) return 'free';

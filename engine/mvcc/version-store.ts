@@ -286,6 +286,10 @@ export class VersionStore {
     this.openDeaths.set(storage, (this.openDeaths.get(storage) ?? 0) + 1);
   }
 
+  hasOpenDeath(storage: StorageId): boolean {
+    return this.openDeaths.has(storage);
+  }
+
   closeDeath(storage: StorageId): void {
     const count = (this.openDeaths.get(storage) ?? 0) - 1;
     if (count > 0) this.openDeaths.set(storage, count);

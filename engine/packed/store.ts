@@ -7,7 +7,8 @@
  *
  * - No stored key lies between a block's first and last. So a seek finds the block that covers a key, if there is one; a range ends
  *   with a look at what stands behind it, which may be a block that begins before its end.
- * - What changes inside a block takes the entry out of it: it is written anew without it (delete), or as two (put).
+ * - What changes inside a block takes the entry out of it: it is written anew without it (delete), or as two (put), once, at the end of
+ *   the write transaction (open-blocks.ts).
  * - An index that ever had blocks has a mark under its id alone (6 bytes), so that writing to others costs nothing more.
  * - A block has a check bound to its key. A damaged one raises XX001, or is named to `onDamage` and left out.
  * - An entry's value, with its own check, is made when it is read: readers do not know where it came from.
@@ -15,14 +16,18 @@
 import { compareBytes, readUint48, writeUint48 } from '../keycode.js';
 import { nextKey } from '../kv/key-value-store.js';
 import type { Builder, Capabilities, Chunk, Entry, EntryVisitor, IndexRows, KeyValueReader, KeyValueStore, KeyValueWriter, Keyspace, RowKeyspace, Walker } from '../kv/key-value-store.js';
-import { BLOCK_HEADER, ENTRY_HEADER, Flag, PROVISIONAL_ENTRY_HEADER, blocksMark, damaged, isBlock, sealBlock, storagePrefix, writeEntryValue } from '../mvcc/row-format.js';
+import { BLOCK_HEADER, ENTRY_HEADER, Flag, PROVISIONAL_ENTRY_HEADER, blocksMark, damaged, isBlock, storagePrefix, writeEntryValue } from '../mvcc/row-format.js';
 import { slabCopy } from '../slab.js';
 import { BLOCK_LEAST, BLOCK_MAX, BlockView } from './block.js';
 import { IndexRowsReader } from './index-rows.js';
+import { BlockWriter, OpenBlocks } from './open-blocks.js';
+import type { OpenBlock } from './open-blocks.js';
+import { RowBlocks } from './row-blocks.js';
 import { INDEX_ID, StoredBlock } from './stored-block.js';
 
 const NO_PAYLOAD = new Uint8Array(0);
 const LAST = new Uint8Array(INDEX_ID).fill(0xff);
+const KEY_MAX = 2048;
 /** Entries that a block has at least, mostly: how many are read at once follows. */
 const EXPECTED_ENTRIES = 64;
 
@@ -40,16 +45,26 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   private writer: KeyValueWriter | undefined;
   private readonly found: Entry = { key: NO_PAYLOAD, value: NO_PAYLOAD };
   private readonly block = new StoredBlock();
-  private readonly rows = new IndexRowsReader();
-  private readonly keyScratch = new Uint8Array(2048);
+  private readonly rowIds = new IndexRowsReader();
   private readonly valueScratch = new Uint8Array(PROVISIONAL_ENTRY_HEADER);
-  private readonly blockScratch = new Uint8Array(BLOCK_HEADER + BLOCK_MAX);
+  private readonly blocks = new BlockWriter();
+  /** In a write transaction: blocks that it changes. */
+  private readonly opens = new OpenBlocks(this.blocks);
   /** Indexes in which blocks were seen: how much is read at once follows, nothing else. */
   private readonly seen = new Set<number>();
   /** In a write transaction: whether an index has blocks. */
   private readonly marked = new Map<number, boolean>();
   /** In a write transaction: no block lies from the one key to the other. */
   private gap: { readonly from: Uint8Array; readonly to: Uint8Array } | undefined;
+  /** The keyspace `heap`. */
+  private readonly rows = new RowBlocks(
+    () => this.reader,
+    () => this.writer,
+    (key) => {
+      this.damage?.('heap', key);
+      return this.damage !== undefined;
+    },
+  );
   private damage: ((space: Keyspace, key: Uint8Array) => void) | undefined;
 
   constructor(readonly base: KeyValueStore) {
@@ -104,23 +119,37 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
 
   // ---- reading
 
+  /** Ranges are read as they are stored. */
+  private settle(): void {
+    if (this.opens.any) this.opens.closeAll();
+  }
+
   get(space: Keyspace, key: Uint8Array): Uint8Array | undefined {
+    if (space === 'heap') return this.rows.get(key);
+    if (space !== 'index') return this.reader.get(space, key);
+    const near = this.opens.near(key);
+    if (near) return near.get(key);
     const value = this.reader.get(space, key);
-    if (space !== 'index') return value;
     if (value && !isPacked(value)) return value;
     if (isMark(key)) return undefined;
     if (value) {
+      const open = this.opens.at(key);
+      if (open) return open.get(key);
       const block = this.opened(key, value);
       return block && block.valueInto(this.valueScratch.subarray(0, block.valueLength), key);
     }
     if (key.length <= INDEX_ID) return undefined;
     const { block } = this.covering(key);
+    const open = block && this.opens.at(block.key);
+    if (open) return open.get(key);
     if (!block || !block.is(block.lowerBound(key), key)) return undefined;
     return block.valueInto(this.valueScratch.subarray(0, block.valueLength), key);
   }
 
   seek(space: Keyspace, lower: Uint8Array, into: Entry): boolean {
+    if (space === 'heap') return this.rows.seek(lower, into);
     if (space !== 'index') return this.reader.seek(space, lower, into);
+    this.settle();
     for (let from = lower; this.seekStored(from); from = successor(this.found.key)) {
       const { key, value } = this.found;
       if (!isPacked(value)) {
@@ -138,7 +167,9 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   }
 
   scan(space: Keyspace, lower: Uint8Array, upper: Uint8Array, reverse: boolean, max: number, into: Chunk, past?: boolean): number {
+    if (space === 'heap') return this.rows.scan(lower, upper, reverse, max, into);
     if (space !== 'index') return this.reader.scan(space, lower, upper, reverse, max, into, past);
+    this.settle();
     return reverse ? this.scanDown(lower, upper, max, into) : this.scanUp(lower, upper, max, into);
   }
 
@@ -238,7 +269,7 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   }
 
   run(space: RowKeyspace, key: Uint8Array, max: number, values: Uint8Array[]): number {
-    if (space !== 'index') return this.reader.run(space, key, max, values);
+    if (space === 'heap') return this.rows.run(key, max, values);
     let count = 0;
     for (; count < max; count++) {
       const value = this.get(space, key);
@@ -251,17 +282,20 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
 
   indexRows(lower: Uint8Array, upper: Uint8Array, reverse: boolean, s: number, max: number, into: IndexRows): number {
     const cursor = this.writer ? undefined : this.base.held?.('index');
-    return cursor ? this.rows.read(cursor, lower, upper, reverse, s, max, into) : -1;
+    return cursor ? this.rowIds.read(cursor, lower, upper, reverse, s, max, into) : -1;
   }
 
   bulk<T>(action: (walker: Walker) => T): T {
     return this.base.bulk((walker) =>
-      action({ walk: (space, lower, upper, visit) => (space === 'index' ? this.walkIndex(walker, lower, upper, visit) : walker.walk(space, lower, upper, visit)) }),
+      action({
+        walk: (space, lower, upper, visit) =>
+          space === 'index' ? this.walkIndex(walker, lower, upper, visit) : space === 'heap' ? this.rows.walk(walker, lower, upper, visit) : walker.walk(space, lower, upper, visit),
+      }),
     );
   }
 
   private walkIndex(walker: Walker, lower: Uint8Array, upper: Uint8Array, visit: EntryVisitor): boolean {
-    const scratch = new Uint8Array(this.keyScratch.length + PROVISIONAL_ENTRY_HEADER);
+    const scratch = new Uint8Array(KEY_MAX + PROVISIONAL_ENTRY_HEADER);
     // Its own: the visitor may read.
     const block = new StoredBlock();
     let ended = false;
@@ -292,13 +326,19 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
 
   write(action: (writer: KeyValueWriter) => void): void {
     this.base.write((writer) => {
-      this.writer = writer;
+      this.writer = this.blocks.writer = writer;
       this.marked.clear();
       this.gap = undefined;
       try {
+        this.rows.begin();
+        const result = action(this);
+        this.opens.closeAll();
+        this.rows.settle();
         // What it returns is judged below.
-        return action(this);
+        return result;
       } finally {
+        this.opens.forget();
+        this.rows.forget();
         this.writer = undefined;
       }
     });
@@ -312,8 +352,17 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   }
 
   put(space: Keyspace, key: Uint8Array, value: Uint8Array): void {
-    if (space === 'index' && this.hasBlocks(key)) this.makeRoom(key);
-    this.writer!.put(space, key, value);
+    if (space === 'heap') {
+      this.rows.put(key, value);
+      return;
+    }
+    const open = space === 'index' && this.hasBlocks(key) ? this.openCovering(key) : undefined;
+    if (!open) {
+      this.writer!.put(space, key, value);
+      return;
+    }
+    open.put(key, value);
+    if (open.full) this.opens.close(open);
   }
 
   append(space: RowKeyspace, key: Uint8Array, value: Uint8Array): boolean {
@@ -322,65 +371,32 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   }
 
   delete(space: Keyspace, key: Uint8Array): boolean {
+    if (space === 'heap') return this.rows.delete(key);
     if (space !== 'index' || !this.hasBlocks(key)) return this.writer!.delete(space, key);
-    if (!this.seekStored(key)) return false;
-    const stored = this.found.key;
-    if (!isPacked(this.found.value)) return compareBytes(stored, key) === 0 && this.writer!.delete('index', key);
-    if (indexOf(stored) !== indexOf(key)) return false;
-    const block = this.opened(stored, this.found.value);
-    const at = block ? block.lowerBound(key) : 0;
-    if (!block || !block.is(at, key)) return false;
-    const { count } = block;
-    if (at === count - 1) this.writer!.delete('index', stored);
-    this.putSlice(block, 0, count, at);
-    return true;
+    const open = this.openCovering(key);
+    return open ? open.delete(key) : this.writer!.delete('index', key);
   }
 
-  /** No block covers the key any more, nor has it. */
-  private makeRoom(key: Uint8Array): void {
+  /** The block whose range has `key`, open; undefined when none has it: then it is stored by itself, or not at all. */
+  private openCovering(key: Uint8Array): OpenBlock | undefined {
+    const near = this.opens.near(key);
+    if (near) return near;
     const { gap } = this;
-    if (gap && compareBytes(gap.from, key) <= 0 && compareBytes(key, gap.to) < 0) return;
+    if (gap && compareBytes(gap.from, key) <= 0 && compareBytes(key, gap.to) < 0) return undefined;
     const { block, there } = this.covering(key);
-    if (!block) {
-      const to = !there ? LAST : isPacked(this.found.value) ? this.firstKey(this.found.key, this.found.value) : this.found.key;
-      if (to) this.gap = { from: key.slice(), to };
-      return;
-    }
-    const at = block.lowerBound(key);
-    const after = block.is(at, key) ? at + 1 : at;
-    const { count } = block;
-    if (after === count) this.writer!.delete('index', block.key);
-    else this.putSlice(block, after, count, -1);
-    if (at > 0) this.putSlice(block, 0, at, -1);
+    // What was found stays: seeks give copies.
+    if (block) return this.opens.at(block.key) ?? this.opens.add(new StoredBlock().open(block.key, 0, block.value, 0, block.value.length));
+    const to = !there ? LAST : isPacked(this.found.value) ? this.firstKey(this.found.key, this.found.value) : this.found.key;
+    if (to) this.gap = { from: key.slice(), to };
+    return undefined;
   }
 
   private firstKey(key: Uint8Array, value: Uint8Array): Uint8Array | undefined {
     return this.opened(key, value)?.keyOf(0);
   }
 
-  /** Writes the entries [from, to) of the block without the one at `without`, as a block or, when they are few, one by one. */
-  private putSlice(block: StoredBlock, from: number, to: number, without: number): void {
-    const { keyScratch: scratch, blockScratch: value } = this;
-    const entries = to - from - (without >= from && without < to ? 1 : 0);
-    if (entries < BLOCK_LEAST) {
-      for (let i = from; i < to; i++) {
-        if (i === without) continue;
-        const key = scratch.subarray(0, block.keyInto(i, scratch));
-        this.writer!.put('index', key, block.valueInto(this.valueScratch.subarray(0, block.valueLength), key));
-      }
-      return;
-    }
-    const last = without === to - 1 ? to - 2 : to - 1;
-    const end = block.view.cut(from, to, without, value, BLOCK_HEADER);
-    this.putBlock(scratch.subarray(0, block.keyInto(last, scratch)), end, block.provisional, block.birth, block.stage);
-  }
-
-  /** The keys stand in `blockScratch` behind the head; `key` is the last one. */
-  private putBlock(key: Uint8Array, end: number, provisional: number, birth: number, stage: number, behindAll = false): void {
-    const { blockScratch: value } = this;
-    sealBlock(value, end, provisional, birth, stage, key);
-    const whole = value.subarray(0, end);
-    if (!behindAll || !this.writer!.append('index', key, whole)) this.writer!.put('index', key, whole);
+  putRowBlock(key: Uint8Array, value: Uint8Array): boolean {
+    return this.rows.putBlock(key, value);
   }
 
   putPacked(index: number, keys: Uint8Array, provisional: number, birth: number, stage: number): void {
@@ -394,8 +410,7 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
       if (!behind || this.isFree(last)) {
         this.mark(index);
         this.gap = undefined;
-        this.blockScratch.set(keys, BLOCK_HEADER);
-        this.putBlock(last, BLOCK_HEADER + keys.length, provisional, birth, stage, !behind);
+        this.blocks.block(last, keys, keys.length, provisional, birth, stage, !behind);
         return;
       }
     }
@@ -424,6 +439,9 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   }
 
   clear(space: Keyspace, lower: Uint8Array, upper: Uint8Array, max: number): boolean {
+    this.settle();
+    this.rows.settle();
+    this.rows.begin();
     this.marked.clear();
     this.gap = undefined;
     return this.writer!.clear(space, lower, upper, max);
@@ -443,9 +461,13 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
     return this.base.sync();
   }
 
-  /** Of `index` as many as can be read, and those besides that the store below counts and nobody reads. */
+  /** Of `heap` and `index` as many as can be read, and those besides that the store below counts and nobody reads. */
   entryCount(space: Keyspace): number {
     const kept = this.base.entryCount(space);
+    if (space === 'heap') {
+      const { stored, rows } = this.base.bulk((walker) => this.rows.entryCount(walker));
+      return rows + kept - stored;
+    }
     if (space !== 'index') return kept;
     let stored = 0;
     let entries = 0;

@@ -7,12 +7,12 @@ function sorted(keys: readonly Uint8Array[]): number[] {
   keys.forEach((key, i) => sorter.add(key, key.length, 7 * i, Uint8Array.of(i & 255)));
   const order = new Uint32Array(keys.length);
   for (const step of sorter.sort(order)) expect(step).toBeUndefined();
-  const entry: SortedEntry = { bytes: new Uint8Array(0), start: 0, keyLength: 0, payloadLength: 0, rowId: 0 };
+  const entry: SortedEntry = { bytes: new Uint8Array(0), start: 0, length: 0, payloadLength: 0, rowId: 0 };
   keys.forEach((key, i) => {
     sorter.read(i, entry);
     const { bytes, start } = entry;
-    expect(compareBytes(bytes.subarray(start, start + entry.keyLength), key)).toBe(0);
-    expect(entry).toMatchObject({ keyLength: key.length, payloadLength: 1, rowId: 7 * i });
+    expect(compareBytes(bytes.subarray(start, start + entry.length), key)).toBe(0);
+    expect(entry).toMatchObject({ length: key.length, payloadLength: 1, rowId: 7 * i });
     expect(bytes[start + key.length]).toBe(i & 255);
   });
   return [...order];

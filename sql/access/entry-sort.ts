@@ -30,7 +30,8 @@ class Part {
 export interface SortedEntry {
   bytes: Uint8Array;
   start: number;
-  keyLength: number;
+  /** Of the key. */
+  length: number;
   /** Behind the key. */
   payloadLength: number;
   rowId: number;
@@ -91,7 +92,7 @@ export class EntrySorter {
     const start = part.starts[i]!;
     into.bytes = this.pieces[start >>> PIECE_BITS]!;
     into.start = start & IN_PIECE;
-    into.keyLength = part.keyLengths[i]!;
+    into.length = part.keyLengths[i]!;
     into.payloadLength = part.payloadLengths[i]!;
     into.rowId = part.rowIds[i]!;
   }
@@ -124,8 +125,21 @@ export class EntrySorter {
     return this.compareTo(a, this.pieces[place >>> PIECE_BITS]!, place & IN_PIECE, this.keyLength(b));
   }
 
-  sameKey(a: number, b: number): boolean {
-    return this.keyLength(a) === this.keyLength(b) && this.compare(a, b) === 0;
+  /** The first of the positions in `order`, which is sorted, whose key is at or behind `key`. */
+  lowerBound(order: Uint32Array, key: Uint8Array): number {
+    let low = 0;
+    let high = order.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.compareKey(order[middle]!, key) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Entry `entry`'s key against `key`. */
+  compareKey(entry: number, key: Uint8Array): number {
+    return this.compareTo(entry, key, 0, key.length);
   }
 
   /** Puts the positions of all entries into `order` in key order, equal keys as they were added. Yields now and then. */

@@ -11,6 +11,7 @@ import type { Catalog, Index, Relation } from '../catalog/catalog.js';
 import type { EvalContext } from '../functions/context.js';
 import type { Datum } from '../types/datum.js';
 import { uniqueViolation } from './constraint-errors.js';
+import { GatheredEntries, type GatherHost } from './gathered-entries.js';
 import { indexAccess, type IndexAccess, type RowExpressionCompiler } from './index-access.js';
 import { ValueStager } from './large-columns.js';
 import { tableAccess, type TableAccess } from './table-access.js';
@@ -57,6 +58,7 @@ export class TableWriter {
   private inserts = 0;
   private many: ManyRows | null | undefined;
   private bulk: BulkLoader | undefined;
+  private gathered: GatheredEntries | undefined;
   private readonly stager: ValueStager;
   private readonly openValue = (): LargeValueWriter | undefined => this.context.transaction.writeValue(this.relation.storage);
 
@@ -76,6 +78,28 @@ export class TableWriter {
   /** From now on inserted rows, and entries of indexes that need no look-up, go to the engine's bulk loader; whoever asks calls its `finish`. */
   loadInBulk(): BulkLoader | undefined {
     return (this.bulk ??= this.context.transaction.bulkLoader(this.relation.storage));
+  }
+
+  /** As loadInBulk, and all entries are gathered, where that can be: whoever asks `flush`es them. A repeated key is found only then. */
+  gatherInBulk(host: Pick<GatherHost, 'wait' | 'breathe'>): GatheredEntries | undefined {
+    const loader = this.loadInBulk();
+    if (loader && !this.plain && GatheredEntries.takes(this.indexes) && !this.gathered) {
+      this.gathered = new GatheredEntries(this.access, this.indexes, loader, { ...host, ...this.context });
+      this.many = undefined;
+    }
+    return this.gathered;
+  }
+
+  /** Whether rows may come as bytes once they are loaded in bulk. */
+  get takesBytes(): boolean {
+    return this.plain || GatheredEntries.takesBytes(this.indexes);
+  }
+
+  /** A row as bytes, once rows are loaded in bulk, and what its entries need gathered. */
+  insertEncoded(row: TupleEncoder): RowId {
+    const rowId = this.bulk!.insert(this.relation.storage, row.buffer, row.length);
+    this.gathered?.addEncoded(rowId, row);
+    return rowId;
   }
 
   /** Attribute numbers that index entries are made of; null: cannot be told. */
@@ -101,7 +125,7 @@ export class TableWriter {
       if (inserted !== undefined) return inserted;
     }
     const deferred: DeferredUniqueCheck[] = [];
-    for (let i = 0; i < this.indexes.length; i++) {
+    for (let i = 0; !this.gathered && i < this.indexes.length; i++) {
       const entry = this.entryOf(this.indexes[i]!, values);
       this.entries[i] = entry;
       const probed = this.probe(this.indexes[i]!, entry, undefined, deferred);
@@ -113,14 +137,15 @@ export class TableWriter {
     const tuple = this.access.codec.encode(values, refs, this.openValue);
     const rowId = this.bulk ? this.bulk.insert(this.relation.storage, tuple, tuple.length) : transaction.insert(this.relation.storage, tuple);
     this.stager.done();
-    for (let i = 0; i < this.indexes.length; i++) this.put(this.indexes[i]!, this.entries[i]!, rowId, values);
+    if (this.gathered) this.gathered.add(rowId, values);
+    else for (let i = 0; i < this.indexes.length; i++) this.put(this.indexes[i]!, this.entries[i]!, rowId, values);
     for (const check of deferred) this.context.deferUnique!({ ...check, rowId });
     return rowId;
   }
 
   /** Null where something needs more than keys and bytes. */
   private manyRows(): ManyRows | null {
-    if (this.indexes.some(({ index, hasPayload }) => hasPayload || !index.immediate)) return null;
+    if (!this.gathered && this.indexes.some(({ index, hasPayload }) => hasPayload || !index.immediate)) return null;
     return { row: new TupleEncoder(this.access.codec), keys: this.indexes.map(() => ({ bytes: EMPTY, put: false })) };
   }
 
@@ -132,6 +157,11 @@ export class TableWriter {
     const { columns } = this.access.codec;
     for (let i = 0; i < columns.length; i++) if (!row.datum(i, columns[i]!.type === null ? null : (values[i] ?? null))) return undefined;
     row.finish();
+    if (this.gathered) {
+      const rowId = this.bulk!.insert(relation.storage, row.buffer, row.length);
+      this.gathered.add(rowId, values);
+      return rowId;
+    }
     for (let i = 0; i < indexes.length; i++) {
       const access = indexes[i]!;
       const key = keys[i]!;

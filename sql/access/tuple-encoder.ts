@@ -15,7 +15,8 @@ const encoder = new TextEncoder();
 
 export class TupleEncoder {
   buffer = new Uint8Array(1 << 12);
-  private view = new DataView(this.buffer.buffer);
+  /** Of `buffer`. */
+  view = new DataView(this.buffer.buffer);
   /** The row's bytes are the first `length` of `buffer`. */
   length = 0;
   private readonly head: Uint8Array;

@@ -125,6 +125,8 @@ export class ColumnStore {
 
   /** Whether there were rows to build of. */
   private async warm(relation: Relation, context: EvalContext, attnums: readonly number[]): Promise<boolean> {
+    // Not committed yet, or written to again: its rows would all be passed over.
+    if (this.storage.isWrittenAhead(relation.storage)) return false;
     const transaction = this.storage.begin({ readOnly: true });
     const snapshot = transaction.takeSnapshot();
     try {

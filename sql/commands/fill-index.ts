@@ -4,13 +4,11 @@
  * nobody else sees the index yet.
  */
 import type { RowId } from '../../engine/ids.js';
-import type { BulkLoader, IndexBlock, RowBlock, RowVisitor, Transaction } from '../../engine/storage.js';
-import { equalBytes } from '../../engine/keycode.js';
+import type { BulkLoader, RowBlock, RowVisitor, Transaction } from '../../engine/storage.js';
 import { Slice } from '../../engine/turns.js';
 import { indexAccess, type IndexAccess, type RowExpressionCompiler } from '../access/index-access.js';
 import { uniqueViolation } from '../access/constraint-errors.js';
-import { EntrySorter } from '../access/entry-sort.js';
-import type { SortedEntry } from '../access/entry-sort.js';
+import { EntryRuns } from '../access/entry-runs.js';
 import { tableAccess, type TableAccess } from '../access/table-access.js';
 import type { Index, Relation } from '../catalog/catalog.js';
 import type { DatabaseError } from '../../engine/errors.js';
@@ -20,8 +18,6 @@ import { updateClass } from './relation-rows.js';
 
 /** For relpages, which tools show: pages as PostgreSQL would roughly have them. */
 const ENTRIES_PER_PAGE = 366;
-/** Entries are sorted in runs of at most so many bytes. */
-const RUN_BYTES = 512 << 20;
 /** Read at once: a fraction of a millisecond. */
 const FILL_ROWS = 512;
 /** Sorted entries written between two looks at the clock. */
@@ -52,8 +48,7 @@ class IndexBuild {
   private readonly table: TableAccess;
   private readonly transaction: Transaction;
   private loader: BulkLoader | undefined;
-  private sorter = new EntrySorter();
-  private runs = 0;
+  private readonly runs = new EntryRuns(() => (this.slice.over ? this.slice.turn() : undefined));
   private entries = 0;
   /** Rows with a NULL in the key: they repeat no key. */
   private readonly withNulls = new Set<number>();
@@ -68,9 +63,8 @@ class IndexBuild {
 
   async run(): Promise<number> {
     await this.readRows();
-    if (this.sorter.length > 0) await this.writeRun(this.runs === 0);
+    await this.writeEntries();
     await this.loader?.finish();
-    if (this.index.unique && this.runs > 1) await this.checkWhole();
     return this.entries;
   }
 
@@ -85,7 +79,7 @@ class IndexBuild {
         const filled = seen ?? (await settle(this.context, () => cursor.fill(block, FILL_ROWS)));
         if (filled === 0) return;
         if (seen === undefined) await this.addRows(block);
-        if (this.sorter.byteLength > RUN_BYTES) await this.writeRun(false);
+        if (this.runs.full) await this.runs.keep();
         if (this.slice.over) await this.slice.turn();
       }
     } finally {
@@ -138,37 +132,35 @@ class IndexBuild {
   }
 
   private addEntry(rowId: number, values: readonly Datum[]): void {
-    const { access, sorter, index } = this;
+    const { access, runs, index } = this;
     const made = access.makeKey(values, this.relation.relname);
     if (made.hasNull && index.unique && !index.nullsNotDistinct) this.withNulls.add(rowId);
     const payload = access.payloadOf(values, access.hasPayload ? access.keyValues(values) : values);
-    if (!sorter.add(made.bytes, made.length, rowId, payload)) this.transaction.putIndexEntry(index.storage, made.bytes.slice(0, made.length), rowId as RowId, payload);
+    if (!runs.add(made.bytes, made.length, rowId, payload)) this.transaction.putIndexEntry(index.storage, made.bytes.slice(0, made.length), rowId as RowId, payload);
     this.entries++;
   }
 
-  /** `only`: there is no other run. */
-  private async writeRun(only: boolean): Promise<void> {
-    const { sorter, index } = this;
-    if (sorter.length >= LOAD_FROM) this.loader ??= this.transaction.bulkLoader(index.storage);
+  private async writeEntries(): Promise<void> {
+    const { index, runs, slice } = this;
+    if (runs.length >= LOAD_FROM) this.loader ??= this.transaction.bulkLoader(index.storage);
     const { loader } = this;
-    if (!only) loader?.inRuns(index.storage);
-    this.sorter = new EntrySorter();
-    this.runs++;
-    const order = new Uint32Array(sorter.length);
-    const { slice } = this;
-    for (const steps = sorter.sort(order); !steps.next().done; ) if (slice.over) await slice.turn();
-    const entry: SortedEntry = { bytes: NO_PAYLOAD, start: 0, keyLength: 0, payloadLength: 0, rowId: 0 };
-    for (let i = 0; i < order.length; i++) {
-      const at = order[i]!;
-      sorter.read(at, entry);
-      const { bytes, start, keyLength, payloadLength } = entry;
-      const rowId = entry.rowId as RowId;
-      if (index.unique && i > 0 && sorter.sameKey(order[i - 1]!, at) && !this.withNulls.has(rowId)) throw await this.duplicate(rowId);
-      const end = start + keyLength;
-      const payload = payloadLength === 0 ? NO_PAYLOAD : bytes.subarray(end, end + payloadLength);
-      if (loader) loader.put(index.storage, bytes, start, keyLength, rowId, payload);
-      else this.transaction.putIndexEntry(index.storage, bytes.slice(start, end), rowId, payload.slice());
-      if (i % ENTRIES_PER_LOOK !== ENTRIES_PER_LOOK - 1 || !slice.over) continue;
+    const cursor = (await runs.finish()).cursor();
+    let previous: Uint8Array = NO_PAYLOAD;
+    let previousStart = 0;
+    let previousLength = -1;
+    for (let n = 1; cursor.next(); n++) {
+      const { bytes, start, length, rowId } = cursor;
+      if (index.unique) {
+        if (length === previousLength && same(previous, previousStart, bytes, start, length) && !this.withNulls.has(rowId)) throw await this.duplicate(rowId as RowId);
+        previous = bytes;
+        previousStart = start;
+        previousLength = length;
+      }
+      const end = start + length;
+      const payload = cursor.payloadLength === 0 ? NO_PAYLOAD : bytes.subarray(end, end + cursor.payloadLength);
+      if (loader) loader.put(index.storage, bytes, start, length, rowId as RowId, payload);
+      else this.transaction.putIndexEntry(index.storage, bytes.slice(start, end), rowId as RowId, payload.slice());
+      if (n % ENTRIES_PER_LOOK !== 0 || !slice.over) continue;
       const wait = loader?.pending() ?? this.transaction.loadPending();
       await (wait ? this.context.wait(wait) : slice.turn());
     }
@@ -183,31 +175,11 @@ class IndexBuild {
       snapshot.release();
     }
   }
+}
 
-  /** Keys may repeat across runs: the finished index is in order. */
-  private async checkWhole(): Promise<void> {
-    this.transaction.advanceCommand();
-    const snapshot = this.transaction.latestSnapshot();
-    const cursor = this.transaction.scanIndex(this.index.storage, snapshot, {});
-    const block: IndexBlock = { length: 0, keys: [], rowIds: [], payloads: [] };
-    let previous: Uint8Array | null = null;
-    try {
-      for (;;) {
-        const filled = await settle(this.context, () => cursor.fill(block, FILL_ROWS));
-        if (filled === 0) return;
-        for (let i = 0; i < filled; i++) {
-          const key = block.keys[i]!;
-          if (this.withNulls.has(block.rowIds[i]!)) continue;
-          if (previous && equalBytes(previous, key)) throw await this.duplicate(block.rowIds[i]! as RowId);
-          previous = key.slice();
-        }
-        if (this.slice.over) await this.slice.turn();
-      }
-    } finally {
-      cursor.close();
-      snapshot.release();
-    }
-  }
+function same(a: Uint8Array, aStart: number, b: Uint8Array, bStart: number, length: number): boolean {
+  for (let i = 0; i < length; i++) if (a[aStart + i] !== b[bStart + i]) return false;
+  return true;
 }
 
 const NO_PAYLOAD = new Uint8Array(0);

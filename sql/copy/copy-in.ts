@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { DatabaseError } from '../../engine/errors.js';
 import type { BulkLoader } from '../../engine/storage.js';
+import type { GatheredEntries, Taken } from '../access/gathered-entries.js';
 import type { TupleEncoder } from '../access/tuple-encoder.js';
 import type { Pending } from '../../engine/pending.js';
 import { Pending as PendingClass } from '../../engine/pending.js';
@@ -36,9 +37,9 @@ export async function copyIn(relation: Relation, columns: readonly Attribute[], 
   for (;;) {
     const chunk = await stream.next();
     if (chunk === null) break;
-    await reader.push(chunk);
+    await loader.guarded(() => reader.push(chunk));
   }
-  await reader.finish();
+  await loader.guarded(() => reader.finish());
   await loader.finish();
   return loader.count;
 }
@@ -57,7 +58,7 @@ function textReader(loader: RowLoader, columns: readonly Attribute[], options: C
     while (splitter.next()) {
       loader.line++;
       let wait: Promise<void> | undefined;
-      if (whole && headerSeen && bytes.encode(splitter.data, splitter.start, splitter.end)) wait = loader.addEncoded(bytes.row);
+      if (whole && headerSeen && loader.takesBytes && bytes.encode(splitter.data, splitter.start, splitter.end)) wait = loader.addEncoded(bytes.row);
       else {
         loader.lineText = null;
         const line = (loader.lineText = loader.located(() => splitter.text()));
@@ -145,6 +146,11 @@ class RowLoader {
   readonly #events: ConstraintEvents;
   /** Once there are many rows: past the write set. */
   #bulk: BulkLoader | undefined;
+  #gathered: GatheredEntries | undefined;
+  /** Rows may come as bytes: from the first on, or once they go past the write set. */
+  takesBytes: boolean;
+  /** Row ids from which on a row's line is its id and so much more. */
+  readonly #lines: { readonly from: number; readonly more: number }[] = [];
   readonly #width: number;
   readonly #omitted: readonly number[];
 
@@ -171,6 +177,7 @@ class RowLoader {
     this.#checks = relationChecks(relation, context.catalog, context);
     this.#writer = newWriter(relation, context.transaction, context.catalog, context);
     this.#events = new ConstraintEvents(relation, context.transaction);
+    this.takesBytes = this.#writer.plain;
   }
 
   /** Adds "COPY t, line n" to what goes wrong in `body`. */
@@ -213,30 +220,65 @@ class RowLoader {
   /** Rows straight from bytes, where nothing needs their values; null where something does. */
   bytesWay(): TextRowEncoder | null {
     const { relation, columns, options, where } = this;
-    if (where || !this.#writer.plain || this.#domains.some((domain) => domain !== null) || this.#checks.readsRow || this.#events.any || options.defaultText !== null) return null;
+    if (where || !this.#writer.takesBytes || this.#domains.some((domain) => domain !== null) || this.#checks.readsRow || this.#events.any || options.defaultText !== null) return null;
     if (this.#omitted.some((index) => this.#defaults[index] !== null)) return null;
     return textRowEncoder(relation, columns, this.#writer.access.codec, options, this.host.context);
   }
 
   addEncoded(row: TupleEncoder): Promise<void> | undefined {
-    if (this.#bulk) this.#bulk.insert(this.relation.storage, row.buffer, row.length);
-    else this.host.context.transaction.insert(this.relation.storage, row.buffer.slice(0, row.length));
+    if (!this.#bulk) this.host.context.transaction.insert(this.relation.storage, row.buffer.slice(0, row.length));
+    else if (this.#gathered) this.#noteLine(this.located(() => this.#writer.insertEncoded(row)));
+    else this.#bulk.insert(this.relation.storage, row.buffer, row.length);
     return this.#added();
+  }
+
+  #noteLine(rowId: number): void {
+    const more = this.line - rowId;
+    if (this.#lines.at(-1)?.more !== more) this.#lines.push({ from: rowId, more });
   }
 
   #added(): Promise<void> | undefined {
     if ((++this.count & 63) !== 0) return undefined;
     if (!this.#bulk) {
-      if (this.count >= BULK_FROM) this.#bulk = this.#writer.loadInBulk();
+      if (this.count >= BULK_FROM) this.#beginBulk();
       return this.host.breathe();
     }
+    if (this.#gathered?.full) return this.#gathered.relieve().then((taken) => this.#refuse(taken));
     const pending = this.#bulk.pending();
     return pending ? this.host.wait(pending) : this.host.breathe();
   }
 
+  #beginBulk(): void {
+    this.#bulk = this.#writer.loadInBulk();
+    if (!this.#bulk || this.#writer.plain) return;
+    this.#gathered = this.#writer.gatherInBulk({ wait: (pending) => this.host.wait(pending), breathe: () => this.host.breathe() });
+    this.takesBytes = this.#gathered !== undefined && this.#writer.takesBytes;
+  }
+
   /** The rows are where the rest of the statement and of the transaction finds them. */
   async finish(): Promise<void> {
-    await this.#bulk?.finish();
+    if (this.#gathered) this.#refuse(await this.#gathered.flush());
+    else await this.#bulk?.finish();
+  }
+
+  /** Raises what is wrong with a row's key, at its line. */
+  #refuse(taken: Taken | undefined): void {
+    if (!taken) return;
+    let more = 0;
+    for (const { from, more: next } of this.#lines) if (from <= taken.rowId) more = next;
+    this.line = taken.rowId + more;
+    this.lineText = null;
+    this.located(() => { throw taken.error; });
+  }
+
+  /** Rows are taken in `body`. When one is refused, a former one whose key repeats, which would show only at the end, comes first. */
+  async guarded(body: () => Promise<void>): Promise<void> {
+    try {
+      await body();
+    } catch (error) {
+      if (this.#gathered && error instanceof DatabaseError && error.where !== undefined && error.sqlstate.startsWith('2') && error.sqlstate !== '23505') this.#refuse(await this.#gathered.check());
+      throw error;
+    }
   }
 
   addBinary(fields: readonly (Buffer | null)[]): Promise<void> | undefined {
@@ -268,6 +310,7 @@ class RowLoader {
       this.#checks.apply(row, context.catalog, context);
       const inserted = this.#writer.insert(row);
       if (inserted instanceof PendingClass) return this.#addLater(row, inserted);
+      if (this.#gathered) this.#noteLine(inserted);
       this.#events.inserted(inserted, row);
       return this.#added();
     });
@@ -282,6 +325,7 @@ class RowLoader {
         pending = inserted;
         continue;
       }
+      if (this.#gathered) this.#noteLine(inserted);
       this.#events.inserted(inserted, row);
       this.count++;
       return;

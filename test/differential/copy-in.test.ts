@@ -23,6 +23,10 @@ const TABLES = `
   CREATE TABLE plain (s int2, i int4, b int8 NOT NULL, n numeric, d numeric(8,2), z numeric(5,-2), day date, t text, v varchar(5), c char(6), f float8, at timestamp, ok bool, u uuid);
   CREATE TABLE keyed (id int PRIMARY KEY, t text, n int CHECK (n <> 13), twice int GENERATED ALWAYS AS (n * 2) STORED); CREATE INDEX ON keyed (t); CREATE INDEX ON keyed (n) WHERE n > 5;
   CREATE TABLE partly (a int, b text DEFAULT 'given', c int NOT NULL DEFAULT 5, d text);
+  CREATE TABLE keys (a int, b int, t text, PRIMARY KEY (a, b), UNIQUE (t, a), UNIQUE NULLS NOT DISTINCT (b, t, a)); CREATE INDEX ON keys (b DESC);
+  CREATE TABLE numbered (n numeric(8,2) UNIQUE, c char(6), f float8, PRIMARY KEY (c, f));
+  CREATE TABLE later (id int UNIQUE DEFERRABLE INITIALLY DEFERRED, n int UNIQUE);
+  CREATE TABLE parents (id int PRIMARY KEY, up int REFERENCES parents);
   CREATE DOMAIN small AS int CHECK (VALUE < 10); CREATE TABLE bounded (s small, w varchar);`;
 
 async function psql(port: number, sql: readonly string[], input = ''): Promise<string> {
@@ -99,4 +103,42 @@ test.each([Math.floor(Math.random() * 1e6)])('thousands of lines, some of them o
   await both(['COPY keyed (id, t, n) FROM STDIN', ...check], `${keyed.join('\n')}\n`);
   await both(['COPY keyed (id, t, n) FROM STDIN', ...check], '7000\ta\t1\n'.concat(...Array.from({ length: 3000 }, (_, i) => `${8000 + i}\tb\t7\n`), '4\tx\t1\n'));
   await both(['BEGIN', 'COPY keyed (id, t, n) FROM STDIN', 'UPDATE keyed SET n = n + 1, t = \'new\' WHERE id > 9000', 'DELETE FROM keyed WHERE id % 3 = 0', ...check, 'COMMIT', ...check], ''.concat(...Array.from({ length: 3000 }, (_, i) => `${8000 + i}\tb\t7\n`)));
+});
+
+test.each([Math.floor(Math.random() * 1e6)])('keys of thousands of rows: in order or not, repeated among themselves, before, and by those before (seed %i)', async (seed) => {
+  let state = seed;
+  const pick = (below: number): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state >>> 8) % below;
+  };
+  const shuffled = (lines: readonly string[]): string[] => lines.map((line) => ({ line, at: pick(1e9) })).sort((a, b) => a.at - b.at).map(({ line }) => line);
+  const text = (lines: readonly string[]): string => `${lines.join('\n')}\n`;
+  const rows = Array.from({ length: 4000 }, (_, i) => `${i >> 2}\t${i & 3}\t${pick(3) === 0 ? '\\N' : `t${i}`}`);
+  const check = ['SELECT count(*), sum(a), sum(b), md5(string_agg(t, \',\' ORDER BY t)) FROM keys', 'SET enable_seqscan = off', 'SELECT * FROM keys WHERE a = 321 ORDER BY b', 'SELECT count(*) FROM keys WHERE b = 2', 'SELECT * FROM keys WHERE t = \'t2501\''];
+  await both(['COPY keys FROM STDIN', ...check], text(rows));
+  // Between those, in no order, and in a transaction that reads and changes them.
+  const more = shuffled(Array.from({ length: 3000 }, (_, i) => `${i}\t${4 + (i & 3)}\tm${i}`));
+  await both(['BEGIN', 'COPY keys FROM STDIN', ...check, 'UPDATE keys SET b = b + 10 WHERE a % 7 = 0', 'DELETE FROM keys WHERE a % 5 = 0', ...check, 'COMMIT', ...check], text(more));
+  await both(['BEGIN', 'INSERT INTO keys VALUES (7000, 1, \'own\')', 'COPY keys FROM STDIN', 'ROLLBACK', ...check], text([...Array.from({ length: 3000 }, (_, i) => `${5000 + i}\t1\tx${i}`)]));
+  // Whatever repeats, the first row that does is named: of a former load, among themselves, where another line is wrong behind it or before it.
+  const fresh = Array.from({ length: 3500 }, (_, i) => `${20_000 + i}\t${pick(9)}\tz${i}`);
+  for (const [at, line] of [[2800, '1\t1\tq'], [2500, fresh[2000]!], [2900, '20001\t8\tz1'], [1500, '40000\t1\t\\N\textra'], [2600, '\\N\t1\tq']] as const) {
+    const lines = [...fresh];
+    lines[at] = line;
+    await both(['COPY keys FROM STDIN', ...check], text(lines));
+    // PostgreSQL has looked at the keys of the first three thousand by then.
+    lines[3300] = 'wrong\t1\t1';
+    await both(['COPY keys FROM STDIN', ...check], text(lines));
+    lines[1600] = fresh[1200]!;
+    await both(['SET client_min_messages = error', 'COPY keys FROM STDIN', ...check], text(lines));
+  }
+  await both(['COPY keys FROM STDIN (HEADER, FORMAT csv)', ...check], `a,b,t\n${fresh.map((line) => line.replaceAll('\t', ',')).join('\n')}\n`);
+  const numbered = shuffled(Array.from({ length: 3000 }, (_, i) => `${i}.${i % 10}\tc${i % 50}\t${i % 60}.5`));
+  const numbers = ['SELECT count(*), sum(n), sum(f) FROM numbered', 'SET enable_seqscan = off', 'SELECT * FROM numbered WHERE n = 1234.40', 'SELECT * FROM numbered WHERE c = \'c7\' ORDER BY f, n LIMIT 3'];
+  await both(['COPY numbered FROM STDIN', ...numbers], text(numbered.map((line, i) => (i === 2900 ? numbered[2800]! : line)).filter((line, i, all) => i > 2000 || all.indexOf(line) === i)));
+  await both(['COPY numbered FROM STDIN', ...numbers], text([...new Map(numbered.map((line) => [line.slice(line.indexOf('\t')), line])).values()]));
+  await both(['COPY later FROM STDIN', 'SELECT count(*), sum(id) FROM later'], text(Array.from({ length: 2000 }, (_, i) => `${i === 1900 ? 5 : i}\t${i}`)));
+  await both(['COPY later FROM STDIN', 'SELECT count(*), sum(id) FROM later'], text(Array.from({ length: 2000 }, (_, i) => `${i}\t${i}`)));
+  await both(['COPY parents FROM STDIN', 'SELECT count(*), sum(up) FROM parents'], text(Array.from({ length: 2500 }, (_, i) => `${i}\t${i === 0 ? '\\N' : 2499 - i}`)));
+  await both(['COPY parents FROM STDIN', 'SELECT count(*), sum(up) FROM parents'], text(Array.from({ length: 2500 }, (_, i) => `${5000 + i}\t${i === 2400 ? 9999 : 1}`)));
 });
