@@ -41,15 +41,21 @@ export interface KeyValueReader {
   seek(space: Keyspace, lower: Uint8Array, into: Entry): boolean;
 }
 
-/** An entry where it lies: key and value are ranges of bytes that are valid during the call. True: no more. */
+/**
+ * An entry where it lies: key and value are ranges of bytes that are valid during the call. True: no more. `checked`: the value was found to be whole, and
+ * has no check of its own.
+ */
 export interface EntryVisitor {
-  (keys: Uint8Array, keyStart: number, keyEnd: number, values: Uint8Array, valueStart: number, valueEnd: number): boolean;
+  (keys: Uint8Array, keyStart: number, keyEnd: number, values: Uint8Array, valueStart: number, valueEnd: number, checked?: boolean): boolean;
 }
 
 /** Reads many entries of one state. */
 export interface Walker {
-  /** Calls back for the entries of [lower, upper) in order until the visitor wants no more; true: that was all. The visitor may read, but not walk. */
-  walk(space: Keyspace, lower: Uint8Array, upper: Uint8Array, visit: EntryVisitor): boolean;
+  /**
+   * Calls back for the entries of [lower, upper) in order until the visitor wants no more; true: that was all. The visitor may read, but not walk. `trusts`: it
+   * takes values as `checked`.
+   */
+  walk(space: Keyspace, lower: Uint8Array, upper: Uint8Array, visit: EntryVisitor, trusts?: boolean): boolean;
 }
 
 /** Row ids of a range's entries, and where others come among them. */

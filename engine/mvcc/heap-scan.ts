@@ -125,13 +125,14 @@ export class HeapScan implements RowCursor {
     let viewed: Uint8Array | undefined;
     let view!: DataView;
     const all = store.kv.bulk((walker) =>
-      walker.walk('heap', this.lower, this.upper, (keys, keyStart, keyEnd, values, valueStart, valueEnd) => {
+      walker.walk('heap', this.lower, this.upper, (keys, keyStart, keyEnd, values, valueStart, valueEnd, checked) => {
         if (looked++ === limit) return true;
         const rowId = readUint48(keys, keyStart + 6) as RowId;
         this.next = rowId + 1;
         if (values !== keys || valueEnd - valueStart < ROW_HEADER || store.decidedStampAt(values, valueStart) > s) {
           single.length = 0;
-          this.emitStored(single, rowId, keys.slice(keyStart, keyEnd), values.slice(valueStart, valueEnd));
+          const key = keys.slice(keyStart, keyEnd);
+          this.emitStored(single, rowId, key, checked ? store.kv.get('heap', key)!.slice() : values.slice(valueStart, valueEnd));
           if (single.length === 0) return false;
           const tuple = single.tuples[0]!;
           given++;
@@ -142,11 +143,11 @@ export class HeapScan implements RowCursor {
           viewed = keys;
           view = new DataView(keys.buffer, keys.byteOffset, keys.length);
         }
-        if (!isRow(view, keyStart, keyEnd, valueStart, valueEnd)) throw damaged('row', keys.slice(keyStart, keyEnd));
+        if (!checked && !isRow(view, keyStart, keyEnd, valueStart, valueEnd)) throw damaged('row', keys.slice(keyStart, keyEnd));
         given++;
         each(rowId, readUint48(values, valueStart + 7) as Xid, values, view, valueStart + ROW_HEADER, valueEnd);
         return false;
-      }),
+      }, true),
     );
     if (all) this.next = this.last + 1;
     return given;

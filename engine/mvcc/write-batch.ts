@@ -83,9 +83,9 @@ export class Operations {
   }
 }
 
-/** A loop for what is short: a native call costs as much as 60 bytes of it. */
+/** A loop for what is short: a native call, and the view that it needs, cost as much as 120 bytes of it. */
 function copy(from: Uint8Array, start: number, to: Uint8Array, at: number, length: number): void {
-  if (length <= 64) for (let i = 0; i < length; i++) to[at + i] = from[start + i]!;
+  if (length <= 128) for (let i = 0; i < length; i++) to[at + i] = from[start + i]!;
   else to.set(start === 0 && length === from.length ? from : from.subarray(start, start + length), at);
 }
 

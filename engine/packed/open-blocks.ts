@@ -19,7 +19,7 @@ const ROW_ID = 6;
 /** A block with so many entries beside its own is closed. */
 const MOST_BESIDE = 512;
 /** All are closed when there are so many. */
-const MOST_OPEN = 1024;
+const MOST_OPEN = 4096;
 
 /** Writes blocks, and pieces of them, to the store below. */
 export class BlockWriter {
@@ -148,7 +148,7 @@ function sameHead(a: Uint8Array, b: Uint8Array): boolean {
 
 /** One of them. */
 export class OpenBlock {
-  private readonly first: Uint8Array;
+  readonly first: Uint8Array;
   private dead: Uint8Array | undefined;
   /** Entries beside the block's own, in order, and before which of its entries each stands. */
   private readonly keys: Uint8Array[] = [];
@@ -255,56 +255,64 @@ export class OpenBlock {
   }
 }
 
-/** All of a write transaction, by the key they are stored under. */
+/** All of a write transaction, in order. */
 export class OpenBlocks {
-  private readonly open = new Map<string, OpenBlock>();
+  private readonly open: OpenBlock[] = [];
   /** The one that was asked for last. */
   private current: OpenBlock | undefined;
 
   constructor(private readonly out: BlockWriter) {}
 
   get any(): boolean {
-    return this.open.size > 0;
+    return this.open.length > 0;
   }
 
-  /** The one that was asked for last, when its range has `key`. */
-  near(key: Uint8Array): OpenBlock | undefined {
-    const { current } = this;
-    return current?.covers(key) ? current : undefined;
-  }
-
-  /** The open one that is stored under `key`. */
-  at(key: Uint8Array): OpenBlock | undefined {
-    if (this.open.size === 0) return undefined;
-    const found = this.open.get(nameOf(key));
+  /** The open one whose range has `key`. */
+  covering(key: Uint8Array): OpenBlock | undefined {
+    const { current, open } = this;
+    if (open.length === 0) return undefined;
+    if (current?.covers(key)) return current;
+    const at = this.behind(key) - 1;
+    const found = at >= 0 && compareBytes(key, open[at]!.key) <= 0 ? open[at] : undefined;
     if (found) this.current = found;
     return found;
   }
 
+  /** The first that begins behind `key`. */
+  private behind(key: Uint8Array): number {
+    const { open } = this;
+    let low = 0;
+    let high = open.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (compareBytes(open[middle]!.first, key) <= 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   /** Opens what is stored at `block`, which stays valid. */
   add(block: StoredBlock): OpenBlock {
-    if (this.open.size >= MOST_OPEN) this.closeAll();
+    if (this.open.length >= MOST_OPEN) this.closeAll();
     const opened = new OpenBlock(block);
-    this.open.set(nameOf(block.key), opened);
+    this.open.splice(this.behind(opened.first), 0, opened);
     return (this.current = opened);
   }
 
   close(block: OpenBlock): void {
-    this.open.delete(nameOf(block.key));
+    this.open.splice(this.open.indexOf(block), 1);
     if (this.current === block) this.current = undefined;
     block.close(this.out);
   }
 
   closeAll(): void {
-    for (const block of this.open.values()) block.close(this.out);
+    for (const block of this.open) block.close(this.out);
     this.forget();
   }
 
   /** Of a transaction that failed. */
   forget(): void {
-    this.open.clear();
+    this.open.length = 0;
     this.current = undefined;
   }
 }
-
-const nameOf = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.length).latin1Slice();

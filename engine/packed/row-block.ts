@@ -82,6 +82,22 @@ export class RowBlockView {
     return sealRow(out, outView, at, value, this.view, this.tuples + this.endOf(n - 1), this.tuples + this.endOf(n));
   }
 
+  /** As `into` at the beginning of `out`, without the row's check: the block's was right. */
+  copyInto(row: number, out: Uint8Array, outView: DataView): number {
+    const { bytes, start, view } = this;
+    const n = countBits(this.rows & ((1 << row) - 1));
+    for (let i = 0; i < HEAP_KEY; i++) out[i] = this.key[i]!;
+    out[HEAP_KEY - 1] = (this.key[HEAP_KEY - 1]! & ~(GROUP_ROWS - 1)) | row;
+    for (let i = 0; i < 13; i++) out[HEAP_KEY + i] = bytes[start + i]!;
+    out[HEAP_KEY] = bytes[start]! & ~Flag.block;
+    let to = HEAP_KEY + ROW_HEADER;
+    let from = this.tuples + this.endOf(n - 1);
+    const end = this.tuples + this.endOf(n);
+    for (const last = end - 3; from < last; from += 4, to += 4) outView.setInt32(to, view.getInt32(from, true), true);
+    for (; from < end; from++, to++) out[to] = bytes[from]!;
+    return to;
+  }
+
   /** A row's key and value, as copies. */
   entry(row: number): { key: Uint8Array; value: Uint8Array } {
     const end = this.into(row, scratch, scratchView, 0);
@@ -128,23 +144,26 @@ export class RowGatherer {
   private readonly key = new Uint8Array(BLOCK_KEY);
   storage = -1;
   private group = -1;
+  private last = -1;
   private used = 0;
   count = 0;
   private rows = 0;
 
-  /** Whether the row belongs to those gathered. */
+  /** Whether the row belongs behind those gathered. */
   continues(storage: number, rowId: number): boolean {
-    return this.group === Math.floor(rowId / GROUP_ROWS) && this.storage === storage;
+    return this.group === Math.floor(rowId / GROUP_ROWS) && this.storage === storage && rowId > this.last;
   }
 
   begin(storage: number, rowId: number): void {
     this.storage = storage;
     this.group = Math.floor(rowId / GROUP_ROWS);
     this.used = this.count = this.rows = 0;
+    this.last = -1;
   }
 
   /** False: it does not fit. Ids ascend. */
   add(rowId: number, bytes: Uint8Array, start: number, end: number): boolean {
+    this.last = rowId;
     const length = end - start;
     if (ROW_BLOCK_HEADER + 2 * (this.count + 1) + this.used + length > ROW_BLOCK_MAX) return false;
     this.tuples.set(bytes.subarray(start, end), this.used);

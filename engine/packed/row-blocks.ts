@@ -194,7 +194,7 @@ export class RowBlocks {
     return count;
   }
 
-  walk(walker: Walker, lower: Uint8Array, upper: Uint8Array, visit: EntryVisitor): boolean {
+  walk(walker: Walker, lower: Uint8Array, upper: Uint8Array, visit: EntryVisitor, trusts = false): boolean {
     const pending = new PendingRows(visit);
     const scratch = new Uint8Array(HEAP_KEY + ROW_BLOCK_MAX);
     const scratchView = new DataView(scratch.buffer);
@@ -202,16 +202,20 @@ export class RowBlocks {
     const bound = new Uint8Array(HEAP_KEY);
     let storage = -1;
     let packed = false;
+    /** Rows of the block at hand may lie outside of the range. */
+    let atEdge = true;
     /** Rows of the block and those that wait, in order; true: no more. */
     const emit = (): boolean => {
       for (let row = 0; row < GROUP_ROWS; row++) {
         if (pending.take(row)) {
           if (pending.visit()) return true;
         } else if (block.has(row)) {
-          const end = block.into(row, scratch, scratchView, 0);
-          for (let i = 0; i < HEAP_KEY; i++) bound[i] = scratch[i]!;
-          if (compareBytes(bound, lower) < 0 || compareBytes(bound, upper) >= 0) continue;
-          if (visit(scratch, 0, HEAP_KEY, scratch, HEAP_KEY, end)) return true;
+          const end = trusts ? block.copyInto(row, scratch, scratchView) : block.into(row, scratch, scratchView, 0);
+          if (atEdge) {
+            for (let i = 0; i < HEAP_KEY; i++) bound[i] = scratch[i]!;
+            if (compareBytes(bound, lower) < 0 || compareBytes(bound, upper) >= 0) continue;
+          }
+          if (visit(scratch, 0, HEAP_KEY, scratch, HEAP_KEY, end, trusts)) return true;
         }
       }
       pending.clear();
@@ -231,7 +235,12 @@ export class RowBlocks {
         pending.add(keys, keyStart, values, valueStart, valueEnd);
         return false;
       }
-      if (this.open(block, keys, keyStart, values, valueStart, valueEnd)) return emit();
+      if (this.open(block, keys, keyStart, values, valueStart, valueEnd)) {
+        const more = !emit();
+        // Those that follow are within the range: its end is looked at below.
+        atEdge = false;
+        return !more;
+      }
       return pending.flush();
     });
     if (!done) return false;
@@ -241,6 +250,7 @@ export class RowBlocks {
       const value = this.reader().get('heap', rowBlockKey(this.blockKey, upper));
       if (value && compareBytes(this.blockKey, upper) >= 0) {
         const copy = slabCopy(value, 0, value.length);
+        atEdge = true;
         if (this.open(block, this.blockKey.slice(), 0, copy, 0, copy.length)) return !emit();
       }
     }

@@ -127,21 +127,19 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   get(space: Keyspace, key: Uint8Array): Uint8Array | undefined {
     if (space === 'heap') return this.rows.get(key);
     if (space !== 'index') return this.reader.get(space, key);
-    const near = this.opens.near(key);
-    if (near) return near.get(key);
+    if (this.writer && !isMark(key) && this.hasBlocks(key)) {
+      const open = this.openCovering(key);
+      return open ? open.get(key) : this.writer.get('index', key);
+    }
     const value = this.reader.get(space, key);
     if (value && !isPacked(value)) return value;
     if (isMark(key)) return undefined;
     if (value) {
-      const open = this.opens.at(key);
-      if (open) return open.get(key);
       const block = this.opened(key, value);
       return block && block.valueInto(this.valueScratch.subarray(0, block.valueLength), key);
     }
     if (key.length <= INDEX_ID) return undefined;
     const { block } = this.covering(key);
-    const open = block && this.opens.at(block.key);
-    if (open) return open.get(key);
     if (!block || !block.is(block.lowerBound(key), key)) return undefined;
     return block.valueInto(this.valueScratch.subarray(0, block.valueLength), key);
   }
@@ -288,8 +286,8 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
   bulk<T>(action: (walker: Walker) => T): T {
     return this.base.bulk((walker) =>
       action({
-        walk: (space, lower, upper, visit) =>
-          space === 'index' ? this.walkIndex(walker, lower, upper, visit) : space === 'heap' ? this.rows.walk(walker, lower, upper, visit) : walker.walk(space, lower, upper, visit),
+        walk: (space, lower, upper, visit, trusts) =>
+          space === 'index' ? this.walkIndex(walker, lower, upper, visit) : space === 'heap' ? this.rows.walk(walker, lower, upper, visit, trusts) : walker.walk(space, lower, upper, visit),
       }),
     );
   }
@@ -379,13 +377,13 @@ export class PackedKeyValueStore implements KeyValueStore, KeyValueWriter {
 
   /** The block whose range has `key`, open; undefined when none has it: then it is stored by itself, or not at all. */
   private openCovering(key: Uint8Array): OpenBlock | undefined {
-    const near = this.opens.near(key);
-    if (near) return near;
+    const open = this.opens.covering(key);
+    if (open) return open;
     const { gap } = this;
     if (gap && compareBytes(gap.from, key) <= 0 && compareBytes(key, gap.to) < 0) return undefined;
     const { block, there } = this.covering(key);
     // What was found stays: seeks give copies.
-    if (block) return this.opens.at(block.key) ?? this.opens.add(new StoredBlock().open(block.key, 0, block.value, 0, block.value.length));
+    if (block) return this.opens.add(new StoredBlock().open(block.key, 0, block.value, 0, block.value.length));
     const to = !there ? LAST : isPacked(this.found.value) ? this.firstKey(this.found.key, this.found.value) : this.found.key;
     if (to) this.gap = { from: key.slice(), to };
     return undefined;

@@ -93,7 +93,7 @@ export class TupleEncoder {
     const size = end - start;
     this.reserve(this.length + size + blanks);
     const { buffer, length: at } = this;
-    if (size <= 64) for (let i = 0; i < size; i++) buffer[at + i] = from[start + i]!;
+    if (size <= 128) for (let i = 0; i < size; i++) buffer[at + i] = from[start + i]!;
     else buffer.set(from.subarray(start, end), at);
     if (blanks > 0) buffer.fill(BLANK, at + size, at + size + blanks);
     this.length = at + size + blanks;
