@@ -9,7 +9,7 @@ import { startTestServer } from '../harness/server.js';
 
 const ROWS = 70_000;
 /** Of processor time: 20 ms is the promise, the rest is for a slow machine and for garbage collection. */
-const MOST_MS = 60;
+const MOST_MS = 40;
 
 test('VACUUM, ANALYZE, CREATE INDEX and rewrites', { timeout: 120_000, skip: process.platform !== 'linux' }, async () => {
   const scratch = mkdtempSync(join(tmpdir(), 'oxbow-held-'));
@@ -34,7 +34,7 @@ test('VACUUM, ANALYZE, CREATE INDEX and rewrites', { timeout: 120_000, skip: pro
   await client.query(`INSERT INTO t SELECT g, g % 1000, md5(g::text) FROM generate_series(1, ${ROWS}) g`);
   await client.query('UPDATE t SET n = n + 1');
   const found: Record<string, number> = {};
-  for (const sql of ['VACUUM t', 'ANALYZE t', 'CREATE INDEX t_v ON t (v)', 'VACUUM FULL t', 'ALTER TABLE t ALTER n TYPE bigint', 'ALTER TABLE t ADD CHECK (n > 0)']) {
+  for (const sql of ['VACUUM t', 'ANALYZE t', 'CREATE INDEX t_v ON t (v)', 'VACUUM FULL t', 'ALTER TABLE t ALTER n TYPE bigint', 'ALTER TABLE t ADD CHECK (n > 0)', 'UPDATE t SET n = n + 1']) {
     await longest();
     await client.query(sql);
     found[sql] = Math.round(await longest());
