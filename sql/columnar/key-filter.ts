@@ -6,23 +6,33 @@ import type { Pending } from '../../engine/pending.js';
 import type { Expr } from '../analyzer/query-tree.js';
 import type { JoinTable } from './join-table.js';
 import type { Kernel } from './kernel.js';
+import type { KeySet } from './key-set.js';
 import type { PipelineRun } from './pipeline-run.js';
 import { inSlices } from './sliced.js';
 import type { BottomStage, JoinStage, Stage } from './stage.js';
 import type { TableColumn } from './table.js';
 import type { Value } from './value.js';
 
-/** Rows whose `expr` is not in the set (not 0 at its place) have no partner. `density`: the part of the range that is in it. */
-export interface KeyFilter { readonly expr: Expr; readonly min: number; readonly bits: Uint8Array | Int32Array; readonly density: number }
+/**
+ * Rows whose `expr` is not in the set have no partner. A bit for each number of min..min+span-1, 32 to a word: what is asked for each row
+ * of a scan must stay in the processor's cache. `density`: the part of the range that is in it.
+ */
+export interface KeyFilter { readonly expr: Expr; readonly min: number; readonly span: number; readonly words: Int32Array; readonly density: number }
 
 /** A filter that leaves so little is tested before anything else: the branches behind it are then hardly ever reached. */
 export const SELECTIVE = 0.3;
 
 const MAX_SPAN = 1 << 26;
-/** Places of a set made for a join beside its hash table: in all, and for each row. */
-const FREE_SPAN = 1 << 20;
-const BITS_PER_SLICE = 1 << 16;
-const SPAN_PER_ROW = 64;
+/** Range of a set made for a join beside its hash table: in all, and for each row. */
+const FREE_SPAN = 1 << 23;
+const SPAN_PER_ROW = 512;
+/** Counting the keys of a wider set would cost more than it tells. */
+const MAX_COUNTED = 1 << 22;
+const BYTES_PER_SLICE = 1 << 16;
+/** A join's own table is asked at once where it is no larger. */
+const CACHED_BYTES = 1 << 16;
+/** Rows of a key of several columns that may have one of them in common. */
+const SHARING_ROWS = 4;
 /** Estimated rows of the inner side's source for one of the outer side, and at least. */
 const WORTH = 8;
 const MIN_WORK = 16384;
@@ -63,56 +73,75 @@ export function* keyFilter(expr: Expr, { shape, data: { data, nulls } }: TableCo
       if (value > max) max = value;
     }
   });
-  if (min > max) return { expr, min: 0, bits: new Uint8Array(1), density: 0 };
-  if (max - min >= MAX_SPAN) return null;
-  const bits = arrays.uint8(max - min + 1);
+  if (min > max) return { expr, min: 0, span: 1, words: new Int32Array(1), density: 0 };
+  const span = max - min + 1;
+  if (span > MAX_SPAN) return null;
+  const words = arrays.int32(Math.ceil(span / 32));
   let present = 0;
   yield* inSlices(count, state, (from, to) => {
     for (let row = from; row < to; row++) {
       if (nulls && nulls[row] === 1) continue;
       const at = numbers[row]! - min;
-      present += 1 - bits[at]!;
-      bits[at] = 1;
+      const word = words[at >>> 5]!;
+      present += 1 - ((word >>> (at & 31)) & 1);
+      words[at >>> 5] = word | (1 << (at & 31));
     }
   });
-  return { expr, min, bits, density: present / bits.length };
+  return { expr, min, span, words, density: present / span };
 }
 
+/** What the source of a join's outer side is: its rows, the range of the key, and whether nothing else leaves rows out before the join. */
+interface OuterSource { readonly rows: number; readonly min: number; readonly max: number; readonly first: boolean }
+
 /**
- * What a join says about the rows of its outer side, before it comes to it: the keys of its inner side. Null where
- * testing them first would leave out too little; `outer` is the range of the outer side's key.
+ * What a join says about the rows of its outer side by its key `k`, before it comes to it: the keys of its inner side. Null where
+ * testing them first would leave out too little.
  */
-export function* joinFilter({ node }: JoinStage, { rows, keys, set, heads, direct }: JoinTable, outer: { readonly min: number; readonly max: number }, run: PipelineRun): Generator<Pending, KeyFilter | null> {
+export function* joinFilter({ node }: JoinStage, k: number, { rows, keys, set, heads }: JoinTable, outer: OuterSource, run: PipelineRun): Generator<Pending, KeyFilter | null> {
   const { joinType } = node;
-  if (node.keys.length !== 1 || (joinType !== 'inner' && joinType !== 'semi' && joinType !== 'right')) return null;
-  const expr = node.keys[0]!.outer;
+  if (joinType !== 'inner' && joinType !== 'semi' && joinType !== 'right') return null;
+  const expr = node.keys[k]!.outer;
   const span = outer.max - outer.min + 1;
-  if (!(span < Infinity)) return null;
+  if (!(span < Infinity) || (outer.first && (set ? set.bits : heads).byteLength <= CACHED_BYTES)) return null;
+  let made: KeyFilter | null;
   if (set) {
-    // Counting the keys of a wide set would cost more than it tells.
-    if (set.bits.length > FREE_SPAN * 4) return null;
-    const { bits } = set;
-    let present = 0;
-    yield* inSlices(bits.length, run.state, (from, to) => {
-      for (let at = from; at < to; at++) present += bits[at]!;
-    }, BITS_PER_SLICE);
-    return present < span * SELECTIVE ? { expr, min: set.parts[0]!.min, bits: set.bits, density: present / span } : null;
+    if (node.keys.length > 1 || set.bits.length > MAX_COUNTED) return null;
+    made = yield* filterOfSet(expr, set, run);
+  } else {
+    const key = keys[k]!;
+    // A key of several columns has rows that share one of them.
+    const expected = rows.count / (node.keys.length > 1 ? SHARING_ROWS : 1);
+    if (key.boxed || rows.count * 2 > outer.rows || expected >= span * SELECTIVE) return null;
+    const column = rows.columns[key.column]!;
+    if (node.keys.length === 1 && key.span > Math.max(FREE_SPAN, rows.count * SPAN_PER_ROW)) return null;
+    made = yield* keyFilter(expr, column, rows.count, run);
   }
-  const [key] = keys as [(typeof keys)[number]];
-  if (key.boxed || rows.count >= span * SELECTIVE) return null;
-  if (direct) return rows.columns[key.column]!.shape.kind === 'int' ? { expr, min: key.min, bits: heads, density: rows.count / span } : null;
-  const made = key.span <= Math.max(FREE_SPAN, rows.count * SPAN_PER_ROW) ? yield* keyFilter(expr, rows.columns[key.column]!, rows.count, run) : null;
-  return made && { ...made, density: rows.count / span };
+  const density = made ? (made.density * made.span) / span : 1;
+  return made && density < SELECTIVE ? { ...made, density } : null;
+}
+
+/** A set that has a byte for each key. */
+function* filterOfSet(expr: Expr, { bits, parts }: KeySet, { arrays, state }: PipelineRun): Generator<Pending, KeyFilter> {
+  const words = arrays.int32(Math.ceil(bits.length / 32));
+  let present = 0;
+  yield* inSlices(bits.length, state, (from, to) => {
+    for (let at = from; at < to; at++) {
+      if (bits[at] === 0) continue;
+      present++;
+      words[at >>> 5]! |= 1 << (at & 31);
+    }
+  }, BYTES_PER_SLICE);
+  return { expr, min: parts[0]!.min, span: bits.length, words, density: present / bits.length };
 }
 
 /** Writes the test; values that are not plain integers pass. */
-export function emitKeyFilter(kernel: Kernel, value: Value, { min, bits }: KeyFilter): void {
+export function emitKeyFilter(kernel: Kernel, value: Value, { min, span, words }: KeyFilter): void {
   if (value.kind !== 'int') return;
   const code = kernel.name('q');
   kernel.line(`const ${code} = ${value.code} - ${kernel.outside(min)};`);
   const tests = value.isNull ? [`!(${value.isNull})`] : [];
-  if (!(value.min >= min && value.max < min + bits.length)) tests.push(`${code} >= 0 && ${code} < ${kernel.outside(bits.length)}`);
-  tests.push(`${kernel.outside(bits, 'b')}[${code}] !== 0`);
+  if (!(value.min >= min && value.max < min + span)) tests.push(`${code} >= 0 && ${code} < ${kernel.outside(span)}`);
+  tests.push(`(${kernel.outside(words, 'b')}[${code} >>> 5] >>> (${code} & 31) & 1) !== 0`);
   kernel.line(`if (!(${tests.join(' && ')})) continue;`);
 }
 

@@ -297,10 +297,11 @@ export class Pipeline {
         if (at.kind !== 'project') between = true;
         continue;
       }
-      const [key] = at.node.keys;
-      const origin = between && key ? originOf(at.outer, key.outer, this.isBottom) : null;
-      if (origin) {
-        const found = yield* joinFilter(at, this.tables.get(at)!, source.bounds(needed.indexOf(origin.index)), this.run);
+      for (const [k, key] of at.node.keys.entries()) {
+        const origin = originOf(at.outer, key.outer, this.isBottom);
+        if (!origin) continue;
+        const outer = { ...source.bounds(needed.indexOf(origin.index)), rows: source.rows, first: !between };
+        const found = yield* joinFilter(at, k, this.tables.get(at)!, outer, this.run);
         if (found) made.push({ ...found, expr: bottom.layout.output[origin.index]! });
       }
       between = true;
