@@ -5,6 +5,7 @@
  *     LOCK         identity of the process that has it open
  *     log/         commit log (engine/log)
  *     state.mdb    LMDB (engine/kv), state.mdb-lock beside it
+ *     columns/     files of column segments (sql/columnar/column-files.ts): a cache
  *     temp/        what sorts and hash tables do not keep in memory; of the running process only
  */
 import { DatabaseError } from './errors.js';

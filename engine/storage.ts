@@ -137,6 +137,12 @@ export interface Storage {
   onCommit(listener: (commit: CommitNotice) => void): void;
   /** The last commits in LSN order are found here by xid (pg_xact_status, txid_status); undefined when too old to know. */
   xidStatus(xid: Xid): 'in progress' | 'committed' | 'aborted' | undefined;
+  /** Where what was written ahead under the xid was committed; undefined while it is not. */
+  stagedCommit(xid: Xid): Lsn | undefined;
+  /** Whether a transaction that is not over wrote rows of the block ahead of its commit. */
+  hasRowsAhead(storage: StorageId, block: number): boolean;
+  /** The row id that the next row of the storage gets. */
+  nextRow(storage: StorageId): RowId;
   /** Smallest xid never assigned yet, and the oldest in progress (txid_current_snapshot). */
   xidBounds(): { next: Xid; oldestActive: Xid; active: Xid[] };
   /** Undefined when `lsn` is durable already. */
@@ -195,6 +201,8 @@ export interface Maintenance {
   readonly directory: string | undefined;
   /** One f64 in shared memory, for other threads: everything before this LSN is durable. */
   readonly durableCell: SharedArrayBuffer;
+  /** Whole batches of the log from the one that begins at or holds `from`, up to its end now; undefined when they are trimmed. */
+  readLog(from: Lsn): Promise<AsyncIterable<Uint8Array> | undefined>;
   /** The log from `lsn` on is not trimmed. */
   holdLog(lsn: Lsn): Hold;
   /** Versions that a snapshot at `lsn` (by default: now) or later sees are not collected. */
@@ -213,6 +221,8 @@ export interface StateReader {
   readonly runtime: Runtime;
   /** Undefined: all that commits did to the storage so far can be read there. */
   whenApplied(storage: StorageId): Promise<void> | undefined;
+  /** Undefined: the record at `lsn` can be read there. */
+  whenAppliedTo(lsn: Lsn): Promise<void> | undefined;
   /** False: rows at `s` are to be found in ways that only the engine knows (deleted since, or by transactions whose fate is open). */
   plain(storage: StorageId, s: Lsn): boolean;
 }
@@ -224,8 +234,12 @@ export const WATCH_BLOCK_ROWS = 65536;
 export interface ChangeWatch {
   /** Nothing is known about commits at or before this LSN. */
   readonly since: Lsn;
-  /** The last commit that changed rows without listing them; 0 for none. */
-  readonly unlistedAt: Lsn;
+  /** The storage was dropped. */
+  readonly gone: boolean;
+  /** Whether a commit after `lsn` changed rows of the block without marking them all. */
+  unlistedAfter(block: number, lsn: Lsn): boolean;
+  /** How many such commits there were. */
+  unlistedCount(block: number): number;
   /** Whether a row of the block changed, or may have changed, after `lsn`. */
   changedAfter(block: number, lsn: Lsn): boolean;
   /** From now on `marks[row id % 65536]` is set to 1 when a commit changes the row. */
@@ -421,6 +435,8 @@ export interface BulkLoader {
   put(index: StorageId, keys: Uint8Array, start: number, length: number, rowId: RowId, payload: Uint8Array): void;
   /** Ask now and then: the wait that the log and the applier need before there is more. */
   pending(): Pending | undefined;
+  /** Called when rows up to one of a storage are in the log, as of a record, under an xid that may be a subtransaction's. */
+  onRows: ((storage: StorageId, upTo: RowId, lsn: Lsn, xid: Xid) => void) | undefined;
   /** Before the statement ends: all of it is in the state then. */
   finish(): Promise<void>;
 }

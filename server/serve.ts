@@ -105,6 +105,7 @@ export async function startServer(config: Config, log: Logger, environment: Read
   const archiver = startArchive(config, runtime, storage, log, environment);
   const settings = settingsOf(config);
   const cluster = await Cluster.open(runtime, storage, settings);
+  await columnStore(storage).open();
   const password = passwordOf(config, environment);
   if (password !== null) await setSuperuserPassword(cluster, password);
 
@@ -155,7 +156,7 @@ export async function startServer(config: Config, log: Logger, environment: Read
       schedule?.close();
       await archiver?.stop(config.shutdownGraceMs);
       await backups.close();
-      columnStore(storage).close();
+      await columnStore(storage).close();
       learnedStore(storage, runtime.clock).close();
       await storage.close();
       ops?.close();

@@ -56,6 +56,11 @@ export class BulkLoad implements BulkLoader {
   private readonly runs = new Map<StorageId, Run>();
   private lastRun: Run | undefined;
   private lastStorage = -1;
+  /** Rows since the last record: of which storage, the first and the last one. */
+  private rowsOf = -1 as StorageId;
+  private firstRow = 0 as RowId;
+  private lastRow = 0 as RowId;
+  onRows: BulkLoader['onRows'];
   private command: CommandId;
   /** Each gives up what was claimed of an index. */
   private readonly claims: (() => void)[] = [];
@@ -68,9 +73,18 @@ export class BulkLoad implements BulkLoader {
     if (length > ROW_MAX) return this.transaction.insert(storage, bytes.slice(0, length));
     const rowId = this.engine.nextRowId(storage);
     this.touch(storage);
+    if (storage !== this.rowsOf) this.beginRows(storage, rowId);
+    this.lastRow = rowId;
     this.rows.row(storage, rowId, bytes, length);
     if (this.rows.length >= RECORD_BYTES) this.flush();
     return rowId;
+  }
+
+  private beginRows(storage: StorageId, rowId: RowId): void {
+    // One record is of one storage's rows.
+    if (this.rows.length > 0) this.flush();
+    this.rowsOf = storage;
+    this.firstRow = rowId;
   }
 
   put(index: StorageId, keys: Uint8Array, start: number, length: number, rowId: RowId, payload: Uint8Array): void {
@@ -132,6 +146,11 @@ export class BulkLoad implements BulkLoader {
     builder.endRecord();
     log.wrote(lsn);
     log.flushSoon();
+    if (rows.length > 0) {
+      staging.loadedRows(transaction, this.rowsOf, this.firstRow, this.lastRow);
+      this.onRows?.(this.rowsOf, this.lastRow, lsn, xid);
+      this.rowsOf = -1 as StorageId;
+    }
     rows.clear();
     entries.clear();
     this.sent.push({ lsn, bytes });

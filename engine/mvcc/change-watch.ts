@@ -13,7 +13,12 @@ class Watch implements ChangeWatch {
   /** LSN of the last listed change per block. */
   private readonly lastChange = new Map<number, Lsn>();
   private readonly marks = new Map<number, Set<Uint8Array>>();
-  unlistedAt = 0 as Lsn;
+  /** The last commit that changed rows without saying of which blocks, and how many there were. */
+  private unlistedAt = 0 as Lsn;
+  private unlisted = 0;
+  /** Per block the last commit that did not list the rows, and how many there were. */
+  private readonly unlistedIn = new Map<number, { at: Lsn; count: number }>();
+  gone = false;
 
   constructor(readonly since: Lsn) {}
 
@@ -24,8 +29,44 @@ class Watch implements ChangeWatch {
     if (marks) for (const bytes of marks) bytes[rowId % WATCH_BLOCK_ROWS] = 1;
   }
 
+  /** Rows from..to are written and not committed. */
+  noteAhead(from: number, to: number): void {
+    if (this.marks.size === 0) return;
+    for (let rowId = from; rowId <= to; ) {
+      const block = Math.floor(rowId / WATCH_BLOCK_ROWS);
+      const last = Math.min(to, (block + 1) * WATCH_BLOCK_ROWS - 1);
+      for (const bytes of this.marks.get(block) ?? []) bytes.fill(1, rowId % WATCH_BLOCK_ROWS, (last % WATCH_BLOCK_ROWS) + 1);
+      rowId = last + 1;
+    }
+  }
+
+  /** `blocks` undefined: any. */
+  noteUnlisted(lsn: Lsn, blocks: Iterable<number> | undefined): void {
+    if (!blocks) {
+      this.unlistedAt = lsn;
+      this.unlisted++;
+      return;
+    }
+    for (const block of blocks) {
+      const known = this.unlistedIn.get(block);
+      if (!known) this.unlistedIn.set(block, { at: lsn, count: 1 });
+      else {
+        known.at = lsn;
+        known.count++;
+      }
+    }
+  }
+
   changedAfter(block: number, lsn: Lsn): boolean {
-    return this.since > lsn || this.unlistedAt > lsn || (this.lastChange.get(block) ?? 0) > lsn;
+    return this.since > lsn || this.unlistedAfter(block, lsn) || (this.lastChange.get(block) ?? 0) > lsn;
+  }
+
+  unlistedAfter(block: number, lsn: Lsn): boolean {
+    return this.unlistedAt > lsn || (this.unlistedIn.get(block)?.at ?? 0) > lsn;
+  }
+
+  unlistedCount(block: number): number {
+    return this.unlisted + (this.unlistedIn.get(block)?.count ?? 0);
   }
 
   addMarks(block: number, marks: Uint8Array): void {
@@ -67,6 +108,8 @@ export class ChangeWatches {
 
   /** The storage is gone. */
   forget(storage: StorageId): void {
+    const watch = this.watches.get(storage);
+    if (watch) watch.gone = true;
     this.unwatch(storage);
     this.lose(storage);
   }
@@ -111,13 +154,17 @@ export class ChangeWatches {
     }
   }
 
-  /** A commit changed rows of `storages` that it does not list (written ahead). */
-  noteUnlisted(lsn: Lsn, storages: Iterable<StorageId>): void {
+  /** A transaction wrote rows from..to ahead of its commit: from now on they count as changed. */
+  noteAhead(storage: StorageId, from: number, to: number): void {
+    this.watches.get(storage)?.noteAhead(from, to);
+  }
+
+  /** A commit changed rows of `storages` that it does not list (written ahead). `blocksOf`: where they are; undefined: not known. */
+  noteUnlisted(lsn: Lsn, storages: Iterable<StorageId>, blocksOf: (storage: StorageId) => Iterable<number> | undefined): void {
     if (this.watches.size === 0 && this.listeners.size === 0) return;
     for (const storage of storages) {
       this.lose(storage);
-      const watch = this.watches.get(storage);
-      if (watch) watch.unlistedAt = lsn;
+      this.watches.get(storage)?.noteUnlisted(lsn, blocksOf(storage));
     }
   }
 }

@@ -141,7 +141,8 @@ export class Committer {
     this.watches.note(lsn, writes);
     if (provisional) {
       this.engine.noteProvisional(lsn);
-      if (transaction.staged) this.watches.noteUnlisted(lsn, transaction.staged.storages);
+      const { staged } = transaction;
+      if (staged) this.watches.noteUnlisted(lsn, staged.storages, (storage) => staged.blocksOf(storage));
       this.engine.staging.committed(transaction, lsn);
     }
     for (const storage of drops) this.engine.forget(storage);

@@ -255,7 +255,29 @@ export class Engine implements Storage {
   get stateReader(): StateReader | undefined {
     const { directory } = this.options;
     if (directory === undefined) return undefined;
-    return { path: `${directory}/state.mdb`, runtime: this.runtime, whenApplied: (storage) => this.whenStorageApplied(storage), plain: (storage, s) => !this.store.mayMergeDead(storage, s) };
+    return { path: `${directory}/state.mdb`, runtime: this.runtime, whenApplied: (storage) => this.whenStorageApplied(storage), whenAppliedTo: (lsn) => this.whenApplied(lsn), plain: (storage, s) => !this.store.mayMergeDead(storage, s) };
+  }
+
+  /** A transaction wrote rows from..to ahead of its commit. */
+  noteAhead(storage: StorageId, from: number, to: number): void {
+    this.watches.noteAhead(storage, from, to);
+  }
+
+  stagedCommit(xid: Xid): Lsn | undefined {
+    return this.store.staged.get(xid);
+  }
+
+  hasRowsAhead(storage: StorageId, block: number): boolean {
+    return this.staging.hasRows(storage, block);
+  }
+
+  async readLog(from: Lsn): Promise<AsyncIterable<Uint8Array> | undefined> {
+    const tail = await this.logStore.tail(from);
+    return tail.kind === 'batches' ? tail.batches : undefined;
+  }
+
+  nextRow(storage: StorageId): RowId {
+    return (this.rowCounters.get(storage) ?? 1) as RowId;
   }
 
   private whenStorageApplied(storage: StorageId): Promise<void> | undefined {

@@ -31,6 +31,7 @@ export function engineMaintenance(engine: Engine, applier: ApplierDriver, durabl
     directory: engine.options.directory,
     durableCell,
     refuseCommits: undefined,
+    readLog: (from) => engine.readLog(from),
     holdLog: (lsn) => engine.logHolds.add(lsn),
     pinHorizon: (lsn = engine.visibleLsn) => engine.pins.add(lsn),
     async mark() {

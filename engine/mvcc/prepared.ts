@@ -146,6 +146,7 @@ export class PreparedTransactions {
       transaction.staged = new Staged(transaction.xid, staged.first);
       collected.xids.forEach((xid, i) => transaction.staged!.addXid((i + 2) as SubId, xid));
       for (const storage of staged.storages) transaction.staged.storages.add(storage);
+      transaction.staged.forgetBlocks();
       this.engine.staging.restored([transaction.xid], staged.storages, staged.first);
       this.engine.transactions.adoptXids(transaction, collected.xids);
     }

@@ -18,7 +18,7 @@
  * until it is undone: what it superseded stands in history under the LSNs of its records, not of its commit.
  */
 import { DatabaseError } from '../errors.js';
-import type { CommandId, Lsn, StorageId, SubId, Xid } from '../ids.js';
+import type { CommandId, Lsn, RowId, StorageId, SubId, Xid } from '../ids.js';
 import { LockClass } from '../locks/modes.js';
 import { RecordKind } from '../log/batch.js';
 import { Pending } from '../pending.js';
@@ -30,6 +30,7 @@ import { sliceMs } from '../turns.js';
 import { hashKey } from './key-hash.js';
 import type { EngineTransaction } from './transaction.js';
 import type { OwnVersions } from './version-store.js';
+import { WATCH_BLOCK_ROWS } from '../storage.js';
 import { writeBytes } from './write.js';
 import { WriteBatch } from './write-batch.js';
 import type { Change } from './write-batch.js';
@@ -51,6 +52,8 @@ const KEPT_BYTES = 256 << 10;
 /** A snapshot of this command sees all of its transaction's writes. */
 export const ALL_COMMANDS = Number.MAX_SAFE_INTEGER as CommandId;
 
+const NO_BLOCKS: ReadonlySet<number> = new Set();
+
 interface Streamed {
   readonly lsn: Lsn;
   readonly writes: readonly Change[];
@@ -65,6 +68,8 @@ export class Staged {
   /** Those that are, and that memory has not let go of yet. */
   readonly applied: Streamed[] = [];
   readonly storages = new Set<StorageId>();
+  /** Blocks of row ids in which it wrote rows; undefined: not known since a restart. */
+  private blocks: Map<StorageId, Set<number>> | undefined = new Map();
   /** By subtransaction, the xid of its records. */
   readonly xids = new Map<SubId, Xid>();
   private readonly xidSet = new Set<Xid>();
@@ -75,6 +80,23 @@ export class Staged {
 
   constructor(readonly xid: Xid, readonly first: Lsn) {
     this.addXid(1 as SubId, xid);
+  }
+
+  /** It wrote rows from..to ahead. */
+  noteRows(storage: StorageId, from: number, to: number): void {
+    if (!this.blocks) return;
+    let found = this.blocks.get(storage);
+    if (!found) this.blocks.set(storage, (found = new Set()));
+    for (let block = Math.floor(from / WATCH_BLOCK_ROWS); block * WATCH_BLOCK_ROWS <= to; block++) found.add(block);
+  }
+
+  blocksOf(storage: StorageId): ReadonlySet<number> | undefined {
+    return this.blocks && (this.blocks.get(storage) ?? NO_BLOCKS);
+  }
+
+  /** It was written before the restart. */
+  forgetBlocks(): void {
+    this.blocks = undefined;
   }
 
   addXid(sub: SubId, xid: Xid): void {
@@ -200,8 +222,30 @@ export class Staging {
     for (const write of picked) {
       write.streamed = true;
       this.touch(staged, write instanceof WriteBatch || write.isRow ? write.storage : write.index);
+      if (!write.isRow) continue;
+      if (write instanceof WriteBatch) this.wroteRows(staged, write.storage, ...write.rowRange);
+      else this.wroteRows(staged, write.storage, write.rowId, write.rowId);
     }
     log.flushSoon();
+  }
+
+  /** Whether an open transaction wrote rows of the block ahead. */
+  hasRows(storage: StorageId, block: number): boolean {
+    for (const { staged } of this.loading) {
+      const blocks = staged!.blocksOf(storage);
+      if (!blocks || blocks.has(block)) return true;
+    }
+    return false;
+  }
+
+  private wroteRows(staged: Staged, storage: StorageId, from: number, to: number): void {
+    staged.noteRows(storage, from, to);
+    this.engine.noteAhead(storage, from, to);
+  }
+
+  /** A bulk load wrote rows from..to, some of which may be others'. */
+  loadedRows(transaction: EngineTransaction, storage: StorageId, from: RowId, to: RowId): void {
+    this.wroteRows(this.stagedOf(transaction), storage, from, to);
   }
 
   private stagedOf(transaction: EngineTransaction): Staged {

@@ -147,6 +147,11 @@ export class WriteBatch {
     return cost;
   }
 
+  /** Ids of the first and the last row; they ascend. */
+  get rowRange(): readonly [RowId, RowId] {
+    return [readUint48(this.operations.buffer, FIRST_ROW) as RowId, this.lastRow as RowId];
+  }
+
   /** False: the row is not among its rows. Their ids ascend. */
   mayHaveRow(rowId: RowId): boolean {
     return rowId <= this.lastRow && rowId >= readUint48(this.operations.buffer, FIRST_ROW);

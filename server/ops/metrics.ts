@@ -4,6 +4,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { ScheduleStatus } from '../backup-schedule.js';
 import type { ArchiveStatus } from '../../engine/backup/archiver.js';
 import type { EngineStats, Storage } from '../../engine/storage.js';
+import { columnStore, type ColumnFigures } from '../../sql/columnar/relation-columns.js';
 import type { SessionMetrics } from '../../sql/session/cluster.js';
 import type { Scrubber, ScrubberFigures } from '../scrubber.js';
 import type { ServerState } from '../server-state.js';
@@ -29,6 +30,17 @@ const ENGINE_GAUGES: readonly (readonly [string, string, (stats: EngineStats) =>
   ['oxbow_locks_held', 'Locks held', (s) => s.locksHeld],
   ['oxbow_locks_waiting', 'Lock requests waiting', (s) => s.locksWaiting],
   ['oxbow_deadlocks_total', 'Deadlocks found', (s) => s.deadlocks],
+];
+
+/** Column segments of all relations. */
+const COLUMN_GAUGES: readonly (readonly [string, string, (figures: ColumnFigures) => number])[] = [
+  ['oxbow_column_blocks', 'Blocks of rows of relations that have column segments', (f) => f.blocks],
+  ['oxbow_column_blocks_ready', 'Blocks that have a column segment', (f) => f.ready],
+  ['oxbow_column_memory_bytes', 'Memory of column segments', (f) => f.memoryBytes],
+  ['oxbow_column_disk_bytes', 'Files of column segments', (f) => f.diskBytes],
+  ['oxbow_column_hits_total', 'Column segments that statements found in memory', (f) => f.hits],
+  ['oxbow_column_reads_total', 'Columns of segments that were read from files', (f) => f.reads],
+  ['oxbow_column_builds_total', 'Builds of column segments from rows', (f) => f.builds],
 ];
 
 const SCRUBBER_GAUGES: readonly (readonly [string, string, (figures: ScrubberFigures) => number])[] = [
@@ -120,6 +132,7 @@ export class Metrics implements SessionMetrics {
     });
     new Gauge({ name: 'oxbow_connections', help: 'Sessions', registers, collect() { this.set(state.sessionCount); } });
     for (const [name, help, read] of ENGINE_GAUGES) new Gauge({ name, help, registers, collect() { this.set(read(storage.stats())); } });
+    for (const [name, help, read] of COLUMN_GAUGES) new Gauge({ name, help, registers, collect() { this.set(columnStore(storage).figures().reduce((sum, figures) => sum + read(figures), 0)); } });
     const fsync = new Gauge({ name: 'oxbow_log_fsync_seconds_bucket', help: 'fsync durations of the commit log, cumulative', labelNames: ['le'], registers: [] });
     this.registry.registerMetric(fsync);
     const delay = monitorEventLoopDelay({ resolution: 10 });

@@ -33,6 +33,8 @@ export interface WriterContext {
   readonly compileRow: RowExpressionCompiler;
   /** Takes checks of deferrable unique constraints; without it they are immediate. */
   deferUnique?(check: DeferredUniqueCheck): void;
+  /** Very many rows are about to come in through the loader. */
+  loadsInBulk?(relation: Relation, loader: BulkLoader): void;
 }
 
 interface Entry { key: Uint8Array; values: Datum[] }
@@ -77,7 +79,10 @@ export class TableWriter {
 
   /** From now on inserted rows, and entries of indexes that need no look-up, go to the engine's bulk loader; whoever asks calls its `finish`. */
   loadInBulk(): BulkLoader | undefined {
-    return (this.bulk ??= this.context.transaction.bulkLoader(this.relation.storage));
+    if (this.bulk) return this.bulk;
+    this.bulk = this.context.transaction.bulkLoader(this.relation.storage);
+    if (this.bulk) this.context.loadsInBulk?.(this.relation, this.bulk);
+    return this.bulk;
   }
 
   /** As loadInBulk, and all entries are gathered, where that can be: whoever asks `flush`es them. A repeated key is found only then. */

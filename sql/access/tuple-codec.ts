@@ -244,6 +244,28 @@ export class TupleCodec {
     return 'here';
   }
 
+  /**
+   * As `locate`, of any column with a value in a row that begins at `at` of `bytes`, of which `view` is a view; `start` and `end` are
+   * places in `bytes`. 'missing': the row is older than the column.
+   */
+  locateAt(bytes: Uint8Array, view: DataView, at: number, column: number): 'here' | 'null' | 'missing' | 'elsewhere' {
+    const slot = this.slots[column]!;
+    const n = bytes[at]! | ((bytes[at + 1]! & 0x7f) << 8);
+    if (column >= n) return 'missing';
+    if ((bytes[at + 2 + (column >> 3)]! & (1 << (column & 7))) !== 0) return 'null';
+    const base = at + 2 + ((n + 7) >> 3);
+    if (slot.fixed) {
+      this.start = base + slot.offset;
+      return 'here';
+    }
+    const variableBase = base + this.slotEnd[n]!;
+    const end = view.getUint32(base + slot.offset, true);
+    if (end >= ELSEWHERE) return 'elsewhere';
+    this.start = variableBase + (slot.previousEnd < 0 ? 0 : (view.getUint32(base + slot.previousEnd, true) & ~ELSEWHERE) >>> 0);
+    this.end = variableBase + end;
+    return 'here';
+  }
+
   private readElsewhere(slot: Slot, ref: LargeRef): Datum {
     const loaded = this.loaded.get(ref.id);
     if (loaded !== undefined) return loaded;

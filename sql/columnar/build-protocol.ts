@@ -1,5 +1,5 @@
 /** What the thread that builds segments is told, and what it answers. */
-import type { Lsn, StorageId } from '../../engine/ids.js';
+import type { Lsn, StorageId, Xid } from '../../engine/ids.js';
 import type { Datum } from '../types/datum.js';
 import type { ColumnClass } from './column-class.js';
 import type { PackedDictionary } from './dictionary.js';
@@ -26,6 +26,8 @@ export interface BuildRequest {
   readonly storage: StorageId;
   readonly block: number;
   readonly s: Lsn;
+  /** Transactions whose rows count as committed. */
+  readonly own: readonly Xid[];
   readonly row: readonly RowColumn[];
   readonly wanted: readonly WantedColumn[];
 }
@@ -33,7 +35,7 @@ export interface BuildRequest {
 export interface PackedColumn {
   readonly attnum: number;
   readonly class: ColumnClass;
-  readonly data: Int32Array | Float64Array | Uint8Array | Uint16Array | BigInt64Array;
+  readonly data: Int32Array | Float64Array | Uint8Array | Uint16Array | Int16Array | BigInt64Array;
   readonly nulls: Uint8Array | null;
   readonly min: number;
   readonly max: number;

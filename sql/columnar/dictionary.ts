@@ -16,7 +16,7 @@ export interface Dictionary {
 }
 
 /** Most texts kept as strings. */
-const MAX_STRINGS = 4096;
+export const MAX_STRINGS = 4096;
 
 /** A dictionary as it travels between threads: texts, or bytes in shared memory. */
 export type PackedDictionary = { readonly texts: readonly string[] } | { readonly offsets: Uint32Array; readonly data: Uint8Array; readonly characters: number };
@@ -27,6 +27,27 @@ export function unpackDictionary(packed: PackedDictionary): Dictionary {
 
 export function makeDictionary(texts: readonly string[]): Dictionary {
   return texts.length <= MAX_STRINGS ? new Strings(texts) : Blob.from(texts);
+}
+
+/** Of bytes that lie one after the other; they are copied. */
+export function blobDictionary(offsets: Uint32Array, data: Uint8Array): Dictionary {
+  const sharedOffsets = new Uint32Array(new SharedArrayBuffer(offsets.byteLength));
+  sharedOffsets.set(offsets);
+  const sharedData = Buffer.from(new SharedArrayBuffer(data.length));
+  sharedData.set(data);
+  return Blob.of(sharedOffsets, sharedData, commonCharacters(offsets, data));
+}
+
+/** As commonLength, of UTF-8. */
+function commonCharacters(offsets: Uint32Array, data: Uint8Array): number {
+  let common = -1;
+  for (let code = 0; code + 1 < offsets.length; code++) {
+    let characters = 0;
+    for (let i = offsets[code]!; i < offsets[code + 1]!; i++) if ((data[i]! & 0xc0) !== 0x80) characters++;
+    if (common >= 0 && characters !== common) return -1;
+    common = characters;
+  }
+  return common;
 }
 
 function commonLength(texts: readonly string[]): number {

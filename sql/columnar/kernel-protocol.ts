@@ -6,7 +6,7 @@
 import type { Speed } from './kernel-costs.js';
 import type { ValueKind } from './value.js';
 
-export type Numbers = Int32Array | Float64Array | Uint8Array | Uint16Array | Uint32Array | BigInt64Array;
+export type Numbers = Int32Array | Float64Array | Uint8Array | Uint16Array | Int16Array | Uint32Array | BigInt64Array;
 
 /** One of a kernel's values from outside. */
 export type Argument =

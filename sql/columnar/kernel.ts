@@ -160,6 +160,7 @@ function arrayType(value: unknown): string {
   if (value instanceof Float64Array) return 'd';
   if (value instanceof Uint8Array) return 'b';
   if (value instanceof Uint16Array) return 'h';
+  if (value instanceof Int16Array) return 's';
   if (value instanceof BigInt64Array) return 'q';
   return typeof value === 'number' ? 'n' : 'o';
 }

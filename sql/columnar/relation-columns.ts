@@ -1,38 +1,38 @@
 /**
- * The column segments of the server's relations, and the views that one statement reads: segments
- * that stand for its snapshot, and the rows that they leave out in segments of the moment.
+ * The column segments of the server's relations: which there are, how long they are kept, and who has them built.
  *
- * Segments are built when a statement first needs them, from the statement's own snapshot, and kept
- * within a bound of memory, least used out first. They are a cache: nothing else depends on them.
+ * Segments are built while rows are loaded (load-follower.ts), after loads and ANALYZE in the background, and when a statement first
+ * needs them, from its own snapshot (view-builder.ts). Their columns are kept within a bound of memory, least used out first. They
+ * are a cache: nothing else depends on them.
  */
-import { Pending } from '../../engine/pending.js';
-import type { RowId, StorageId } from '../../engine/ids.js';
-import { hasLarge } from '../../engine/mvcc/row-format.js';
-import type { ChangeWatch, RowBlock, Storage } from '../../engine/storage.js';
-import { tableAccess, type TableAccess } from '../access/table-access.js';
+import type { Pending } from '../../engine/pending.js';
+import type { StorageId } from '../../engine/ids.js';
+import type { BulkLoader, ChangeWatch, Storage, Transaction } from '../../engine/storage.js';
 
 import type { Relation } from '../catalog/catalog.js';
 import { ExecState } from '../executor/exec-state.js';
 import type { EvalContext } from '../functions/context.js';
-import { TIME_SLICE } from '../executor/interrupts.js';
-import { columnClass, type ColumnClass } from './column-class.js';
-import type { BuildAnswer, RowColumn } from './build-protocol.js';
 import { BuildThread } from './build-thread.js';
+import { ColumnFiles } from './column-files.js';
 import { KernelThreads } from './kernel-threads.js';
-import { ABSENT, CHANGED, ColumnBuilder, LIVE, NotColumnar, SEGMENT_ROWS, Segment, shared, sharedColumn, unpackColumn, type ColumnVector } from './segment.js';
+import type { ListedRelation } from './manifest.js';
+import { LoadFollower } from './load-follower.js';
+import { NotColumnar, SEGMENT_ROWS, Segment, type ColumnVector } from './segment.js';
+import { ViewBuilder, classOf } from './view-builder.js';
 
 /** Kilobytes of segments kept where the setting is not known. */
 const DEFAULT_KILOBYTES = 1 << 20;
-/** A segment with more changed rows than this is built anew when it can be. */
-const REBUILD_CHANGED = 2048;
-const FILL_ROWS = 1024;
 const WARM_AFTER_MS = 50;
 const WARM_TRIES = 8;
 /** After so many rows, and this part of all, were read one by one, columns are built. */
 const FETCHED_LEAST = 8192;
 const FETCHED_PART = 0.25;
-/** Texts of a column that come along unasked: up to so many different ones in a segment. */
-const CHEAP_TEXTS = 256;
+/** Bytes that a value of a column is taken to need before it is built. */
+const GUESSED_BYTES = 3;
+/** Where so much of the bound is used nothing is built that nobody waits for, unless it can go to files. */
+const FULL_PART = 0.9;
+/** Of the bound on memory, what segments may take that are read ahead of their commit. */
+const AHEAD_PART = 0.5;
 
 /** Rows of one source as columns, in the order the statement asked for. */
 export interface ColumnView {
@@ -44,11 +44,39 @@ export interface ColumnView {
   readonly columns: readonly ColumnVector[];
 }
 
-interface RelationSegments {
+export interface RelationSegments {
+  readonly storage: StorageId;
+  /** The relation as it was last asked for. */
+  readonly relation: number;
+  readonly database: number;
   readonly watch: ChangeWatch;
   readonly segments: (Segment | undefined)[];
   /** Attribute numbers whose values did not fit their class. */
   readonly refused: Set<number>;
+  /** Blocks that somebody is building. */
+  readonly building: Map<number, Promise<void>>;
+  /** Blocks that held rows when all were last looked at, of so many that row ids had come to. */
+  blocks: number;
+  lookedAt: number;
+  /** Segments that statements found, columns that were read from files, builds from rows. */
+  hits: number;
+  reads: number;
+  builds: number;
+}
+
+/** What there is of one relation, for oxbow_stat_columns(). */
+export interface ColumnFigures {
+  readonly database: number;
+  readonly relation: number;
+  readonly blocks: number;
+  readonly ready: number;
+  /** Columns that every segment has in memory. */
+  readonly columns: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+  readonly hits: number;
+  readonly reads: number;
+  readonly builds: number;
 }
 
 const stores = new WeakMap<Storage, ColumnStore>();
@@ -61,7 +89,7 @@ export function columnStore(storage: Storage): ColumnStore {
 }
 
 export class ColumnStore {
-  private readonly relations = new Map<StorageId, RelationSegments>();
+  readonly relations = new Map<StorageId, RelationSegments>();
   private clock = 0;
   private readonly warming = new Set<StorageId>();
   /** Rows read one by one since columns were last asked for. */
@@ -70,11 +98,17 @@ export class ColumnStore {
   readonly thread: BuildThread | null;
   /** Runs kernels beside the sessions; null where threads have no place (the simulation). */
   readonly kernels: KernelThreads | null;
+  /** Keeps columns in files; null where there is no data directory. */
+  readonly files: ColumnFiles | null;
+  private readonly loads = new Set<LoadFollower>();
+  private listening = false;
 
-  constructor(private readonly storage: Storage) {
+  constructor(readonly storage: Storage) {
     const reader = storage.stateReader;
     this.thread = reader ? new BuildThread(reader) : null;
     this.kernels = reader ? new KernelThreads(reader.runtime) : null;
+    const { directory } = storage.maintenance;
+    this.files = reader && directory !== undefined ? new ColumnFiles(this, storage, reader.runtime, directory) : null;
   }
 
   /** Whether the relation's columns can serve this execution at all. */
@@ -87,11 +121,12 @@ export class ColumnStore {
 
   /** The views of all rows that the statement sees. Throws NotColumnar when a value does not fit. */
   *views(relation: Relation, attnums: readonly number[], state: ExecState): Generator<Pending, ColumnView[]> {
-    const scan = new ViewBuilder(this, relation, attnums, state, this.known(relation));
+    const known = this.known(relation, state.context);
+    const scan = new ViewBuilder(this, relation, attnums, state, known);
     try {
       return yield* scan.run();
     } catch (error) {
-      if (error instanceof NotColumnar && scan.refusedAttnum > 0) this.known(relation).refused.add(scan.refusedAttnum);
+      if (error instanceof NotColumnar && scan.refusedAttnum > 0) known.refused.add(scan.refusedAttnum);
       throw error;
     } finally {
       this.evict(relation.storage, state.context);
@@ -103,7 +138,7 @@ export class ColumnStore {
    * without it the first statement that needs them does.
    */
   loaded(relation: Relation, context: EvalContext, attnums: readonly number[] = []): void {
-    if (!this.thread || this.warming.has(relation.storage) || relation.isCatalog || this.storage.isTemporary(relation.storage)) return;
+    if (!this.warms(relation, context) || this.warming.has(relation.storage)) return;
     this.warming.add(relation.storage);
     let tries = 0;
     const attempt = (): void => void this.warm(relation, context, attnums).then((done) => {
@@ -111,6 +146,35 @@ export class ColumnStore {
       else context.runtime.clock.after(WARM_AFTER_MS * 2 ** tries, attempt);
     });
     context.runtime.clock.after(WARM_AFTER_MS, attempt);
+  }
+
+  private warms(relation: Relation, context: EvalContext): boolean {
+    return this.thread !== null && !relation.isCatalog && !this.storage.isTemporary(relation.storage) && context.settings.get('oxbow.columns') !== 'off';
+  }
+
+  /** Very many rows are about to come in through the loader: their columns are built while they do. */
+  follow(relation: Relation, loader: BulkLoader, transaction: Transaction, context: EvalContext): void {
+    if (!this.warms(relation, context)) return;
+    if (!this.listening) {
+      this.listening = true;
+      this.storage.onCommit(() => {
+        for (const load of this.loads) load.settle();
+      });
+    }
+    const load = new LoadFollower(this, this.known(relation, context), relation, transaction, context, () => {
+      this.loads.delete(load);
+      // A table whose creation was rolled back, too.
+      if (this.relations.get(relation.storage)?.segments.length === 0 && transaction.state !== 'committed') this.forget(relation.storage);
+    });
+    this.loads.add(load);
+    loader.onRows = (storage, upTo, lsn, xid) => load.rowsCame(storage, upTo, lsn, xid);
+  }
+
+  /** Bytes that segments may take which are read ahead of a commit, beside those of other loads. */
+  aheadRoom({ settings }: EvalContext): number {
+    let taken = 0;
+    for (const load of this.loads) taken += load.bytes;
+    return kilobytes(settings.get('oxbow.column_memory')) * 1024 * AHEAD_PART - taken;
   }
 
   /** So many rows were read from the heap one by one for these columns: in the end columns cost less. */
@@ -124,16 +188,17 @@ export class ColumnStore {
   }
 
   /** Whether there were rows to build of. */
-  private async warm(relation: Relation, context: EvalContext, attnums: readonly number[]): Promise<boolean> {
+  async warm(relation: Relation, context: EvalContext, attnums: readonly number[] = []): Promise<boolean> {
     // Not committed yet, or written to again: its rows would all be passed over.
     if (this.storage.isWrittenAhead(relation.storage)) return false;
     const transaction = this.storage.begin({ readOnly: true });
     const snapshot = transaction.takeSnapshot();
     try {
+      const known = this.known(relation, context);
       const state = new ExecState(context, [], transaction, snapshot);
-      const views = new ViewBuilder(this, relation, attnums, state, this.known(relation), true);
+      const views = new ViewBuilder(this, relation, attnums, state, known, true);
       for (const step of views.run()) await step.until;
-      return this.known(relation).segments.length > 0;
+      return known.segments.length > 0;
     } catch {
       // A cache that could not be filled: who reads the relation will say what is wrong.
       return true;
@@ -154,25 +219,70 @@ export class ColumnStore {
     const { lsn } = state.snapshot;
     return (block) => {
       const segment = known.segments[block];
-      if (!segment || segment.lsn > lsn || known.watch.unlistedAt > segment.lsn || !attnums.every((attnum) => segment.columns.has(attnum))) return undefined;
-      segment.used = this.tick();
+      if (!segment || segment.lsn > lsn || known.watch.unlistedAfter(block, segment.lsn) || !attnums.every((attnum) => segment.columns.has(attnum))) return undefined;
+      this.touch(segment, attnums);
       return segment;
     };
   }
 
-  close(): void {
+  /** Takes over the files of an earlier process. Before anything is committed. */
+  async open(): Promise<void> {
+    await this.files?.open();
+  }
+
+  async close(): Promise<void> {
+    await this.files?.close();
     this.thread?.end();
     this.kernels?.end();
   }
 
-  tick(): number {
-    return ++this.clock;
+  /** The columns are read now. */
+  touch(segment: Segment, attnums: readonly number[]): void {
+    segment.used = ++this.clock;
+    for (const attnum of attnums) segment.columnUsed.set(attnum, segment.used);
   }
 
-  private known(relation: Relation): RelationSegments {
+  /** A new segment, in place of what there was of its block. */
+  keep(known: RelationSegments, segment: Segment): void {
+    const rival = known.segments[segment.block];
+    if (rival) this.drop(known, rival);
+    if (segment.used === 0) this.touch(segment, [...segment.columns.keys()]);
+    known.segments[segment.block] = segment;
+    this.grown(known, segment);
+  }
+
+  /** The segment has columns that it did not have. */
+  grown(known: RelationSegments, segment: Segment): void {
+    this.files?.enqueue(known, segment);
+  }
+
+  /** The relation was dropped. */
+  gone(known: RelationSegments): void {
+    this.files?.removeAll(known);
+    if (this.relations.get(known.storage) === known) this.relations.delete(known.storage);
+    this.fetches.delete(known.storage);
+  }
+
+  /** What files say of a relation. */
+  adopt({ storage, relation, database, blocks, lookedAt }: ListedRelation): RelationSegments {
+    const known = { ...newRelation(storage as StorageId, relation, database, this.storage.watchChanges(storage as StorageId)), blocks, lookedAt };
+    this.relations.set(known.storage, known);
+    return known;
+  }
+
+  drop(known: RelationSegments, segment: Segment): void {
+    this.files?.dropped(known, segment);
+    known.watch.removeMarks(segment.block, segment.marks);
+    if (known.segments[segment.block] === segment) known.segments[segment.block] = undefined;
+  }
+
+  private known(relation: Relation, { session }: EvalContext): RelationSegments {
     const watch = this.storage.watchChanges(relation.storage);
     let known = this.relations.get(relation.storage);
-    if (!known || known.watch !== watch) this.relations.set(relation.storage, (known = { watch, segments: [], refused: new Set() }));
+    if (!known || known.watch !== watch) {
+      known = newRelation(relation.storage, relation.oid, session.databaseOid, watch);
+      this.relations.set(relation.storage, known);
+    }
     return known;
   }
 
@@ -183,27 +293,96 @@ export class ColumnStore {
     return total;
   }
 
-  private evict(current: StorageId, { settings }: EvalContext): void {
-    const bound = kilobytes(settings.get('oxbow.column_memory')) * 1024;
+  figures(): ColumnFigures[] {
+    return [...this.relations.values()].filter(({ watch }) => !watch.gone).map((known) => {
+      const { database, relation, segments, hits, reads, builds } = known;
+      const standing = segments.filter((segment) => segment !== undefined);
+      const common = standing.length === 0 ? [] : [...standing[0]!.columns.keys()].filter((attnum) => standing.every((segment) => segment.columns.has(attnum)));
+      return {
+        database, relation, blocks: Math.max(known.blocks + this.blocksUsed(known.storage) - known.lookedAt, standing.length), ready: standing.length, columns: common.length,
+        memoryBytes: standing.reduce((sum, segment) => sum + segment.bytes, 0),
+        diskBytes: standing.reduce((sum, { stored }) => sum + [...stored.values()].reduce((all, size) => all + size, 0), 0), hits, reads, builds,
+      };
+    });
+  }
+
+  /** Blocks that row ids have come to. */
+  blocksUsed(storage: StorageId): number {
+    const next = this.storage.nextRow(storage);
+    return next <= 1 ? 0 : Math.ceil(next / SEGMENT_ROWS);
+  }
+
+  private boundOf({ settings }: EvalContext): number {
+    if (this.files) this.files.bound = kilobytes(settings.get('oxbow.column_disk')) * 1024;
+    return kilobytes(settings.get('oxbow.column_memory')) * 1024;
+  }
+
+  /** Whether columns that nobody has asked for have a place in memory, for all blocks of the relation that have no segment. */
+  fitsAlong(known: RelationSegments, columns: number, context: EvalContext): boolean {
+    const missing = this.blocksUsed(known.storage) - known.segments.reduce((count, segment) => (segment ? count + 1 : count), 0);
+    return this.bytes + missing * SEGMENT_ROWS * (1 + columns * GUESSED_BYTES) <= this.boundOf(context);
+  }
+
+  /** For who builds what nobody waits for, before the next block: false when there is no more room. Waits until what is built is in files. */
+  async roomToBuild(context: EvalContext): Promise<boolean> {
+    const bound = this.boundOf(context);
+    if (this.bytes <= bound * FULL_PART) return true;
+    await this.files?.drained();
+    this.evictColumns(bound * FULL_PART, (segment, attnum) => segment.stored.has(attnum));
+    return this.bytes <= bound;
+  }
+
+  private evict(current: StorageId, context: EvalContext): void {
+    const bound = this.boundOf(context);
+    if (this.bytes <= bound) return;
+    // What has a file can be had again for little.
+    const excess = this.evictColumns(bound, (segment, attnum) => segment.stored.has(attnum)) && this.evictColumns(bound, () => true);
+    if (excess > 0) this.evictMarks(excess);
+    for (const [storage, known] of this.relations) if (storage !== current && known.building.size === 0 && known.segments.every((kept) => kept === undefined)) this.forget(storage);
+  }
+
+  /** Lets go of columns, used longest ago first, until there are `bound` bytes at most. Answers how many are still too many. */
+  private evictColumns(bound: number, among: (segment: Segment, attnum: number) => boolean): number {
     let { bytes } = this;
-    if (bytes <= bound) return;
-    const all: { storage: StorageId; known: RelationSegments; segment: Segment }[] = [];
-    for (const [storage, known] of this.relations) for (const segment of known.segments) if (segment) all.push({ storage, known, segment });
-    all.sort((a, b) => a.segment.used - b.segment.used);
-    for (const { storage, known, segment } of all) {
+    const all: { known: RelationSegments; segment: Segment; attnum: number; used: number }[] = [];
+    for (const known of this.relations.values()) {
+      for (const segment of known.segments) {
+        if (segment) for (const attnum of segment.columns.keys()) if (among(segment, attnum)) all.push({ known, segment, attnum, used: segment.columnUsed.get(attnum) ?? 0 });
+      }
+    }
+    all.sort((a, b) => a.used - b.used);
+    for (const { known, segment, attnum } of all) {
       if (bytes <= bound) break;
-      known.segments[segment.block] = undefined;
-      known.watch.removeMarks(segment.block, segment.marks);
       bytes -= segment.bytes;
-      if (storage !== current && known.segments.every((kept) => kept === undefined)) this.forget(storage);
+      segment.columns.delete(attnum);
+      if (segment.columns.size > 0 || segment.stored.size > 0) bytes += segment.bytes;
+      else this.drop(known, segment);
+    }
+    return Math.max(0, bytes - bound);
+  }
+
+  /** Where even the marks of segments that are in files alone take too much. */
+  private evictMarks(excess: number): void {
+    const all: { known: RelationSegments; segment: Segment }[] = [];
+    for (const known of this.relations.values()) for (const segment of known.segments) if (segment?.columns.size === 0) all.push({ known, segment });
+    all.sort((a, b) => a.segment.used - b.segment.used);
+    for (const { known, segment } of all) {
+      if (excess <= 0) break;
+      excess -= segment.bytes;
+      this.drop(known, segment);
     }
   }
 
   private forget(storage: StorageId): void {
+    if ([...this.loads].some((load) => load.storage === storage)) return;
     this.relations.delete(storage);
     this.fetches.delete(storage);
     this.storage.unwatchChanges(storage);
   }
+}
+
+function newRelation(storage: StorageId, relation: number, database: number, watch: ChangeWatch): RelationSegments {
+  return { storage, relation, database, watch, segments: [], refused: new Set(), building: new Map(), blocks: 0, lookedAt: 0, hits: 0, reads: 0, builds: 0 };
 }
 
 /** A memory setting as SHOW prints it ('1GB', '64MB', '100kB'). */
@@ -211,285 +390,4 @@ function kilobytes(shown: string | undefined): number {
   const found = /^(\d+)(kB|MB|GB|TB)?$/.exec(shown ?? '');
   if (!found) return DEFAULT_KILOBYTES;
   return Number(found[1]) * { kB: 1, MB: 1024, GB: 1 << 20, TB: 1 << 30 }[(found[2] ?? 'kB') as 'kB'];
-}
-
-export function classOf(relation: Relation, attnum: number): ColumnClass | null {
-  const attribute = relation.attributes[attnum - 1];
-  return attribute && !attribute.attisdropped ? columnClass(attribute.atttypid, attribute.atttypmod) : null;
-}
-
-/** The row format for another thread: types by name, as far as columns have them. */
-function rowColumns(relation: Relation, { types }: TableAccess): RowColumn[] {
-  return relation.attributes.map((attribute, i) => {
-    const type = types[i]!;
-    const { missingValue: missing = null } = attribute;
-    const plain = missing === null || typeof missing !== 'object';
-    if (!type) return { type: null, width: Math.max(attribute.attlen, 0), missing: null };
-    return { type: plain && classOf(relation, attribute.attnum) !== null ? type.name : null, width: type.row.width, missing: plain ? missing : null };
-  });
-}
-
-class ViewBuilder {
-  private readonly access: TableAccess;
-  private readonly classes: readonly ColumnClass[];
-  private readonly views: ColumnView[] = [];
-  /** Rows outside of segments that stand: gathered into a view of their own. */
-  private loose: { rows: number; builders: ColumnBuilder[] } | null = null;
-  private readonly block: RowBlock = { length: 0, rowIds: [], tuples: [], xmins: [] };
-  refusedAttnum = 0;
-
-  constructor(
-    private readonly store: ColumnStore,
-    private readonly relation: Relation,
-    private readonly attnums: readonly number[],
-    private readonly state: ExecState,
-    private readonly known: RelationSegments,
-    /** Nobody waits for the rows: segments are all that is wanted. */
-    private readonly buildOnly = false,
-  ) {
-    this.access = tableAccess(relation, state.catalog);
-    this.classes = attnums.map((attnum) => classOf(relation, attnum)!);
-  }
-
-  *run(): Generator<Pending, ColumnView[]> {
-    const { known, state } = this;
-    const { lsn } = state.snapshot;
-    state.transaction.noteRead(this.relation.storage, state.snapshot);
-    let block = 0;
-    for (; block < known.segments.length; block++) yield* this.readBlock(block);
-    // What lies behind the last segment.
-    for (;;) {
-      const first = yield* this.firstRowFrom(block * SEGMENT_ROWS);
-      if (first < 0) break;
-      block = Math.floor(first / SEGMENT_ROWS);
-      if (known.watch.changedAfter(block, lsn)) yield* this.readLoose(block);
-      else yield* this.buildSegment(block);
-      block++;
-    }
-    this.flushLoose();
-    return this.views;
-  }
-
-  private *firstRowFrom(from: number): Generator<Pending, number> {
-    const cursor = this.state.transaction.scan(this.relation.storage, this.state.snapshot, { from: from as RowId });
-    try {
-      for (;;) {
-        const filled = cursor.fill(this.block, 1);
-        if (filled instanceof Pending) yield filled;
-        else return filled === 0 ? -1 : this.block.rowIds[0]!;
-      }
-    } finally {
-      cursor.close();
-    }
-  }
-
-  private *readBlock(block: number): Generator<Pending, void> {
-    const { known, state } = this;
-    const { lsn } = state.snapshot;
-    let segment = known.segments[block];
-    if (segment && (known.watch.unlistedAt > segment.lsn || this.changedCount(segment) > REBUILD_CHANGED) && !known.watch.changedAfter(block, lsn)) {
-      known.watch.removeMarks(block, segment.marks);
-      segment = known.segments[block] = undefined;
-    }
-    if (segment && (known.watch.unlistedAt > segment.lsn || segment.lsn > lsn)) {
-      yield* this.readLoose(block);
-      return;
-    }
-    if (!segment) {
-      if (known.watch.changedAfter(block, lsn)) yield* this.readLoose(block);
-      else yield* this.buildSegment(block);
-      return;
-    }
-    const missing = this.attnums.filter((attnum) => !segment.columns.has(attnum));
-    if (missing.length > 0) {
-      const { slots } = segment;
-      const built = known.watch.unlistedAt <= segment.lsn && (yield* this.buildElsewhere(segment, missing, false));
-      if (built && known.watch.unlistedAt > segment.lsn) {
-        for (const attnum of missing) segment.columns.delete(attnum);
-        yield* this.readLoose(block);
-        return;
-      }
-      if (!built) yield* this.fill(segment, missing, null);
-      if (segment.slots !== slots) throw new Error('a standing segment has grown');
-    }
-    yield* this.useSegment(segment);
-  }
-
-  private changedCount(segment: Segment): number {
-    if (!this.known.watch.changedAfter(segment.block, segment.lsn)) return 0;
-    let count = 0;
-    for (const mark of segment.marks) if (mark === CHANGED) count++;
-    return count;
-  }
-
-  private *buildSegment(block: number): Generator<Pending, void> {
-    const { known, relation } = this;
-    const segment = new Segment(block, this.state.snapshot.lsn);
-    known.watch.addMarks(block, segment.marks);
-    let kept = false;
-    try {
-      if (!(yield* this.buildElsewhere(segment, this.attnums, true))) {
-        // The scan costs more than the decoding: numbers and texts of few values come along for later.
-        const others = relation.attributes.map((attribute) => attribute.attnum).filter((attnum) => !this.attnums.includes(attnum) && !known.refused.has(attnum) && classOf(relation, attnum) !== null);
-        yield* this.fill(segment, this.attnums, others);
-      } else if (known.watch.unlistedAt > segment.lsn) {
-        // A commit that does not say what it changed came in between.
-        yield* this.readLoose(block);
-        return;
-      }
-      this.keep(segment);
-      kept = true;
-    } finally {
-      if (!kept) known.watch.removeMarks(block, segment.marks);
-    }
-    yield* this.useSegment(segment);
-  }
-
-  private keep(segment: Segment): void {
-    const { known } = this;
-    // Another statement may have built it meanwhile.
-    const rival = known.segments[segment.block];
-    if (rival) known.watch.removeMarks(segment.block, rival.marks);
-    known.segments[segment.block] = segment;
-  }
-
-  /** Has the builder's thread read columns of a block into a segment. False: it is to be done here. */
-  private *buildElsewhere(segment: Segment, attnums: readonly number[], fresh: boolean): Generator<Pending, boolean> {
-    const { relation, known } = this;
-    const thread = this.store.thread;
-    if (!thread || !this.state.canWait || !thread.reader.plain(relation.storage, this.state.snapshot.lsn)) return false;
-    const row = rowColumns(relation, this.access);
-    if (attnums.some((attnum) => row[attnum - 1]!.type === null)) return false;
-    const others = fresh ? relation.attributes.map((attribute) => attribute.attnum).filter((attnum) => !attnums.includes(attnum) && !known.refused.has(attnum) && classOf(relation, attnum) !== null && row[attnum - 1]!.type !== null) : [];
-    const wanted = [...attnums, ...others].map((attnum, c) => ({ attnum, class: classOf(relation, attnum)!, maxTexts: c < attnums.length ? Infinity : CHEAP_TEXTS }));
-    let answer: BuildAnswer | undefined;
-    yield new Pending(
-      thread.build({ storage: relation.storage, block: segment.block, s: this.state.snapshot.lsn, row, wanted }).then((found) => void (answer = found), () => undefined),
-      'IO', 'DataFileRead',
-    );
-    if (!answer) return false;
-    const refused = answer.refused.find((attnum) => attnums.includes(attnum));
-    if (refused !== undefined) {
-      this.refusedAttnum = refused;
-      throw new NotColumnar();
-    }
-    if (fresh) {
-      // What commits marked meanwhile stays marked.
-      for (let slot = 0; slot < SEGMENT_ROWS; slot++) if (segment.marks[slot] !== CHANGED) segment.marks[slot] = answer.marks[slot]!;
-      segment.slots = answer.slots;
-    }
-    for (const column of answer.columns) segment.columns.set(column.attnum, unpackColumn(column));
-    return true;
-  }
-
-  /** Reads columns of a block into a segment: a new one, with the others that prove cheap, or a standing one (`others` null). */
-  private *fill(segment: Segment, wanted: readonly number[], others: readonly number[] | null): Generator<Pending, void> {
-    const fresh = others !== null;
-    const attnums = [...wanted, ...(others ?? [])];
-    const from = segment.block * SEGMENT_ROWS;
-    const builders = attnums.map((attnum, c) => new ColumnBuilder(classOf(this.relation, attnum)!, SEGMENT_ROWS, c < wanted.length ? Infinity : CHEAP_TEXTS));
-    const { marks } = segment;
-    yield* this.scan(from, from + SEGMENT_ROWS - 1, (rowId, tuple) => {
-      const slot = rowId - from;
-      if (fresh) {
-        if (marks[slot] === ABSENT) marks[slot] = LIVE;
-        if (slot >= segment.slots) segment.slots = slot + 1;
-      } else if (marks[slot] !== LIVE) return;
-      for (let c = 0; c < attnums.length; c++) if (!builders[c]!.abandoned) this.set(builders[c]!, slot, tuple, attnums[c]!);
-    });
-    attnums.forEach((attnum, c) => {
-      if (!builders[c]!.abandoned) segment.columns.set(attnum, sharedColumn(builders[c]!.finish(segment.slots, true)));
-    });
-  }
-
-  private set(builder: ColumnBuilder, slot: number, tuple: Uint8Array, attnum: number): void {
-    const { codec } = this.access;
-    try {
-      // A value that is too long for its row is too long for a column.
-      if (hasLarge(tuple) && codec.refOf(tuple, attnum - 1)) throw new NotColumnar();
-      builder.set(slot, codec.read(tuple, attnum - 1));
-    } catch (error) {
-      if (!this.attnums.includes(attnum)) {
-        builder.abandoned = true;
-        return;
-      }
-      this.refusedAttnum = attnum;
-      throw error;
-    }
-  }
-
-  private *scan(from: number, to: number, each: (rowId: number, tuple: Uint8Array) => void): Generator<Pending, void> {
-    const { state, block } = this;
-    const cursor = state.transaction.scan(this.relation.storage, state.snapshot, { from: from as RowId, to: to as RowId });
-    try {
-      for (;;) {
-        const filled = cursor.fill(block, FILL_ROWS);
-        if (filled instanceof Pending) {
-          yield filled;
-          continue;
-        }
-        if (filled === 0) return;
-        for (let i = 0; i < filled; i++) each(block.rowIds[i]!, block.tuples[i]!);
-        if (state.shouldYield()) yield TIME_SLICE;
-      }
-    } finally {
-      cursor.close();
-    }
-  }
-
-  private *useSegment(segment: Segment): Generator<Pending, void> {
-    if (this.buildOnly) return;
-    const { state, relation } = this;
-    segment.used = this.store.tick();
-    const { skip, changed, first } = this.summary(segment);
-    const columns = this.attnums.map((attnum) => segment.columns.get(attnum)!);
-    this.views.push({ first, rows: segment.slots, skip, columns });
-    for (const rowId of changed) {
-      let version;
-      while ((version = state.transaction.get(relation.storage, rowId as RowId, state.snapshot)) instanceof Pending) yield version;
-      if (version) this.addLoose(version.tuple);
-    }
-  }
-
-  /** Which slots do not count, and the rows to be read from the row store. */
-  private summary(segment: Segment): NonNullable<Segment['summary']> {
-    const { lsn } = this.state.snapshot;
-    // Marks are set when a commit takes its LSN: without a change after `at` they are as they were.
-    if (segment.summary && !this.known.watch.changedAfter(segment.block, segment.summary.at)) return segment.summary;
-    let skip: Uint8Array | null = null;
-    const from = segment.block * SEGMENT_ROWS;
-    const changed: number[] = [];
-    const { marks } = segment;
-    // Row ids begin at 1: one slot without a row would cost every row a test.
-    let first = 0;
-    while (first < segment.slots && marks[first] === ABSENT) first++;
-    for (let slot = first; slot < SEGMENT_ROWS; slot++) {
-      const mark = marks[slot]!;
-      if (mark === LIVE) continue;
-      if (mark === CHANGED) changed.push(from + slot);
-      if (slot < segment.slots && skip === null) skip = shared(marks.subarray(0, segment.slots));
-    }
-    return (segment.summary = { at: lsn, skip, changed, first });
-  }
-
-  private *readLoose(block: number): Generator<Pending, void> {
-    if (this.buildOnly) return;
-    const from = block * SEGMENT_ROWS;
-    yield* this.scan(from, from + SEGMENT_ROWS - 1, (_rowId, tuple) => this.addLoose(tuple));
-  }
-
-  private addLoose(tuple: Uint8Array): void {
-    if (this.loose === null || this.loose.rows === SEGMENT_ROWS) {
-      this.flushLoose();
-      this.loose = { rows: 0, builders: this.classes.map((one) => new ColumnBuilder(one, SEGMENT_ROWS)) };
-    }
-    const { loose } = this;
-    const slot = loose.rows++;
-    for (let c = 0; c < this.attnums.length; c++) this.set(loose.builders[c]!, slot, tuple, this.attnums[c]!);
-  }
-
-  private flushLoose(): void {
-    if (this.loose) this.views.push({ first: 0, rows: this.loose.rows, skip: null, columns: this.loose.builders.map((builder) => builder.finish()) });
-    this.loose = null;
-  }
 }

@@ -10,6 +10,7 @@ import type { Datum } from '../types/datum.js';
 import { Numeric } from '../types/numeric.js';
 import type { PackedColumn } from './build-protocol.js';
 import { makeDictionary, unpackDictionary, type Dictionary } from './dictionary.js';
+import { ByteTexts } from './byte-texts.js';
 import type { ColumnClass } from './column-class.js';
 
 export const SEGMENT_ROWS = 65536;
@@ -18,7 +19,7 @@ export const LIVE = 0;
 export const CHANGED = 1;
 export const ABSENT = 2;
 
-export type ColumnData = Int32Array | Float64Array | Uint8Array | Uint16Array | BigInt64Array;
+export type ColumnData = Int32Array | Float64Array | Uint8Array | Uint16Array | Int16Array | BigInt64Array;
 
 export interface ColumnVector {
   readonly class: ColumnClass;
@@ -36,6 +37,12 @@ export interface ColumnVector {
 export class Segment {
   readonly marks = new Uint8Array(SEGMENT_ROWS).fill(ABSENT);
   readonly columns = new Map<number, ColumnVector>();
+  /** Per column of it ticks of the store's clock when it was last read. */
+  readonly columnUsed = new Map<number, number>();
+  /** Columns that have a file, and its bytes. */
+  readonly stored = new Map<number, number>();
+  /** The marks in runs, as they were last listed. */
+  listed: { readonly at: Lsn; readonly runs: readonly number[] } | null = null;
   /** Slots up to here may be in use. */
   slots = 0;
   /** What `marks` said when last looked at: good for snapshots that no change of the block came after. */
@@ -43,10 +50,16 @@ export class Segment {
   /** Ticks of the store's clock when it was last read. */
   used = 0;
 
-  constructor(readonly block: number, readonly lsn: Lsn) {}
+  /** `lsn` changes once: when a segment that was read ahead of a commit is known to be of that commit. */
+  constructor(readonly block: number, public lsn: Lsn) {}
+
+  put(attnum: number, column: ColumnVector): void {
+    this.columns.set(attnum, column);
+    this.columnUsed.set(attnum, this.used);
+  }
 
   get bytes(): number {
-    let total = SEGMENT_ROWS;
+    let total = SEGMENT_ROWS + (this.summary?.skip?.byteLength ?? 0);
     for (const column of this.columns.values()) total += column.bytes;
     return total;
   }
@@ -72,6 +85,7 @@ export class ColumnBuilder {
   private max = -Infinity;
   private readonly codes: Map<string, number> | null;
   private readonly texts: string[] = [];
+  private byteTexts: ByteTexts | null = null;
   /** More texts than were allowed: the column is not to be used. */
   abandoned = false;
 
@@ -131,6 +145,23 @@ export class ColumnBuilder {
     }
   }
 
+  /** A text by its UTF-8. The others of the column come in the same way. */
+  setBytes(slot: number, bytes: Uint8Array, start: number, end: number): void {
+    const code = (this.byteTexts ??= new ByteTexts()).code(bytes, start, end, this.maxTexts);
+    if (code < 0) this.abandoned = true;
+    else this.data[slot] = code;
+  }
+
+  /** A numeric as it stands in its row (sql/types/numeric-type.ts): kind, scale, magnitude. */
+  setNumeric(slot: number, bytes: Uint8Array, start: number, end: number): void {
+    const kind = bytes[start]!;
+    // Seven bytes may be beyond what a double holds exactly.
+    if (kind > 1 || end - start > 10 || (end - start === 10 && bytes[end - 1]! >= 0x20) || this.columnClass.kind !== 'decimal' || (bytes[start + 1]! | (bytes[start + 2]! << 8)) !== this.columnClass.scale) throw new NotColumnar();
+    let magnitude = 0;
+    for (let i = end - 1; i >= start + 3; i--) magnitude = magnitude * 256 + bytes[i]!;
+    this.number(slot, kind === 1 ? -magnitude : magnitude);
+  }
+
   private number(slot: number, value: number): void {
     this.data[slot] = value;
     if (value < this.min) this.min = value;
@@ -139,7 +170,8 @@ export class ColumnBuilder {
 
   /** `slots`: those that may be in use, where there are fewer than were asked for. `kept`: worth making it small; for one statement alone it would only vary the kernels. */
   finish(slots = this.slots, kept = false): ColumnVector {
-    const { columnClass, texts } = this;
+    const { columnClass } = this;
+    const texts = this.byteTexts ?? this.texts;
     const nulls = this.nulls && slots < this.slots ? this.nulls.slice(0, slots) : this.nulls;
     if (this.big) {
       const data = this.big.slice(0, slots);
@@ -156,7 +188,7 @@ export class ColumnBuilder {
       this.min = 0;
       this.max = Math.max(texts.length - 1, 1);
     }
-    const dictionary = columnClass.kind === 'text' ? makeDictionary(texts) : null;
+    const dictionary = columnClass.kind === 'text' ? (this.byteTexts?.dictionary() ?? makeDictionary(this.texts)) : null;
     const bytes = data.byteLength + (nulls?.byteLength ?? 0) + (dictionary?.bytes ?? 0);
     return { class: columnClass, data, nulls, min: this.min, max: this.max, dictionary, bytes };
   }
@@ -166,10 +198,10 @@ export class ColumnBuilder {
  * Integers in as few bytes as they need. Two bytes only up to half of what they hold: the first segment of an ascending key
  * would otherwise be the only one of its kind, and need kernels of its own.
  */
-function narrowest(data: Int32Array | Float64Array | Uint8Array, min: number, max: number): Int32Array | Float64Array | Uint8Array | Uint16Array {
+function narrowest(data: Int32Array | Float64Array | Uint8Array, min: number, max: number): Int32Array | Float64Array | Uint8Array | Int16Array {
   if (min > max) return data;
   if (min >= 0 && max <= 255) return Uint8Array.from(data);
-  if (min >= 0 && max <= 32767) return Uint16Array.from(data);
+  if (min >= -32768 && max <= 32767) return Int16Array.from(data);
   return data instanceof Float64Array && min >= -2147483648 && max <= 2147483647 ? Int32Array.from(data) : data;
 }
 

@@ -6,6 +6,8 @@ import type { RowBlock } from '../../engine/storage.js';
 import type { Catalog, Relation } from '../catalog/catalog.js';
 import { BTREE_AM } from '../catalog/catalog.js';
 import { arrayOf } from '../catalog/born-rows.js';
+import { columnStore } from '../columnar/relation-columns.js';
+import { MIN_ROWS } from '../columnar/stage.js';
 import { tableAccess } from '../access/table-access.js';
 import type { Datum } from '../types/datum.js';
 import type { DataType } from '../types/data-type.js';
@@ -53,6 +55,8 @@ export async function analyzeRelation(context: CommandContext, relation: Relatio
     }
     await storeExtendedStatistics(context, relation, extended, { rows: values, total }, columns);
   }
+  // Who keeps statistics of many rows will ask about them.
+  if (total >= MIN_ROWS) columnStore(context.eval.storage).loaded(relation, context.eval);
   const pages = Math.ceil(bytes / BYTES_PER_PAGE);
   updateClass(context, relation.oid, { reltuples: total, relpages: pages, relallvisible: pages });
   for (const index of relation.indexes) {

@@ -14,6 +14,7 @@ import { catalogSizeFunctions } from './catalog-sizes.js';
 import { catalogStatisticsFunctions } from './catalog-statistics.js';
 import { informationSchemaFunctions } from './catalog-information-schema.js';
 import { sequenceFunctions } from './catalog-sequences.js';
+import { columnStatisticsFunctions } from './column-statistics.js';
 import { arrayFunctions } from './arrays.js';
 import { bitFunctions } from './bit-functions.js';
 import { bytesFunctions } from './bytes.js';
@@ -73,6 +74,7 @@ const FAMILIES: readonly (readonly SqlFunction[])[] = [
   catalogObjectFunctions,
   catalogSizeFunctions,
   catalogStatisticsFunctions,
+  columnStatisticsFunctions,
   informationSchemaFunctions,
   sequenceFunctions,
   deparseFunctions,

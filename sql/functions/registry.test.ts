@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { loadFacts } from '../types/facts.js';
 import { BORN_TYPES } from '../types/index.js';
+import { OWN_ROW_FUNCTIONS } from '../catalog/own-rows.js';
 import { FUNCTIONS } from './index.js';
 
 interface Table {
@@ -20,7 +21,8 @@ const procs = rowsOf('pg_proc').map((proc) => ({
   returnsSet: proc.proretset as boolean,
   signature: `${String(proc.proname)}(${((proc.proargtypes as number[] | null) ?? []).map((oid) => typeNames.get(oid)).join(',')})`,
 }));
-const bySignature = new Map(procs.map((proc) => [proc.signature, proc]));
+const own = OWN_ROW_FUNCTIONS.map((signature) => ({ kind: 'f', returnsSet: true, signature }));
+const bySignature = new Map([...procs, ...own].map((proc) => [proc.signature, proc]));
 
 describe('function registry', () => {
   it('implements only what PostgreSQL has, in the right kind', () => {

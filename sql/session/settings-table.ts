@@ -56,6 +56,11 @@ const OWN: readonly SettingDefinition[] = [
     context: 'superuser', type: 'integer', unit: 'kB', min: 0, max: 2147483647, enumValues: null, bootValue: '1048576', flags: [],
   },
   {
+    name: 'oxbow.column_disk', category: 'Resource Usage / Disk', shortDescription: 'Sets the most space that files of column segments of all relations take.',
+    extraDescription: 'They are a cache below the data directory; files used longest ago go first. 0: none are written.',
+    context: 'superuser', type: 'integer', unit: 'kB', min: 0, max: 2147483647, enumValues: null, bootValue: '16777216', flags: [],
+  },
+  {
     name: 'oxbow.learned_memory', category: 'Resource Usage / Memory', shortDescription: 'Sets the most memory that learned indexes are kept in.',
     extraDescription: 'Those used longest ago go first; an index that is too large alone is read by its tree. 0: none is kept.',
     context: 'superuser', type: 'integer', unit: 'kB', min: 0, max: 2147483647, enumValues: null, bootValue: '524288', flags: [],

@@ -3,6 +3,7 @@ import type { Transaction } from '../../../engine/storage.js';
 import { tableAccess } from '../../access/table-access.js';
 import { TableWriter, type WriterContext } from '../../access/table-writer.js';
 import type { Catalog, Constraint, Relation } from '../../catalog/catalog.js';
+import { columnStore } from '../../columnar/relation-columns.js';
 import type { EvalContext } from '../../functions/context.js';
 import type { Datum } from '../../types/datum.js';
 import { rowCompilerOf } from '../row-compiler.js';
@@ -17,6 +18,7 @@ export function writerContext(transaction: Transaction, catalog: Catalog, contex
       // Made when there is something to check: most transactions have no queue.
       constraintQueue(transaction).push({ kind: 'unique', constraint: constraint ?? null, check });
     },
+    loadsInBulk: (relation, loader) => columnStore(context.storage).follow(relation, loader, transaction, context),
   };
 }
 
