@@ -42,7 +42,7 @@ export class BlockReader {
     let viewed: Uint8Array | undefined;
     let view: DataView | undefined;
     let valued: Uint8Array | undefined;
-    let valueView = NO_VIEW;
+    let valueView: DataView = NO_VIEW;
     heapKey(lower, storage, from);
     heapKey(upper, storage, (to + 1) as RowId);
     walker.walk('heap', lower, upper, (keys, keyStart, keyEnd, values, valueStart, valueEnd, checked) => {
