@@ -119,7 +119,7 @@ export class VersionStore {
 
   /** As `read` with `keep`, without an object: false where there is no row. The place is valid until the next read. */
   readPlace(storage: StorageId, rowId: RowId, s: Lsn, hit: Hit, place: RowPlace): boolean {
-    if (!this.overlay.has(storage)) {
+    if (!this.overlay.findRow(storage, rowId)) {
       const { cache } = this;
       const record = cache.findRow(storage, rowId);
       if (record >= 0 && cache.stamp(record) <= s) {
