@@ -254,7 +254,7 @@ describe.each(['memory', 'lmdb'])('blocks over %s', (kind) => {
       const bad = stored.values[at]!.slice();
       bad[seeded.below(bad.length)]! ^= 1 << seeded.below(8);
       // Without its flag it is a single entry, with a check of another kind.
-      if (!(bad[0]! & Flag.block)) continue;
+      if (!(bad[0]! & stored.values[at]![0]! & Flag.block)) continue;
       base.write((writer) => writer.put('index', stored.keys[at]!, bad));
       store.refresh();
       const chunk: Chunk = { keys: [], values: [] };
