@@ -125,6 +125,11 @@ export class RowBlocks {
           i++;
           continue;
         }
+        if (key.length !== HEAP_KEY && key.length !== BLOCK_KEY) {
+          // Of a damaged page: whoever knows what keys look like says so.
+          count += pushAll(stored, i, ++i, max - count, into);
+          continue;
+        }
         let end = i;
         while (end < got && keys[end]!.length === HEAP_KEY && sameGroup(key, 0, keys[end]!, 0)) end++;
         const whole = end < got;
@@ -140,7 +145,9 @@ export class RowBlocks {
         if (count < max && upper.length >= HEAP_KEY && !(last && last.length >= HEAP_KEY && sameGroup(last, 0, upper, 0)) && this.blockOf(upper)) count += this.merge(from, upper, false, stored, 0, 0, max - count, into);
         break;
       }
-      from = successor(keys[got - 1]!);
+      const next = successor(keys[got - 1]!);
+      if (compareBytes(next, from) <= 0) throw damaged('row', keys[got - 1]!);
+      from = next;
     }
     return count;
   }
@@ -230,6 +237,7 @@ export class RowBlocks {
       }
       if (length === MARK) return false;
       if (!packed) return visit(keys, keyStart, keyEnd, values, valueStart, valueEnd);
+      if (length !== HEAP_KEY && length !== BLOCK_KEY) return (pending.count > 0 && pending.flush()) || visit(keys, keyStart, keyEnd, values, valueStart, valueEnd);
       if (pending.count > 0 && !pending.isOf(keys, keyStart) && pending.flush()) return true;
       if (length === HEAP_KEY) {
         pending.add(keys, keyStart, values, valueStart, valueEnd);
