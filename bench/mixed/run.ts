@@ -7,14 +7,12 @@
  * Data of TPC-H come from PyPI's tpchgen-cli, as for bench:tpch. The goals: p99 of point reads within 1.5 times of what it is alone,
  * and at most a fifth of tpcb-like's rate lost.
  */
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { connect } from '../../test/harness/compare.js';
-import { runCommand } from '../../test/harness/command.js';
+import { loadTpchData, makeTpchData, tpchQueries, tpchScript } from '../../test/harness/tpch.js';
 import { heading, initialise, LAST_CORE, note, percentile, pgbench, SERVERS, whole, withServers } from '../oltp/servers.js';
 
 const { values } = parseArgs({
@@ -24,18 +22,13 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '2000' }, clients: { type: 'string', default: '4' }, core: { type: 'string', default: LAST_CORE },
   },
 });
-const TABLES = ['region', 'nation', 'part', 'supplier', 'partsupp', 'customer', 'orders', 'lineitem'] as const;
-const tpch = fileURLToPath(new URL('../../../bench/tpch/', import.meta.url));
-const queries = readdirSync(join(tpch, 'queries')).sort().map((file) => readFileSync(join(tpch, 'queries', file), 'utf8'));
+const queries = tpchQueries().map(({ sql }) => sql);
 
 async function load(port: number, data: string): Promise<void> {
   const client = await connect(port);
-  await client.query(readFileSync(join(tpch, 'schema.sql'), 'utf8'));
-  for (const table of TABLES) {
-    const ran = await runCommand('bash', ['-c', `sed 's/|$//' '${join(data, `${table}.tbl`)}' | psql -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p ${port} -U postgres -c "copy ${table} from stdin with (delimiter '|')"`], { timeoutMs: 3_600_000 });
-    if (ran.code !== 0) throw new Error(`loading ${table} failed:\n${ran.stderr}`);
-  }
-  await client.query(readFileSync(join(tpch, 'indexes.sql'), 'utf8'));
+  await client.query(tpchScript('schema.sql'));
+  await loadTpchData(port, data);
+  await client.query(tpchScript('indexes.sql'));
   await client.query('analyze');
   await client.end();
 }
@@ -81,8 +74,7 @@ async function tpcbRate(port: number): Promise<number> {
 
 const data = mkdtempSync(join(tmpdir(), 'oxbow-bench-mixed-'));
 try {
-  const made = spawnSync('tpchgen-cli', ['-s', values['tpch-scale'], `--output-dir=${data}`], { encoding: 'utf8' });
-  if (made.status !== 0) throw new Error(`tpchgen-cli is needed (pip install tpchgen-cli): ${made.stderr ?? made.error?.message}`);
+  makeTpchData(Number(values['tpch-scale']), data);
   await withServers(async (pair) => {
     await initialise(pair, values.core, values.scale);
     for (const name of SERVERS) await load(pair.ports[name], data);

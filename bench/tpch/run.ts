@@ -1,7 +1,7 @@
 /**
  * TPC-H on PostgreSQL 16 and Oxbow side by side: `npm run bench:tpch`.
  *
- * Data come from PyPI's tpchgen-cli (`pip install tpchgen-cli`). Both servers hold the same tables and keys;
+ * Data come from PyPI's tpchgen-cli. Both servers hold the same tables and keys;
  * PostgreSQL has indexes on the foreign keys too, and parallel workers as it likes. Each round runs each query on
  * one server and right after on the other; answers are compared to the byte. Prints a markdown table: first run
  * after the load (cold columns) and the median of the others.
@@ -13,7 +13,7 @@
  * With `--duckdb` (needs `pip install duckdb`) DuckDB runs the same queries afterwards, with one thread and with two.
  */
 import { spawnSync } from 'node:child_process';
-import { createReadStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createReadStream, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -21,9 +21,9 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type pg from 'pg';
 import { connect, run } from '../../test/harness/compare.js';
-import { runCommand } from '../../test/harness/command.js';
 import { startOracle } from '../../test/harness/oracle.js';
 import { startTestServer } from '../../test/harness/server.js';
+import { loadTpchTable, makeTpchData, TPCH_TABLES, tpchScript } from '../../test/harness/tpch.js';
 import { median } from '../oltp/servers.js';
 import { cpuTimes } from './cpu-times.js';
 import { qErrorReport, qErrors, type QError } from './q-error.js';
@@ -42,18 +42,11 @@ const { values } = parseArgs({
     cpu: { type: 'boolean', default: false },
   },
 });
-const TABLES = ['region', 'nation', 'part', 'supplier', 'partsupp', 'customer', 'orders', 'lineitem'] as const;
 const SERVERS = ['PostgreSQL', 'Oxbow'] as const;
 const here = fileURLToPath(new URL('../../../bench/tpch/', import.meta.url));
 const rounds = Number(values.rounds);
 /** Columns that are not ready by then are taken not to be built. */
 const READY_MS = 120_000;
-
-/** Loads one table by COPY through psql. Lines end with a delimiter that COPY does not want. */
-async function load(port: number, table: string, data: string): Promise<void> {
-  const ran = await runCommand('bash', ['-c', `sed 's/|$//' '${join(data, `${table}.tbl`)}' | psql -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p ${port} -U postgres -c "copy ${table} from stdin with (delimiter '|')"`], { timeoutMs: 3_600_000 });
-  if (ran.code !== 0) throw new Error(`loading ${table} failed:\n${ran.stderr}`);
-}
 
 /** Milliseconds after `since` (performance.now) until a relation's columns were built without any query having asked. */
 async function columnsReady(client: pg.Client, table: string, since: number): Promise<number> {
@@ -106,8 +99,7 @@ function compareDuckdb(results: readonly { readonly query: number; readonly runs
 }
 
 async function main(): Promise<void> {
-  const made = spawnSync('tpchgen-cli', ['-s', values.scale, `--output-dir=${data}`], { encoding: 'utf8' });
-  if (made.status !== 0) throw new Error(`tpchgen-cli is needed (pip install tpchgen-cli): ${made.stderr ?? made.error?.message}`);
+  makeTpchData(Number(values.scale), data);
   const sharedBuffers = Math.min(4096, Math.floor(totalmem() / 4 / 2 ** 20));
   const postgres = await startOracle({ durable: true, settings: { shared_buffers: `${sharedBuffers}MB`, work_mem: '256MB', max_parallel_workers_per_gather: '2' } });
   try {
@@ -118,10 +110,10 @@ async function main(): Promise<void> {
       for (const name of SERVERS) {
         const client = (clients[name] = await connect(ports[name]));
         const began = Date.now();
-        await client.query(readFileSync(join(here, 'schema.sql'), 'utf8'));
-        for (const table of TABLES) {
+        await client.query(tpchScript('schema.sql'));
+        for (const table of TPCH_TABLES) {
           const start = performance.now();
-          await load(ports[name], table, data);
+          await loadTpchTable(ports[name], table, data);
           const end = performance.now();
           if (table !== 'lineitem') continue;
           const seconds = (end - start) / 1000;
@@ -130,12 +122,12 @@ async function main(): Promise<void> {
           const readyMs = await columnsReady(client, table, end);
           process.stderr.write(`${name}: lineitem's columns were ready ${(readyMs / 1000).toFixed(2)} s after its load (${(readyMs / seconds / 10).toFixed(0)}% of its time), nobody having asked\n`);
         }
-        if (name === 'PostgreSQL') await client.query(readFileSync(join(here, 'indexes.sql'), 'utf8'));
+        if (name === 'PostgreSQL') await client.query(tpchScript('indexes.sql'));
         await client.query('analyze');
         await client.query(`set statement_timeout = '${values.timeout}s'`);
         process.stderr.write(`${name}: loaded ${await countLines(join(data, 'lineitem.tbl'))} lineitems and the rest in ${((Date.now() - began) / 1000).toFixed(1)} s\n`);
       }
-      const queries = values.queries.split(',').map((query) => ({ query: Number(query), sql: readFileSync(join(here, values.folder, `${query.padStart(2, '0')}.sql`), 'utf8') }));
+      const queries = values.queries.split(',').map((query) => ({ query: Number(query), sql: tpchScript(join(values.folder, `${query.padStart(2, '0')}.sql`)) }));
       if (values['q-error']) {
         const errors: Record<string, QError[]> = {};
         for (const name of SERVERS) for (const { query, sql } of queries) (errors[name] ??= []).push(...(await qErrors(clients[name]!, query, sql)));

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connect, run } from '../harness/compare.js';
 import { startOracle, type Oracle } from '../harness/oracle.js';
 import { startTestServer, type TestServer } from '../harness/server.js';
-import { loadTpchData, makeTpchData, tpchQueries, tpchScript } from './tpch.js';
+import { loadTpchData, makeTpchData, tpchQueries, tpchScript } from '../harness/tpch.js';
 
 const QUERIES = tpchQueries();
 /** Old orders go, as many new ones come with keys beyond theirs: the refresh functions of TPC-H's clause 2.5, with some prices changed on the way. */

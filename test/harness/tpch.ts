@@ -4,13 +4,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { projectRoot } from '../../engine/runtime-node.js';
-import { runCommand } from '../harness/command.js';
+import { runCommand } from './command.js';
 import { programsFromPypi } from './pypi.js';
 
 const folder = join(fileURLToPath(projectRoot(import.meta.url)), 'bench', 'tpch');
-const TABLES = ['region', 'nation', 'part', 'supplier', 'partsupp', 'customer', 'orders', 'lineitem'] as const;
+export const TPCH_TABLES = ['region', 'nation', 'part', 'supplier', 'partsupp', 'customer', 'orders', 'lineitem'] as const;
 
-/** One of bench/tpch's files: schema.sql, indexes.sql. */
+/** One of bench/tpch's files: schema.sql, indexes.sql, queries/01.sql. */
 export function tpchScript(name: string): string {
   return readFileSync(join(folder, name), 'utf8');
 }
@@ -26,10 +26,13 @@ export function makeTpchData(scale: number, directory: string): void {
   execFileSync(join(programs, 'tpchgen-cli'), ['-s', String(scale), `--output-dir=${directory}`], { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
-/** Loads all tables by psql's COPY. Lines of the files end with a delimiter that COPY does not want. */
+/** Loads one table by psql's COPY. Lines of the files end with a delimiter that COPY does not want. */
+export async function loadTpchTable(port: number, table: string, directory: string): Promise<void> {
+  const ran = await runCommand('bash', ['-c', `sed 's/|$//' '${join(directory, `${table}.tbl`)}' | psql -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p ${port} -U postgres -c "copy ${table} from stdin with (delimiter '|')"`], { timeoutMs: 3_600_000 });
+  if (ran.code !== 0) throw new Error(`loading ${table} failed:\n${ran.stderr}`);
+}
+
+/** Loads all of them. */
 export async function loadTpchData(port: number, directory: string): Promise<void> {
-  for (const table of TABLES) {
-    const ran = await runCommand('bash', ['-c', `sed 's/|$//' '${join(directory, `${table}.tbl`)}' | psql -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p ${port} -U postgres -c "copy ${table} from stdin with (delimiter '|')"`], { timeoutMs: 300_000 });
-    if (ran.code !== 0) throw new Error(`loading ${table} failed:\n${ran.stderr}`);
-  }
+  for (const table of TPCH_TABLES) await loadTpchTable(port, table, directory);
 }
