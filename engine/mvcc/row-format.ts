@@ -488,15 +488,7 @@ export function hashRow(out: Uint32Array, rowId: RowId, tuple: Uint8Array, start
     h1 = (Math.imul(h1 ^ ((k << 15) | (k >>> 17)), C2) + h2) | 0;
     h2 = (h2 ^ Math.imul(h1, C3)) | 0;
   }
-  h1 ^= length; h2 ^= length; h3 ^= length; h4 ^= length;
-  h1 = (h1 + h2 + h3 + h4) | 0;
-  h2 = (h2 + h1) | 0; h3 = (h3 + h1) | 0; h4 = (h4 + h1) | 0;
-  h1 = finalMix(h1); h2 = finalMix(h2); h3 = finalMix(h3); h4 = finalMix(h4);
-  h1 = (h1 + h2 + h3 + h4) | 0;
-  out[0] = h1;
-  out[1] = h2 + h1;
-  out[2] = h3 + h1;
-  out[3] = h4 + h1;
+  finishHash(out, h1 ^ length, h2 ^ length, h3 ^ length, h4 ^ length);
 }
 
 /** The same hash of the bytes [start, end) of a view, word by word. */
@@ -528,7 +520,10 @@ export function hashRowAt(out: Uint32Array, rowId: RowId, view: DataView, start:
     h1 = (Math.imul(h1 ^ ((k << 15) | (k >>> 17)), C2) + h2) | 0;
     h2 = (h2 ^ Math.imul(h1, C3)) | 0;
   }
-  h1 ^= length; h2 ^= length; h3 ^= length; h4 ^= length;
+  finishHash(out, h1 ^ length, h2 ^ length, h3 ^ length, h4 ^ length);
+}
+
+function finishHash(out: Uint32Array, h1: number, h2: number, h3: number, h4: number): void {
   h1 = (h1 + h2 + h3 + h4) | 0;
   h2 = (h2 + h1) | 0; h3 = (h3 + h1) | 0; h4 = (h4 + h1) | 0;
   h1 = finalMix(h1); h2 = finalMix(h2); h3 = finalMix(h3); h4 = finalMix(h4);
